@@ -1,0 +1,193 @@
+//! What an answer means: one pure function from what came back to what happens next.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::clock;
+use crate::limits::{SERVER_WAIT_DEFAULT, SERVER_WAIT_MAX};
+
+/// The parts of an unproven HTTP answer that decide.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// `Retry-After`, resolved to a point in time.
+    pub retry_after: Option<DateTime<Utc>>,
+    /// `x-ratelimit-remaining`.
+    pub remaining: Option<u64>,
+    /// `x-ratelimit-reset`.
+    pub reset: Option<DateTime<Utc>>,
+    /// Whether the message speaks of a secondary rate limit.
+    pub secondary: bool,
+}
+
+/// What an answer without proof means for its batch and its destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// A failure that may pass: again after our own backoff.
+    Later,
+    /// A conflict, which may also be the answer to content that is there already: look.
+    Look,
+    /// The server limits us: nothing at all before this.
+    NotBefore(DateTime<Utc>),
+    /// The server refuses us, not the events.
+    Paused,
+    /// The server refuses this content.
+    Refused,
+}
+
+/// Judges an answer that does not prove the write (contract, section 8):
+///
+/// | answer | verdict |
+/// | --- | --- |
+/// | any failure with `Retry-After` | [`NotBefore`](Verdict::NotBefore) that |
+/// | 429; 403 with `x-ratelimit-remaining: 0` or a secondary-limit message | `NotBefore` `x-ratelimit-reset`, at least a minute |
+/// | 401, 403, 404, 410 | [`Paused`](Verdict::Paused) |
+/// | 413, 422 | [`Refused`](Verdict::Refused) |
+/// | 409 | [`Look`](Verdict::Look) |
+/// | 2xx without proof, redirects, 400, 405, 408, 5xx, everything else | [`Later`](Verdict::Later) |
+///
+/// No stated wait is believed beyond [`SERVER_WAIT_MAX`].
+#[must_use]
+pub fn judge(answer: &Answer, now: DateTime<Utc>) -> Verdict {
+    let exhausted = answer.remaining == Some(0);
+    let limited = answer.status == 429 || (answer.status == 403 && (exhausted || answer.secondary));
+    match answer.status {
+        400.. if limited || answer.retry_after.is_some() => {
+            Verdict::NotBefore(wait_until(answer, exhausted, now))
+        }
+        401 | 403 | 404 | 410 => Verdict::Paused,
+        413 | 422 => Verdict::Refused,
+        409 => Verdict::Look,
+        _ => Verdict::Later,
+    }
+}
+
+fn wait_until(answer: &Answer, exhausted: bool, now: DateTime<Utc>) -> DateTime<Utc> {
+    let reset = answer.reset.filter(|_| exhausted);
+    let stated = answer.retry_after.max(reset).filter(|until| *until > now);
+    let until = stated.unwrap_or_else(|| clock::after(now, SERVER_WAIT_DEFAULT));
+    until.min(clock::after(now, SERVER_WAIT_MAX))
+}
+
+/// Reads a `Retry-After`: seconds, or an HTTP date (RFC 9110, section 10.2.3).
+#[must_use]
+pub fn retry_after(value: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let value = value.trim();
+    if let Ok(seconds) = value.parse::<u32>() {
+        return Some(clock::after(now, Duration::from_secs(seconds.into())));
+    }
+    DateTime::parse_from_rfc2822(value)
+        .ok()
+        .map(|date| date.to_utc())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn now() -> DateTime<Utc> {
+        "2026-11-22T10:00:00Z".parse().expect("a time")
+    }
+
+    fn in_seconds(seconds: u64) -> DateTime<Utc> {
+        clock::after(now(), Duration::from_secs(seconds))
+    }
+
+    fn status(status: u16) -> Answer {
+        Answer {
+            status,
+            ..Answer::default()
+        }
+    }
+
+    #[test]
+    fn each_status_has_its_verdict() {
+        for (verdict, statuses) in [
+            (
+                Verdict::Later,
+                &[
+                    200, 201, 204, 301, 302, 307, 400, 405, 408, 418, 500, 502, 503, 504,
+                ][..],
+            ),
+            (Verdict::Look, &[409]),
+            (Verdict::Paused, &[401, 403, 404, 410]),
+            (Verdict::Refused, &[413, 422]),
+            (Verdict::NotBefore(in_seconds(60)), &[429]),
+        ] {
+            for code in statuses {
+                assert_eq!(judge(&status(*code), now()), verdict, "{code}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_stated_wait_is_kept_to() {
+        let after_90 = Some(in_seconds(90));
+        for code in [403, 429, 503] {
+            assert_eq!(
+                judge(
+                    &Answer {
+                        retry_after: after_90,
+                        ..status(code)
+                    },
+                    now()
+                ),
+                Verdict::NotBefore(in_seconds(90))
+            );
+        }
+        let reset = Answer {
+            remaining: Some(0),
+            reset: Some(in_seconds(1800)),
+            ..status(403)
+        };
+        assert_eq!(judge(&reset, now()), Verdict::NotBefore(in_seconds(1800)));
+        let past = Answer {
+            remaining: Some(0),
+            reset: Some(clock::before(now(), Duration::from_secs(5))),
+            ..status(429)
+        };
+        assert_eq!(judge(&past, now()), Verdict::NotBefore(in_seconds(60)));
+        let secondary = Answer {
+            secondary: true,
+            remaining: Some(4000),
+            reset: Some(in_seconds(1800)),
+            ..status(403)
+        };
+        assert_eq!(judge(&secondary, now()), Verdict::NotBefore(in_seconds(60)));
+        let absurd = Answer {
+            retry_after: Some(in_seconds(10_000_000)),
+            ..status(429)
+        };
+        assert_eq!(
+            judge(&absurd, now()),
+            Verdict::NotBefore(in_seconds(24 * 3600))
+        );
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        assert_eq!(retry_after("120", now()), Some(in_seconds(120)));
+        assert_eq!(
+            retry_after("Sun, 22 Nov 2026 10:02:00 GMT", now()),
+            Some(in_seconds(120))
+        );
+        assert_eq!(retry_after("soon", now()), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_brings_a_wait_that_is_past_or_endless(
+            code in 100u16..600, retry in proptest::option::of(-100_000i64..100_000_000), remaining in proptest::option::of(0u64..3),
+            reset in proptest::option::of(-100_000i64..100_000_000), secondary: bool,
+        ) {
+            let at = |seconds: i64| now() + chrono::TimeDelta::seconds(seconds);
+            let answer = Answer { status: code, retry_after: retry.map(at), remaining, reset: reset.map(at), secondary };
+            if let Verdict::NotBefore(until) = judge(&answer, now()) {
+                prop_assert!(until > now() && until <= in_seconds(24 * 3600));
+            }
+        }
+    }
+}

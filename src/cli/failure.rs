@@ -1,0 +1,130 @@
+//! What a command can fail with, and the exit code that tells it to scripts.
+
+use std::error::Error;
+use std::io::ErrorKind;
+
+use crate::event::EventError;
+use crate::home::HomeError;
+use crate::record::RecordError;
+use crate::settings::SettingsError;
+use crate::spool::SpoolError;
+
+/// Exit codes, with their numbers from sysexits.h (contract, section 5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Code {
+    Done = 0,
+    Usage = 2,
+    BadEvent = 65,
+    CantCreate = 73,
+    Io = 74,
+    TryLater = 75,
+    Configuration = 78,
+}
+
+/// A failed command: what to say, what to do, how to exit.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) code: Code,
+    pub(super) error: Box<dyn Error>,
+    pub(super) hint: Option<String>,
+}
+
+impl Failure {
+    pub(super) fn new(code: Code, error: impl Into<Box<dyn Error>>) -> Self {
+        Self {
+            code,
+            error: error.into(),
+            hint: None,
+        }
+    }
+
+    /// The error with its causes, each told once, on one line.
+    pub(super) fn told(&self) -> String {
+        let mut text = self.error.to_string();
+        let mut cause = self.error.source();
+        while let Some(error) = cause {
+            let message = error.to_string();
+            if !text.ends_with(&message) {
+                text = format!("{text}: {message}");
+            }
+            cause = error.source();
+        }
+        text
+    }
+
+    pub(super) fn hint(self, hint: impl Into<String>) -> Self {
+        Self {
+            hint: Some(hint.into()),
+            ..self
+        }
+    }
+}
+
+fn code_of(error: &std::io::Error) -> Code {
+    match error.kind() {
+        ErrorKind::PermissionDenied
+        | ErrorKind::ReadOnlyFilesystem
+        | ErrorKind::NotADirectory
+        | ErrorKind::NotFound => Code::CantCreate,
+        _ => Code::Io,
+    }
+}
+
+const WAY_OUT: &str = "make it writable, or set JMO_TELEMETRY_HOME to a directory that is";
+
+impl From<HomeError> for Failure {
+    fn from(error: HomeError) -> Self {
+        match code_of(&error.source) {
+            Code::CantCreate => Self::new(Code::CantCreate, error).hint(WAY_OUT),
+            code => Self::new(code, error),
+        }
+    }
+}
+
+impl From<SpoolError> for Failure {
+    fn from(error: SpoolError) -> Self {
+        match error {
+            SpoolError::Home(error) => error.into(),
+            SpoolError::Locked { .. } => {
+                Self::new(Code::TryLater, error).hint("try again in a moment")
+            }
+            error => Self::new(Code::Io, error),
+        }
+    }
+}
+
+impl From<RecordError> for Failure {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Home(error) => error.into(),
+            RecordError::Both { ref overflow, .. } => match code_of(&overflow.source) {
+                Code::CantCreate => Self::new(Code::CantCreate, error).hint(WAY_OUT),
+                code => Self::new(code, error),
+            },
+        }
+    }
+}
+
+impl From<EventError> for Failure {
+    fn from(error: EventError) -> Self {
+        Self::new(Code::BadEvent, error)
+    }
+}
+
+impl From<SettingsError> for Failure {
+    fn from(error: SettingsError) -> Self {
+        Self::new(Code::Configuration, error)
+    }
+}
+
+/// stdout is gone: the reader of a pipe has seen enough, which is no failure.
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        let code = if error.kind() == ErrorKind::BrokenPipe {
+            Code::Done
+        } else {
+            Code::Io
+        };
+        Self::new(code, error)
+    }
+}

@@ -1,0 +1,200 @@
+//! `flush`: upload what is due.
+
+use std::time::Duration;
+
+use clap::Args as ClapArgs;
+
+use super::failure::{Code, Failure};
+use super::out::Out;
+use super::words;
+use crate::clock;
+use crate::flush::{Options, Outcome, Report, dry_run, flush};
+use crate::limits::FLUSH_DEADLINE;
+use crate::settings::{Settings, SettingsError};
+use crate::target::Target;
+use crate::upload::UploadError;
+
+const EXAMPLES: &str = "\
+Examples:
+  flush                           to the configured destination
+  flush --to dir:/tmp/telemetry   to a directory, without any account
+  flush --dry-run                 print the files, contact nobody
+  */15 * * * * jmo-telemetry flush    (crontab)";
+
+/// Upload what is due; silent on every network failure when nobody watches
+#[derive(Debug, ClapArgs)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// Where to: gist:ID or dir:PATH [default: the environment's Gist, else what `connect` remembered]
+    #[arg(long, value_name = "DEST")]
+    to: Option<Target>,
+    /// Print the exact files that would be written; contact nobody
+    #[arg(long)]
+    dry_run: bool,
+    /// Ignore our own backoff; never a wait that the server asked for
+    #[arg(long)]
+    now: bool,
+    /// Send at most so many events
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Time for all of it, e.g. 30s
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    deadline: Option<Duration>,
+    /// Exit 75 if something due stayed, 78 if no destination works
+    #[arg(long)]
+    strict: bool,
+    /// Say what happens, also when nobody watches
+    #[arg(short, long)]
+    verbose: bool,
+    /// Say what happened, as JSON
+    #[arg(long)]
+    json: bool,
+    /// Started by `record --flush`: leave its session
+    #[arg(long, hide = true)]
+    detached: bool,
+}
+
+impl Args {
+    pub(super) fn run(self, settings: &Settings, out: &mut Out) -> Result<Code, Failure> {
+        #[cfg(unix)]
+        if self.detached {
+            // Fails only for the leader of a process group, which has a session to itself already.
+            let _ = nix::unistd::setsid();
+        }
+        let report = match self.flush(settings, out) {
+            Ok(report) => report,
+            Err(failure) if failure.code == Code::Configuration => {
+                // Cron must not fail for it, but somebody has to mend it.
+                out.failure(&failure);
+                Report {
+                    error: Some(failure.error.to_string()),
+                    ..Report::nothing(Outcome::NoDestination, self.to.as_ref())
+                }
+            }
+            Err(failure) => return Err(failure),
+        };
+        self.show(&report, out)?;
+        Ok(if self.strict {
+            strict_code(&report)
+        } else {
+            Code::Done
+        })
+    }
+
+    fn flush(&self, settings: &Settings, _: &mut Out) -> Result<Report, Failure> {
+        let decision = settings.consent.now();
+        let target = settings.target(self.to.as_ref())?;
+        if !decision.enabled {
+            return Ok(Report {
+                error: Some(decision.reason),
+                ..Report::nothing(Outcome::Disabled, target.as_ref())
+            });
+        }
+        if self.dry_run {
+            // Without a destination the files are those of any new one.
+            let shown = target.unwrap_or_else(|| Target::Gist("none".to_owned()));
+            return Ok(dry_run(&settings.home, &shown, self.limit)?);
+        }
+        let Some(target) = target else {
+            let error = "no destination is configured; run `jmo-telemetry connect`, or see `jmo-telemetry status`";
+            return Ok(Report {
+                error: Some(error.to_owned()),
+                ..Report::nothing(Outcome::NoDestination, None)
+            });
+        };
+        let mut destination = match settings.destination(&target) {
+            // The ordinary user's case: a Gist is named, but only its owner can write it.
+            Err(SettingsError::Upload(error @ UploadError::NoToken)) => {
+                return Ok(Report {
+                    error: Some(error.to_string()),
+                    ..Report::nothing(Outcome::NoDestination, Some(&target))
+                });
+            }
+            other => other?,
+        };
+        let options = Options {
+            now: self.now,
+            limit: self.limit,
+            deadline: self.deadline.unwrap_or(FLUSH_DEADLINE),
+            max_bytes: settings.spool_max,
+        };
+        Ok(flush(
+            &settings.home,
+            &settings.consent,
+            destination.as_mut(),
+            &options,
+        )?)
+    }
+
+    fn show(&self, report: &Report, out: &mut Out) -> Result<(), Failure> {
+        if self.json {
+            return out.json(report);
+        }
+        for file in &report.segments {
+            if let Some(content) = &file.content {
+                out.line(format_args!(
+                    "==> {} ({}, {} bytes, sha256 {}) <==",
+                    file.name,
+                    words::events(file.events as u64),
+                    file.bytes,
+                    file.sha256
+                ))?;
+                out.text(content)?;
+            }
+        }
+        if self.verbose || (out.talks_to_a_person() && !self.dry_run) {
+            out.say(sentence(report));
+        }
+        Ok(())
+    }
+}
+
+fn strict_code(report: &Report) -> Code {
+    match report.outcome {
+        Outcome::NoDestination | Outcome::Paused => Code::Configuration,
+        Outcome::Backoff | Outcome::Waiting | Outcome::Failed | Outcome::Unfinished => {
+            Code::TryLater
+        }
+        Outcome::Sent | Outcome::Idle | Outcome::Disabled | Outcome::Busy | Outcome::DryRun => {
+            Code::Done
+        }
+    }
+}
+
+/// What happened, for people.
+fn sentence(report: &Report) -> String {
+    let destination = report.destination.as_deref().unwrap_or("nowhere");
+    let sent = words::events(report.sent as u64);
+    let remain = words::events(report.remaining);
+    let why = report
+        .error
+        .as_deref()
+        .map_or(String::new(), |error| format!(": {error}"));
+    let next = report.next_attempt_at.map_or(String::new(), |at| {
+        format!("; next attempt {}", words::relative(at, clock::now()))
+    });
+    match report.outcome {
+        Outcome::Sent => format!("sent {sent} to {destination}{why}"),
+        Outcome::Idle => "nothing to send".to_owned(),
+        Outcome::Disabled => format!("telemetry is disabled{why}"),
+        Outcome::Busy => "another flush is at work".to_owned(),
+        Outcome::NoDestination => format!("nothing was sent{why}"),
+        Outcome::Backoff => format!("waiting after a failure{why}; {remain} remain{next}"),
+        Outcome::Waiting => {
+            format!("sent {sent}; {destination} asked to wait{why}; {remain} remain{next}")
+        }
+        Outcome::Paused => {
+            format!(
+                "{destination} refused{why}; {remain} remain{next}, or when the id or the token changes, or with --now"
+            )
+        }
+        Outcome::Failed => format!("sent {sent}; then failed{why}; {remain} remain{next}"),
+        Outcome::Unfinished => format!("sent {sent} to {destination}; {remain} remain"),
+        Outcome::DryRun => {
+            format!(
+                "{} would be written",
+                words::events(report.segments.iter().map(|f| f.events as u64).sum())
+            )
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! `id` and `forget`: the anonymous id, and leaving without a trace.
+
+use clap::Args as ClapArgs;
+use serde::Serialize;
+
+use super::failure::{Code, Failure};
+use super::out::Out;
+use super::words;
+use crate::limits::REQUEST_TIMEOUT;
+use crate::settings::Settings;
+use crate::target::Target;
+use crate::upload::Reply;
+use crate::view;
+
+/// Show the anonymous id, or make a new one
+#[derive(Debug, ClapArgs)]
+pub(super) struct IdArgs {
+    /// Make a new one
+    #[arg(long)]
+    reset: bool,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl IdArgs {
+    pub(super) fn run(self, settings: &Settings, out: &mut Out) -> Result<Code, Failure> {
+        let id = if self.reset {
+            Some(settings.home.reset_anonymous_id()?)
+        } else {
+            // Looking makes none: a machine that records nothing needs no id.
+            settings.home.known_anonymous_id()?
+        };
+        if self.json {
+            out.json(&serde_json::json!({ "anonymous_id": id }))?;
+        } else {
+            match id {
+                Some(id) => out.line(id)?,
+                None => out.line("no id yet; the first event makes one")?,
+            }
+        }
+        Ok(Code::Done)
+    }
+}
+
+/// Delete the local spool, this machine's files at the destination where that is allowed, and the id
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    deleted: usize,
+    remote_deleted: Vec<String>,
+    remote_left: Vec<Left>,
+}
+
+/// Files that could not be deleted, and why.
+#[derive(Serialize)]
+struct Left {
+    destination: String,
+    files: Vec<String>,
+    error: String,
+}
+
+impl Args {
+    pub(super) fn run(self, settings: &Settings, out: &mut Out) -> Result<Code, Failure> {
+        super::spool::confirm(
+            "delete everything that was recorded, here and at the destination?",
+            self.yes,
+            out,
+        )?;
+        let forgetting = view::Forgetting::begin(&settings.home)?;
+        let (mut remote_deleted, mut remote_left) = (Vec::new(), Vec::new());
+        for (target, files) in forgetting.remote_files()? {
+            match delete_remote(settings, &target, &files) {
+                Ok(()) => {
+                    forgetting.remote_is_gone(&target)?;
+                    remote_deleted.extend(files);
+                }
+                Err(error) => remote_left.push(Left {
+                    destination: target,
+                    files,
+                    error,
+                }),
+            }
+        }
+        let deleted = forgetting.finish()?;
+        let report = Report {
+            deleted: deleted.unsent + deleted.sent,
+            remote_deleted,
+            remote_left,
+        };
+        self.show(&report, out)?;
+        Ok(if report.remote_left.is_empty() {
+            Code::Done
+        } else {
+            Code::TryLater
+        })
+    }
+
+    fn show(&self, report: &Report, out: &mut Out) -> Result<(), Failure> {
+        if self.json {
+            return out.json(report);
+        }
+        out.line(format_args!(
+            "deleted {} here, and the id",
+            words::events(report.deleted as u64)
+        ))?;
+        for file in &report.remote_deleted {
+            out.line(format_args!("deleted {file} at the destination"))?;
+        }
+        for left in &report.remote_left {
+            let files = left.files.join(", ");
+            out.line(format_args!(
+                "could not delete {files} at {}: {}; run `jmo-telemetry forget` again",
+                left.destination, left.error
+            ))?;
+        }
+        Ok(())
+    }
+}
+
+fn delete_remote(settings: &Settings, target: &str, files: &[String]) -> Result<(), String> {
+    let target: Target = target
+        .parse()
+        .map_err(|error: crate::target::TargetError| error.to_string())?;
+    let mut destination = settings
+        .destination(&target)
+        .map_err(|error| Failure::from(error).told())?;
+    match destination.delete(files, REQUEST_TIMEOUT) {
+        Reply::Proved { .. } => Ok(()),
+        Reply::Unproven { error, .. } => Err(error),
+    }
+}

@@ -1,0 +1,111 @@
+//! The command line. Arguments are data: clap validates, [`Settings`](crate::settings::Settings) resolves, and each
+//! command is one file with one `run` that calls the library and shows the result through [`out`], the one mouth.
+
+mod connect;
+mod consent;
+mod failure;
+mod flush;
+mod forget;
+mod info;
+mod out;
+mod record;
+mod shell;
+mod spool;
+mod status;
+mod words;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::env::Environment;
+use crate::settings::Settings;
+use failure::{Code, Failure};
+use out::Out;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0   done (flush: also nothing to do, and every network failure)
+  2   usage
+  65  bad event
+  73  the home can't be written
+  74  I/O error
+  75  try later (flush --strict: something due stayed)
+  78  configuration (flush --strict: no destination works)
+
+Examples:
+  jmo-telemetry record scan.started --mode cli --profile balanced --tool trivy --repos 3
+  jmo-telemetry flush --to dir:/tmp/telemetry
+  jmo-telemetry spool list
+  jmo-telemetry status";
+
+/// Anonymous usage events for JMo Security: recorded at once, uploaded later, all of it visible.
+#[derive(Debug, Parser)]
+#[command(name = "jmo-telemetry", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub struct Cli {
+    /// The scanner's configuration, which may opt out [default: ./jmo.yml]
+    #[arg(long, global = true, value_name = "PATH")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Record(Box<record::Args>),
+    Flush(flush::Args),
+    Connect(connect::Args),
+    Disconnect(connect::DisconnectArgs),
+    Spool(spool::Args),
+    Status(status::Args),
+    Enable(consent::EnableArgs),
+    Disable(consent::DisableArgs),
+    Info(info::Args),
+    Banner(info::BannerArgs),
+    Id(forget::IdArgs),
+    Forget(forget::Args),
+    Completions(shell::CompletionsArgs),
+    Man(shell::ManArgs),
+}
+
+/// Runs the program on this process's arguments.
+#[must_use]
+pub fn main(environment: Environment) -> ExitCode {
+    let mut out = Out::new();
+    let code = match Cli::try_parse() {
+        Ok(cli) => match run(cli, environment, &mut out) {
+            Ok(code) => code,
+            Err(failure) => {
+                out.failure(&failure);
+                failure.code
+            }
+        },
+        Err(error) => out.usage(&error),
+    };
+    ExitCode::from(code as u8)
+}
+
+fn run(cli: Cli, environment: Environment, out: &mut Out) -> Result<Code, Failure> {
+    match cli.command {
+        Command::Completions(args) => return args.run(out),
+        Command::Man(args) => return args.run(out),
+        _ => {}
+    }
+    let settings = Settings::resolve(environment, cli.config.as_deref())?;
+    match cli.command {
+        Command::Record(args) => args.run(&settings, cli.config.as_deref(), out),
+        Command::Flush(args) => args.run(&settings, out),
+        Command::Connect(args) => args.run(&settings, out),
+        Command::Disconnect(args) => args.run(&settings, out),
+        Command::Spool(args) => args.run(&settings, out),
+        Command::Status(args) => args.run(&settings, out),
+        Command::Enable(args) => args.run(&settings, out),
+        Command::Disable(args) => args.run(&settings, out),
+        Command::Info(args) => args.run(&settings, out),
+        Command::Banner(args) => args.run(&settings, out),
+        Command::Id(args) => args.run(&settings, out),
+        Command::Forget(args) => args.run(&settings, out),
+        Command::Completions(_) | Command::Man(_) => Ok(Code::Done),
+    }
+}

@@ -1,0 +1,97 @@
+//! The one mouth: everything that is printed goes through here. stdout is data, stderr is talk.
+
+use std::io::{self, BufWriter, IsTerminal, StderrLock, StdoutLock, Write};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+
+use super::failure::{Code, Failure};
+
+pub(super) struct Out {
+    data: BufWriter<StdoutLock<'static>>,
+    talk: StderrLock<'static>,
+}
+
+impl Out {
+    pub(super) fn new() -> Self {
+        Self {
+            data: BufWriter::new(io::stdout().lock()),
+            talk: io::stderr().lock(),
+        }
+    }
+
+    /// Whether a person reads stdout.
+    pub(super) fn is_terminal(&self) -> bool {
+        self.data.get_ref().is_terminal()
+    }
+
+    /// Whether a person reads stderr; cron does not.
+    pub(super) fn talks_to_a_person(&self) -> bool {
+        self.talk.is_terminal()
+    }
+
+    /// Data as text.
+    pub(super) fn text(&mut self, text: &str) -> Result<(), Failure> {
+        Ok(self.data.write_all(text.as_bytes())?)
+    }
+
+    /// A line of data.
+    pub(super) fn line(&mut self, line: impl std::fmt::Display) -> Result<(), Failure> {
+        Ok(writeln!(self.data, "{line}")?)
+    }
+
+    /// One JSON object on a line of its own.
+    pub(super) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
+        serde_json::to_writer(&mut self.data, value).map_err(io::Error::from)?;
+        Ok(self.data.write_all(b"\n")?)
+    }
+
+    /// A table: drawn for a person, tabs between the cells for a program.
+    pub(super) fn table(&mut self, head: &[&str], rows: &[Vec<String>]) -> Result<(), Failure> {
+        if self.is_terminal() {
+            let mut table = Table::new();
+            table
+                .load_style(presets::UTF8_HORIZONTAL_ONLY)
+                .set_content_arrangement(ContentArrangement::Dynamic);
+            table.set_header(head).add_rows(rows);
+            return self.line(table);
+        }
+        self.line(head.join("\t"))?;
+        rows.iter().try_for_each(|row| self.line(row.join("\t")))
+    }
+
+    /// A remark for people. Nobody is left to tell when it can't be said.
+    pub(super) fn say(&mut self, remark: impl std::fmt::Display) {
+        let _ = writeln!(self.talk, "{remark}");
+    }
+
+    /// An error with its causes, each told once, and the way out.
+    pub(super) fn failure(&mut self, failure: &Failure) {
+        let _ = self.data.flush();
+        if failure.code == Code::Done {
+            return;
+        }
+        self.say(format_args!("error: {}", failure.told()));
+        if let Some(hint) = &failure.hint {
+            self.say(format_args!("hint: {hint}"));
+        }
+    }
+
+    /// What clap has to say: help on stdout, a usage error on stderr. The value of a bad argument is not repeated; a
+    /// scanner's log may keep what is printed here.
+    pub(super) fn usage(&mut self, error: &clap::Error) -> Code {
+        if !error.use_stderr() {
+            let _ = error.print();
+            return Code::Done;
+        }
+        let _ = error.print();
+        Code::Usage
+    }
+}
+
+impl Drop for Out {
+    fn drop(&mut self) {
+        // Whoever cares whether it arrived has called a method that says so.
+        let _ = self.data.flush();
+    }
+}

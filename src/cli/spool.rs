@@ -1,0 +1,413 @@
+//! `spool …`: see, check and tend the spool.
+
+use std::io::{self, BufRead, IsTerminal};
+
+use clap::{Args as ClapArgs, Subcommand, ValueEnum};
+use serde::Serialize;
+
+use super::failure::{Code, Failure};
+use super::out::Out;
+use super::words;
+use crate::clock;
+use crate::event::EVENT_NAMES;
+use crate::limits::LIST_LIMIT;
+use crate::settings::Settings;
+use crate::spool::{Check, Filter, Row, Spool, State, Stats, lock_or_fail};
+use crate::view;
+
+const EXAMPLES: &str = "\
+Examples:
+  spool list --state pending
+  spool list --limit 0 --json | jq -r .event | sort | uniq -c
+  spool show 17
+  spool retry ALL";
+
+/// See, check and tend the spool
+#[derive(Debug, ClapArgs)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List events, newest last
+    List(ListArgs),
+    /// Show one event: its exact payload, its state, its receipt or last error
+    Show(ShowArgs),
+    /// Counts and sizes
+    Stats(JsonArgs),
+    /// Verify the database, and that every recorded event is accounted for
+    Check(JsonArgs),
+    /// Apply retention now
+    Prune(JsonArgs),
+    /// Delete events
+    Purge(PurgeArgs),
+    /// Put held events back to pending
+    Retry(RetryArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+struct JsonArgs {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+struct ListArgs {
+    /// Only events in this state
+    #[arg(long)]
+    state: Option<StateArg>,
+    /// Only this event
+    #[arg(long, value_parser = EVENT_NAMES)]
+    event: Option<String>,
+    /// At most the newest so many; 0 for all
+    #[arg(long, value_name = "N", default_value_t = LIST_LIMIT)]
+    limit: u32,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum StateArg {
+    Pending,
+    Sending,
+    Sent,
+    Held,
+}
+
+impl From<StateArg> for State {
+    fn from(state: StateArg) -> Self {
+        match state {
+            StateArg::Pending => Self::Pending,
+            StateArg::Sending => Self::Sending,
+            StateArg::Sent => Self::Sent,
+            StateArg::Held => Self::Held,
+        }
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+struct ShowArgs {
+    /// The event's number in `spool list`
+    seq: i64,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(group = clap::ArgGroup::new("what").required(true))]
+struct PurgeArgs {
+    /// What was not sent: pending, sending and held events
+    #[arg(long, group = "what")]
+    pending: bool,
+    /// Everything
+    #[arg(long, group = "what")]
+    all: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+struct RetryArgs {
+    /// The event's number, or ALL
+    #[arg(value_name = "SEQ|ALL", value_parser = which)]
+    which: Which,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Which {
+    One(i64),
+    All,
+}
+
+fn which(text: &str) -> Result<Which, &'static str> {
+    if text.eq_ignore_ascii_case("all") {
+        return Ok(Which::All);
+    }
+    text.parse()
+        .map(Which::One)
+        .map_err(|_| "a number of `spool list`, or ALL")
+}
+
+impl Args {
+    pub(super) fn run(self, settings: &Settings, out: &mut Out) -> Result<Code, Failure> {
+        match self.command {
+            Command::List(args) => args.run(settings, out),
+            Command::Show(args) => args.run(settings, out),
+            Command::Stats(args) => stats(settings, args.json, out),
+            Command::Check(args) => check(settings, args.json, out),
+            Command::Prune(args) => prune(settings, args.json, out),
+            Command::Purge(args) => args.run(settings, out),
+            Command::Retry(args) => args.run(settings, out),
+        }
+    }
+}
+
+impl ListArgs {
+    fn run(self, settings: &Settings, out: &mut Out) -> Result<Code, Failure> {
+        let Some(spool) = view::look(&settings.home)? else {
+            return Ok(Code::Done);
+        };
+        let filter = Filter {
+            state: self.state.map(State::from),
+            event: self.event,
+            limit: (self.limit > 0).then_some(self.limit),
+            seq: None,
+        };
+        if self.json {
+            spool.list(&filter, |row| out.json(&row))?;
+            return Ok(Code::Done);
+        }
+        let now = clock::now();
+        let mut rows = Vec::new();
+        spool.list::<Failure>(&filter, |row| {
+            rows.push(vec![
+                row.seq.to_string(),
+                words::relative(row.recorded_at, now),
+                row.event.clone(),
+                row.state.word().to_owned(),
+                progress(&row),
+            ]);
+            Ok(())
+        })?;
+        out.table(
+            &["seq", "age", "event", "state", "attempts or receipt"],
+            &rows,
+        )?;
+        Ok(Code::Done)
+    }
+}
+
+/// The last column: where it went, or how often it was tried and why it is not there.
+fn progress(row: &Row) -> String {
+    let tried = match row.attempts {
+        0 => "not tried yet".to_owned(),
+        1 => "1 attempt".to_owned(),
+        n => format!("{n} attempts"),
+    };
+    match (row.state, &row.segment, &row.last_error) {
+        (State::Sent, Some(segment), _) => segment.clone(),
+        (_, _, Some(error)) => format!("{tried}, {error}"),
+        _ => tried,
+    }
+}
+
+impl ShowArgs {
+    fn run(self, settings: &Settings, out: &mut Out) -> Result<Code, Failure> {
+        let missing = || {
+            Failure::new(Code::Usage, format!("no event {} in the spool", self.seq))
+                .hint("see `jmo-telemetry spool list`")
+        };
+        let spool = view::look(&settings.home)?.ok_or_else(missing)?;
+        let mut found = None;
+        let filter = Filter {
+            seq: Some(self.seq),
+            ..Filter::default()
+        };
+        spool.list::<Failure>(&filter, |row| {
+            found = Some(row);
+            Ok(())
+        })?;
+        let row = found.ok_or_else(missing)?;
+        if self.json {
+            out.json(&Shown {
+                row: &row,
+                receipt: row.receipt.as_ref(),
+            })?;
+            return Ok(Code::Done);
+        }
+        out.line(row.payload.get())?;
+        out.say(format_args!("state: {}", row.state.word()));
+        if let Some(receipt) = &row.receipt {
+            out.say(format_args!(
+                "receipt: {} at {} ({} bytes, sha256 {})",
+                row.segment.as_deref().unwrap_or_default(),
+                receipt.url,
+                receipt.bytes,
+                receipt.sha256
+            ));
+        }
+        if let Some(error) = &row.last_error {
+            out.say(format_args!("last error: {error}"));
+        }
+        Ok(Code::Done)
+    }
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    row: &'a Row,
+    receipt: Option<&'a crate::segment::Receipt>,
+}
+
+fn stats(settings: &Settings, json: bool, out: &mut Out) -> Result<Code, Failure> {
+    let stats =
+        view::look(&settings.home)?.map_or_else(|| Ok(Stats::default()), |spool| spool.stats())?;
+    if json {
+        out.json(&stats)?;
+    } else {
+        for (name, value) in told(&stats) {
+            out.line(format_args!("{name:<10} {value}"))?;
+        }
+    }
+    Ok(Code::Done)
+}
+
+/// The numbers by their names, for people.
+pub(super) fn told(stats: &Stats) -> Vec<(&'static str, String)> {
+    let dropped = stats
+        .dropped
+        .iter()
+        .map(|(reason, n)| format!("{n} {reason}"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    vec![
+        ("recorded", stats.recorded.to_string()),
+        ("pending", stats.pending.to_string()),
+        ("sending", stats.sending.to_string()),
+        ("sent", stats.sent.to_string()),
+        ("held", stats.held.to_string()),
+        (
+            "dropped",
+            if dropped.is_empty() {
+                "0".to_owned()
+            } else {
+                dropped
+            },
+        ),
+        ("purged", stats.purged.to_string()),
+        ("bytes", words::bytes(stats.bytes)),
+        ("overflow", stats.overflow.to_string()),
+    ]
+}
+
+fn check(settings: &Settings, json: bool, out: &mut Out) -> Result<Code, Failure> {
+    let fine = || Check {
+        ok: true,
+        problems: Vec::new(),
+    };
+    let check = view::look(&settings.home)?.map_or_else(|| Ok(fine()), |spool| spool.check())?;
+    if json {
+        out.json(&check)?;
+    } else if check.ok {
+        out.line("ok")?;
+    } else {
+        check
+            .problems
+            .iter()
+            .try_for_each(|problem| out.line(problem))?;
+    }
+    Ok(if check.ok { Code::Done } else { Code::Io })
+}
+
+fn prune(settings: &Settings, json: bool, out: &mut Out) -> Result<Code, Failure> {
+    let deleted = match view::look(&settings.home)? {
+        None => crate::spool::Deleted::default(),
+        Some(mut spool) => {
+            let lock = lock_or_fail(&settings.home)?;
+            spool
+                .writer(&lock)
+                .prune(clock::now(), settings.spool_max)?
+        }
+    };
+    if json {
+        out.json(&deleted)?;
+    } else {
+        out.line(format_args!(
+            "dropped {} that could not be sent in time, and forgot {} that were",
+            words::events(deleted.unsent as u64),
+            words::events(deleted.sent as u64)
+        ))?;
+    }
+    Ok(Code::Done)
+}
+
+impl PurgeArgs {
+    fn run(self, settings: &Settings, out: &mut Out) -> Result<Code, Failure> {
+        let what = if self.all {
+            "all events from the spool"
+        } else {
+            "all events that were not sent"
+        };
+        confirm(&format!("delete {what}?"), self.yes, out)?;
+        let deleted = view::purge(&settings.home, self.all)?;
+        if self.json {
+            out.json(&deleted)?;
+        } else {
+            out.line(format_args!(
+                "deleted {} that were not sent, and {} that were",
+                words::events(deleted.unsent as u64),
+                words::events(deleted.sent as u64)
+            ))?;
+        }
+        Ok(Code::Done)
+    }
+}
+
+/// Asks a person; a program has to say `--yes`.
+pub(super) fn confirm(question: &str, yes: bool, out: &mut Out) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    let refused = || {
+        Failure::new(Code::Usage, "nothing was deleted")
+            .hint("say --yes to delete without being asked")
+    };
+    if !io::stdin().is_terminal() {
+        return Err(refused());
+    }
+    out.say(format_args!("{question} [y/N]"));
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    if ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()) {
+        Ok(())
+    } else {
+        Err(refused())
+    }
+}
+
+impl RetryArgs {
+    fn run(self, settings: &Settings, out: &mut Out) -> Result<Code, Failure> {
+        let seq = match self.which {
+            Which::One(seq) => Some(seq),
+            Which::All => None,
+        };
+        let retried = match view::look(&settings.home)? {
+            None => 0,
+            Some(mut spool) => {
+                let lock = lock_or_fail(&settings.home)?;
+                spool.writer(&lock).retry(seq)?
+            }
+        };
+        if self.json {
+            out.json(&serde_json::json!({ "retried": retried }))?;
+        } else {
+            out.line(format_args!(
+                "{} will be tried again",
+                words::events(retried as u64)
+            ))?;
+        }
+        Ok(match (seq, retried) {
+            (Some(_), 0) => Code::Usage,
+            _ => Code::Done,
+        })
+    }
+}
+
+/// Opens the spool as the looking commands do.
+pub(super) fn open(settings: &Settings) -> Result<Option<Spool>, Failure> {
+    Ok(view::look(&settings.home)?)
+}

@@ -1,0 +1,258 @@
+//! `status`: whether anything is recorded, whether anything can leave this machine, where to, and what waits for what.
+
+use chrono::{DateTime, Utc};
+use clap::Args as ClapArgs;
+use serde::Serialize;
+
+use super::failure::{Code, Failure};
+use super::out::Out;
+use super::{spool, words};
+use crate::clock;
+use crate::settings::Settings;
+use crate::spool::{Attempt, Stats};
+use crate::standing::Due;
+use crate::target::Target;
+
+/// Say what is recorded, what can leave this machine and where to, and what waits
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  status\n  status --json | jq .can_leave")]
+pub(super) struct Args {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// `status --json`.
+#[derive(Debug, Serialize)]
+pub(super) struct Status {
+    pub(super) enabled: bool,
+    pub(super) rule: &'static str,
+    pub(super) reason: String,
+    pub(super) can_leave: bool,
+    pub(super) destination: Option<String>,
+    /// Why nothing can leave, and what to do.
+    pub(super) obstacle: Option<String>,
+    pub(super) spool: Stats,
+    pub(super) last_flush: Option<LastFlush>,
+    pub(super) next_attempt_at: Option<DateTime<Utc>>,
+    pub(super) attempts: Vec<Attempt>,
+    pub(super) quarantined: Vec<String>,
+    /// Why the spool itself can't be read.
+    pub(super) spool_error: Option<String>,
+    pub(super) home: String,
+}
+
+/// The last attempt that reached for the destination.
+#[derive(Debug, Serialize)]
+pub(super) struct LastFlush {
+    at: DateTime<Utc>,
+    outcome: String,
+    http_status: Option<u16>,
+    sent: usize,
+    error: Option<String>,
+}
+
+impl From<&Attempt> for LastFlush {
+    fn from(attempt: &Attempt) -> Self {
+        Self {
+            at: attempt.at,
+            outcome: attempt.outcome.clone(),
+            http_status: attempt.http_status,
+            sent: attempt.sent,
+            error: attempt.error.clone(),
+        }
+    }
+}
+
+/// How many attempts a person is shown.
+const ATTEMPTS_SHOWN: u32 = 5;
+
+impl Status {
+    /// Gathers it. What can't be read is told, not failed on: this is where people look when something is wrong.
+    pub(super) fn of(settings: &Settings) -> Self {
+        let decision = settings.consent.now();
+        let (target, obstacle) = match settings.target(None) {
+            Ok(target) => (target, None),
+            Err(error) => (None, Some(Failure::from(error).told())),
+        };
+        let mut status = Self {
+            enabled: decision.enabled,
+            rule: decision.rule,
+            reason: decision.reason,
+            can_leave: false,
+            destination: target.as_ref().map(Target::to_string),
+            obstacle,
+            spool: Stats::default(),
+            last_flush: None,
+            next_attempt_at: None,
+            attempts: Vec::new(),
+            quarantined: settings.home.quarantined(),
+            spool_error: None,
+            home: settings.home.dir().display().to_string(),
+        };
+        let due = status
+            .read_spool(settings, target.as_ref())
+            .unwrap_or_else(|failure| {
+                status.spool_error = Some(failure.told());
+                None
+            });
+        if status.obstacle.is_none() {
+            status.obstacle = obstacle_of(settings, &status, target.as_ref(), due);
+        }
+        status.can_leave = status.obstacle.is_none();
+        status
+    }
+
+    /// Fills in what the spool knows; gives when the destination may be tried.
+    fn read_spool(
+        &mut self,
+        settings: &Settings,
+        target: Option<&Target>,
+    ) -> Result<Option<Due>, Failure> {
+        let Some(spool) = spool::open(settings)? else {
+            return Ok(None);
+        };
+        self.spool = spool.stats()?;
+        self.attempts = spool.attempts(ATTEMPTS_SHOWN)?;
+        self.last_flush = self.attempts.first().map(LastFlush::from);
+        let Some(target) = target else {
+            return Ok(None);
+        };
+        let configuration = settings
+            .destination(target)
+            .map(|destination| destination.configuration());
+        let due =
+            spool
+                .standing(target)?
+                .due(clock::now(), &configuration.unwrap_or_default(), false);
+        self.next_attempt_at = match due {
+            Due::Now => None,
+            Due::Backoff(until) | Due::Asked(until) | Due::Paused(until) => Some(until),
+        };
+        Ok(Some(due))
+    }
+}
+
+/// Why nothing can leave this machine, and what to do about it.
+fn obstacle_of(
+    settings: &Settings,
+    status: &Status,
+    target: Option<&Target>,
+    due: Option<Due>,
+) -> Option<String> {
+    if !status.enabled {
+        return Some(format!("telemetry is disabled: {}", status.reason));
+    }
+    let Some(target) = target else {
+        return Some(
+            "no destination is configured; events stay on this machine. `jmo-telemetry connect` sets one".to_owned(),
+        );
+    };
+    if let Err(error) = settings.destination(target) {
+        return Some(Failure::from(error).told());
+    }
+    if let Some(Due::Paused(_)) = due {
+        let what = match status
+            .last_flush
+            .as_ref()
+            .and_then(|flush| flush.http_status)
+        {
+            Some(401) => "the token is not valid; connect again with a new one",
+            Some(403) => "the token may not write this Gist; it needs the scope `gist`",
+            _ => "the Gist does not exist, or the token is not its owner's",
+        };
+        return Some(format!(
+            "{target} refused: {what}; `jmo-telemetry flush --now` tries again at once"
+        ));
+    }
+    None
+}
+
+impl Args {
+    pub(super) fn run(self, settings: &Settings, out: &mut Out) -> Result<Code, Failure> {
+        let status = Status::of(settings);
+        if self.json {
+            out.json(&status)?;
+        } else {
+            show(&status, out)?;
+        }
+        Ok(Code::Done)
+    }
+}
+
+fn show(status: &Status, out: &mut Out) -> Result<(), Failure> {
+    let now = clock::now();
+    let mut row = |name: &str, value: String| out.line(format_args!("{name:<13} {value}"));
+    let enabled = if status.enabled { "yes" } else { "no" };
+    row(
+        "enabled",
+        format!("{enabled} ({}: {})", status.rule, status.reason),
+    )?;
+    row(
+        "can leave",
+        if status.can_leave {
+            "yes".to_owned()
+        } else {
+            "no".to_owned()
+        },
+    )?;
+    row(
+        "destination",
+        status
+            .destination
+            .clone()
+            .unwrap_or_else(|| "none".to_owned()),
+    )?;
+    if let Some(obstacle) = status.obstacle.as_ref().filter(|_| status.enabled) {
+        row("", obstacle.clone())?;
+    }
+    for (name, value) in spool::told(&status.spool) {
+        row(name, value)?;
+    }
+    for attempt in &status.attempts {
+        row("attempt", told(attempt, now))?;
+    }
+    if let Some(at) = status
+        .next_attempt_at
+        .filter(|_| status.spool.pending + status.spool.sending > 0)
+    {
+        row("next attempt", words::relative(at, now))?;
+    }
+    if status.spool.held > 0 {
+        row(
+            "",
+            "held events were refused for good; `jmo-telemetry spool list --state held` shows them"
+                .to_owned(),
+        )?;
+    }
+    for file in &status.quarantined {
+        row(
+            "set aside",
+            format!("{file} (a damaged spool; its readable events were carried over)"),
+        )?;
+    }
+    if let Some(error) = &status.spool_error {
+        row("spool", error.clone())?;
+    }
+    row("home", status.home.clone())
+}
+
+fn told(attempt: &Attempt, now: DateTime<Utc>) -> String {
+    let sent = if attempt.sent > 0 {
+        format!(" {}", words::events(attempt.sent as u64))
+    } else {
+        String::new()
+    };
+    let status = attempt
+        .http_status
+        .map_or(String::new(), |status| format!(", HTTP {status}"));
+    let error = attempt
+        .error
+        .as_deref()
+        .map_or(String::new(), |error| format!(", {error}"));
+    format!(
+        "{}: {}{sent}{status}{error}",
+        words::relative(attempt.at, now),
+        attempt.outcome
+    )
+}

@@ -1,0 +1,504 @@
+//! The differential check against PyYAML itself is not here, as it needs Python; its findings are.
+
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::*;
+
+fn read(text: &str) -> Result<Said, Problem> {
+    telemetry_enabled(text.as_bytes())
+}
+
+#[track_caller]
+fn assert_yes(text: &str) {
+    assert!(
+        matches!(read(text), Ok(Said::Yes(_))),
+        "{text:?} gave {:?}",
+        read(text)
+    );
+}
+
+#[track_caller]
+fn assert_no(text: &str) {
+    assert!(
+        matches!(read(text), Ok(Said::No(_))),
+        "{text:?} gave {:?}",
+        read(text)
+    );
+}
+
+#[track_caller]
+fn assert_nothing(text: &str) {
+    assert_eq!(read(text), Ok(Said::Nothing), "{text:?}");
+}
+
+#[track_caller]
+fn assert_senseless(text: &str) {
+    assert!(
+        matches!(read(text), Err(Problem::Senseless(_))),
+        "{text:?} gave {:?}",
+        read(text)
+    );
+}
+
+#[track_caller]
+fn assert_syntax(text: &str) {
+    assert!(
+        matches!(read(text), Err(Problem::Syntax { .. })),
+        "{text:?} gave {:?}",
+        read(text)
+    );
+}
+
+fn enabled_is(value: &str) -> String {
+    format!("default_profile: fast\ntelemetry:\n  enabled: {value}\nretries: 1\n")
+}
+
+const NO: &[&str] = &[
+    "no",
+    "No",
+    "NO",
+    "off",
+    "Off",
+    "OFF",
+    "false",
+    "False",
+    "FALSE",
+    "'no'",
+    "\"off\"",
+    "\"False\"",
+    "' no '",
+    "nO",
+    "n",
+    "N",
+    "never",
+    "Disabled",
+    "disable",
+    "none",
+    "None",
+    "\"0\"",
+    "0",
+    "-0",
+    "00",
+    "0x0",
+    "0b0",
+    "0_0",
+    "0.0",
+    ".0",
+    "0.",
+    "-0.0",
+    "0:0.0",
+    "~",
+    "null",
+    "",
+    "!!bool \"no\"",
+    "!!str no",
+    "!!int \"0\"",
+    "!!null x",
+    "\"\\x6eo\"",
+    "&a no",
+    "no # yes",
+    "|\n    no",
+    ">-\n    no",
+];
+const YES: &[&str] = &[
+    "yes",
+    "Yes",
+    "YES",
+    "on",
+    "On",
+    "ON",
+    "true",
+    "True",
+    "TRUE",
+    "'yes'",
+    "\"On\"",
+    "'enabled'",
+    "\"1\"",
+    "1",
+    "+1",
+    "01",
+    "0x1",
+    "0b1",
+    "!!bool 'yes'",
+    "&a yes",
+    "yes # no",
+    "|\n    yes",
+];
+const SENSELESS: &[&str] = &[
+    "y",
+    "maybe",
+    "''",
+    "2",
+    "-1",
+    "0:0",
+    "1.0",
+    "0.5",
+    ".nan",
+    ".inf",
+    "1e0",
+    "08",
+    "2020-01-01",
+    "12:30",
+    "[]",
+    "[no]",
+    "{}",
+    "{a: no}",
+    "no way",
+    "no#",
+    "yes no",
+    "ja",
+];
+
+#[test]
+fn every_spelling_of_a_no_is_a_no() {
+    for value in NO {
+        assert_no(&enabled_is(value));
+    }
+}
+
+#[test]
+fn every_spelling_of_a_yes_is_a_yes() {
+    for value in YES {
+        assert_yes(&enabled_is(value));
+    }
+}
+
+#[test]
+fn what_is_neither_makes_no_sense() {
+    for value in SENSELESS {
+        assert_senseless(&enabled_is(value));
+    }
+}
+
+#[test]
+fn a_file_that_does_not_speak_of_telemetry_says_nothing() {
+    for text in [
+        "",
+        "\n",
+        "# telemetry: no\n",
+        "---\n",
+        "~",
+        "{}",
+        "tools: [trivy]",
+        "telemetry:",
+        "telemetry: {}",
+    ] {
+        assert_nothing(text);
+    }
+    assert_nothing("telemetry:\n  # enabled: no\n  endpoint: x\n");
+    assert_nothing("scan:\n  telemetry:\n    enabled: no\n");
+    assert_nothing("TELEMETRY:\n  enabled: no\ntelemetry:\n  Enabled: no\n");
+}
+
+#[test]
+fn telemetry_itself_may_be_a_boolean() {
+    for text in [
+        "telemetry: no",
+        "telemetry: off",
+        "telemetry: False",
+        "telemetry: 'disabled'",
+        "telemetry: 0",
+    ] {
+        assert_no(text);
+    }
+    assert_yes("telemetry: yes");
+    for text in [
+        "telemetry: 'yes'",
+        "telemetry: 1",
+        "telemetry: [no]",
+        "telemetry: enabled",
+    ] {
+        assert_senseless(text);
+    }
+}
+
+#[test]
+fn a_flat_key_can_only_say_no() {
+    assert_no("telemetry.enabled: false\ntelemetry: {enabled: yes}\n");
+    assert_nothing("telemetry.enabled: true\n");
+    assert_senseless("telemetry.enabled: maybe\n");
+}
+
+#[test]
+fn keys_are_the_same_in_every_style() {
+    assert_no("\"telemetry\":\n  'enabled': no\n");
+    assert_no("{\"\\x74elemetry\": {!!str enabled: no}}");
+    assert_no("x: &t telemetry\ny: &e enabled\n*t :\n  *e : no\n");
+    assert_no("? telemetry\n: ? |-\n    enabled\n  : no\n");
+    assert_no("{\"telemetry\":{\"enabled\":false}}");
+}
+
+#[test]
+fn merged_keys_count_as_in_pyyaml() {
+    let bases = "no: &no {enabled: no}\nyes: &yes {enabled: yes}\nlist: &list [*yes, *no]\n";
+    let telemetry = |body: &str| format!("{bases}telemetry: {{{body}}}\n");
+    assert_no(&telemetry("<<: *no"));
+    assert_yes(&telemetry("<<: *no, enabled: yes"));
+    assert_no(&telemetry("enabled: no, <<: *yes"));
+    assert_no(&telemetry("<<: [*no, *yes]"));
+    assert_yes(&telemetry("<<: [*yes, *no]"));
+    assert_yes(&telemetry("<<: *list"));
+    assert_no(&telemetry("<<: *yes, <<: *no"));
+    assert_no(&telemetry("<<: {<<: *no, x: 1}"));
+    assert_no("base: &base {telemetry: {enabled: no}}\n<<: *base\n");
+    assert_no("a: &a {telemetry: &t {enabled: no}}\ntelemetry: *t\n");
+    assert_nothing(&telemetry("'<<': *no"));
+    assert_syntax(&telemetry("<<: no"));
+    assert_syntax(&telemetry("<<: [*no, no]"));
+}
+
+#[test]
+fn of_a_repeated_key_a_no_counts() {
+    assert_no("telemetry:\n  enabled: no\n  enabled: yes\n");
+    assert_no("telemetry: {enabled: no}\ntelemetry: {enabled: yes}\n");
+    assert_no("telemetry: {enabled: maybe}\ntelemetry: {enabled: no}\n");
+    assert_senseless("telemetry: {enabled: maybe, enabled: yes}\n");
+    assert_yes("telemetry: {enabled: yes, enabled: on}\n");
+}
+
+#[test]
+fn what_pyyaml_refuses_disables() {
+    for rest in [
+        "x: !python/object:os.system {}",
+        "x: !!python/none",
+        "x: !foo y",
+        "x: !!set {a}",
+        "x: !!int a",
+        "x: !!bool maybe",
+        "x: !!map []",
+        "x: <<",
+        "x: =",
+        "x: 2020-02-30",
+        "x: 0b_",
+        "x: *unknown",
+        "a: &a 1\nb: &a 2",
+        "a: &a [*a]",
+        "a: &b{c: 1}",
+        "a: &b/c 1",
+        "? [a]\n: b",
+        "x: [1, !!str]",
+        "x: 'open",
+        "x: [",
+        "x: }",
+        " x: y",
+        "x: \"\\z\"",
+        "x: @y",
+        "x: a: b",
+        ": x",
+        "x: {: y}",
+        "x: {a\n  b: c}",
+        "x: {a\n  : c}",
+        "x: {?enabled : no}",
+        "...\nx: y",
+        "---\nx: y",
+        "x:\ty",
+        "x: y\t",
+        "\tx: y",
+        "x: a\tb",
+        "x: |\t\n  y",
+    ] {
+        assert_syntax(&format!("telemetry: {{enabled: yes}}\n{rest}\n"));
+    }
+    assert_syntax("%TAG ! tag:yaml.org,2002:\n---\ntelemetry: {enabled: yes}\n");
+    assert_syntax("%YAML 2.0\n---\ntelemetry: {enabled: yes}\n");
+    assert_syntax("...\ntelemetry: {enabled: yes}\n");
+}
+
+#[test]
+fn characters_that_yaml_refuses_disable() {
+    for character in [
+        '\0', '\u{7}', '\u{1b}', '\u{7f}', '\u{85}', '\u{2028}', '\u{2029}', '\u{feff}', '\u{ffff}',
+    ] {
+        assert_syntax(&format!(
+            "# {character}telemetry: {{enabled: yes}}\ntelemetry: {{enabled: yes}}\n"
+        ));
+    }
+    assert_eq!(
+        telemetry_enabled(b"a: b\nc: \xff"),
+        Err(Problem::NotUtf8(Place { line: 2, column: 4 }))
+    );
+    let utf16: Vec<u8> = "\u{feff}telemetry: {}"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    assert!(matches!(
+        telemetry_enabled(&utf16),
+        Err(Problem::NotUtf8(_))
+    ));
+}
+
+#[test]
+fn what_pyyaml_takes_is_taken() {
+    for rest in [
+        "tools: [\n  trivy,\n  semgrep,\n]",
+        "x:\n- a\n- b: c\n  d: e",
+        "x: \"a\tb\" # c\td",
+        "#\tc\n",
+        "x: |\n  a\tb\n",
+        "x: 'a\n\n  b'",
+        "x: https://a.b/?c=d#e",
+        "x: C:\\dir",
+        "x: {a: {b: [c, \"d?\"]}}",
+        "x: 2020-02-29 10:00:00 +01:00",
+        "x: é 😀",
+        "x: -a\ny: a-b",
+        "? a\n: b",
+        "x: !!float 1.5",
+        "x: &a [1]\ny: [*a, *a]",
+        "...",
+        "x: 0o7",
+        "x: 1_000",
+    ] {
+        assert_yes(&format!("telemetry: {{enabled: yes}}\n{rest}\n"));
+    }
+    assert_yes("\u{feff}telemetry:\r\n  enabled: yes\r\n");
+    assert_yes("# c\n%YAML 1.2\n---\ntelemetry:\n  enabled: yes\n...\n");
+    assert_yes("  telemetry:\r    enabled: yes");
+}
+
+#[test]
+fn a_file_that_is_no_mapping_disables() {
+    for text in ["- a", "text", "[telemetry]", "0"] {
+        assert!(
+            matches!(read(text), Err(Problem::NotAMapping(_))),
+            "{text:?}"
+        );
+    }
+}
+
+#[test]
+fn the_place_is_that_of_the_value() {
+    assert_eq!(
+        read("# é\ntelemetry:\n  'é': 1\n  enabled: no\n"),
+        Ok(Said::No(Place {
+            line: 4,
+            column: 12
+        }))
+    );
+    assert_eq!(
+        read("é: {telemetry: 1}\ntelemetry: {é: 1, enabled: maybe}\n")
+            .map_err(|problem| problem.to_string()),
+        Err("neither a yes nor a no at line 2, column 28".to_owned())
+    );
+    assert_eq!(
+        read("a: b\r\nc:\td\r\n").map_err(|problem| problem.to_string()),
+        Err("a tab at line 2, column 3".to_owned())
+    );
+}
+
+#[test]
+fn a_hostile_file_costs_little() {
+    let bomb = |levels: usize| {
+        let mut text = String::from("l0: &l0 {x: 1}\n");
+        for level in 1..levels {
+            let below = format!("*l{}, ", level - 1).repeat(9);
+            text += &format!("l{level}: &l{level} {{<<: [{below}], y: [{below}]}}\n");
+        }
+        text + &format!("telemetry: {{<<: *l{}}}\n", levels - 1)
+    };
+    let began = Instant::now();
+    assert_nothing(&bomb(5_000));
+    assert_syntax(&("[".repeat(MAX_BYTES)));
+    assert_syntax(&("- ".repeat(MAX_BYTES / 2)));
+    assert_syntax(&("? ".repeat(MAX_BYTES / 2)));
+    assert_syntax(&("a".repeat(MAX_BYTES - 1) + "\t"));
+    assert_eq!(read(&" ".repeat(MAX_BYTES + 1)), Err(Problem::TooLarge));
+    assert!(
+        began.elapsed() < Duration::from_secs(20),
+        "took {:?}",
+        began.elapsed()
+    );
+}
+
+/// A document in which telemetry is off, in one of many ways.
+fn opted_out() -> impl Strategy<Value = String> {
+    let key = |name: &'static str| {
+        select(vec![
+            name.to_owned(),
+            format!("'{name}'"),
+            format!("\"{name}\""),
+            format!("!!str {name}"),
+            format!("&k{name} {name}"),
+        ])
+    };
+    let filler = select(vec![
+        "",
+        "# telemetry: yes\n",
+        "tools: [\n  trivy,\n]\n",
+        "a: 'telemetry: {enabled: yes}'\n",
+        "b: |\n  telemetry:\n    enabled: yes\n",
+        "on: &on {enabled: yes}\n",
+        "c: \"x\ty\"\n",
+        "profiles:\n  fast: {telemetry: {enabled: yes}}\n",
+        "d:\n- e: f\n  telemetry: yes\n",
+    ]);
+    let many = prop::collection::vec(filler.clone(), 0..3).prop_map(|mut parts| {
+        parts.dedup();
+        parts.concat()
+    });
+    (key("telemetry"), key("enabled"), select(NO), 0..5_usize, many, filler).prop_map(
+        |(telemetry, enabled, no, form, before, after)| {
+            let flow_no = if no.contains('\n') || no.is_empty() { "no" } else { no.split(" #").next().unwrap_or("no") };
+            let body = match form {
+                0 => format!("{telemetry}:\n  {enabled}: {no}\n"),
+                1 => format!("{telemetry}: {{x: 1, {enabled}: {flow_no}}}\n"),
+                2 => format!("base: &base\n  {enabled}: {no}\n{telemetry}:\n  <<: *base\n  x: 1\n"),
+                3 => format!("{telemetry}:\n  {enabled}: {no}\n  enabled: yes\n"),
+                _ => format!(
+                    "base: &base {{{enabled}: {flow_no}}}\n{telemetry}: {{<<: [{{x: 1}}, *base, {{enabled: yes}}]}}\n"
+                ),
+            };
+            let after = if before.contains(after) { "" } else { after };
+            before + &body + after
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn an_opt_out_is_seen_wherever_and_however_it_is_written(text in opted_out()) {
+        prop_assert!(matches!(read(&text), Ok(Said::No(_))), "{:?}", read(&text));
+    }
+
+    #[test]
+    fn windows_line_ends_and_a_byte_order_mark_change_nothing(text in opted_out()) {
+        let text = format!("\u{feff}{}", text.replace('\n', "\r\n"));
+        prop_assert!(matches!(read(&text), Ok(Said::No(_))), "{:?}", read(&text));
+    }
+
+    #[test]
+    fn a_cut_or_a_stray_byte_makes_no_yes_of_a_no(
+        no in select(NO), at in any::<prop::sample::Index>(), byte in any::<u8>(), insert in any::<bool>(),
+    ) {
+        // One byte makes "on" of "n", and "1" of "0": those are new answers, not misread ones.
+        prop_assume!(!["n", "N"].contains(&no));
+        let mut text = enabled_is(no).replace("yes", "x").into_bytes();
+        let at = at.index(text.len());
+        if insert { text.insert(at, byte) } else { text[at] = byte }
+        let is_yes = |text: &[u8]| matches!(telemetry_enabled(text), Ok(Said::Yes(_)));
+        prop_assert!(!is_yes(&text) || byte == b'1', "{:?}", String::from_utf8_lossy(&text));
+        prop_assert!(!is_yes(&text[..at]));
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = telemetry_enabled(&bytes);
+    }
+
+    #[test]
+    fn no_yaml_panics_and_no_message_repeats_it(
+        words in prop::collection::vec(select(vec![
+            "telemetry", "enabled", ": ", ":", "\n", "\n  ", "- ", "? ", "[", "]", "{", "}", ",", "&a ", "*a", "<<: ",
+            "!!str ", "!x ", "'", "\"", "|\n", ">", "#", "\t", "\r", "---", "...", "%", "no", "yes", "0", "SECRET", "é", "\u{2028}",
+        ]), 0..40),
+    ) {
+        if let Err(problem) = read(&words.concat()) {
+            prop_assert!(!problem.to_string().contains("SECRET"));
+        }
+    }
+}

@@ -1,0 +1,440 @@
+//! What a caller brings, before it is an event: loosely typed values by name, borrowed from the input where possible,
+//! and how each type of field is read from them. No message made here repeats a value.
+
+use std::borrow::Cow;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+
+use super::vocabulary::{Bucket, Vocabulary};
+
+/// A JSON value as it came in.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value<'a> {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// A number without a fraction that fits.
+    Integer(i64),
+    /// Any other number.
+    Float(f64),
+    /// A string.
+    Text(Cow<'a, str>),
+    /// An array.
+    List(Vec<Value<'a>>),
+    /// An object.
+    Map(Fields<'a>),
+}
+
+/// Named values, in the order they came.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Fields<'a>(Vec<(Cow<'a, str>, Value<'a>)>);
+
+/// Why a field can't be read. The words name fields and types, never values.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FieldError {
+    /// A required field is not there.
+    #[error("missing field `{0}`")]
+    Missing(&'static str),
+    /// A field has another type than it should.
+    #[error("field `{name}` must be {expected}")]
+    Wrong {
+        /// The field.
+        name: &'static str,
+        /// What it should be.
+        expected: String,
+    },
+}
+
+impl<'a> Fields<'a> {
+    /// Adds a field.
+    pub fn put(&mut self, name: impl Into<Cow<'a, str>>, value: Value<'a>) {
+        self.0.push((name.into(), value));
+    }
+
+    /// Removes a field and gives its value; of a repeated name the last one counts, as in Python's `json`.
+    pub fn take(&mut self, name: &str) -> Option<Value<'a>> {
+        let mut found = None;
+        while let Some(at) = self.0.iter().rposition(|(key, _)| key == name) {
+            let value = self.0.remove(at).1;
+            found.get_or_insert(value);
+        }
+        found
+    }
+
+    /// The names that nobody took, fit to be shown.
+    pub fn left_over(&self) -> impl Iterator<Item = String> + '_ {
+        self.0.iter().map(|(name, _)| showable(name))
+    }
+}
+
+/// A field name is shown only if it looks like one: what a caller smuggles into a name must not reach a terminal or log.
+fn showable(name: &str) -> String {
+    let plain = !name.is_empty()
+        && name.len() <= 40
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    if plain {
+        name.to_owned()
+    } else {
+        "(a name that is not shown)".to_owned()
+    }
+}
+
+/// A type of field: how it is read, and how `info` describes it.
+pub trait Field: Sized {
+    /// Reads the field `name`; what is missing is an error unless the type has a meaning for it.
+    ///
+    /// # Errors
+    /// When it is required and missing, or has another type. Names that were dropped on the way go to `dropped`.
+    fn take(
+        fields: &mut Fields<'_>,
+        name: &'static str,
+        dropped: &mut Vec<String>,
+    ) -> Result<Self, FieldError>;
+    /// The values it can have, for people.
+    fn describe() -> String;
+}
+
+impl Value<'_> {
+    fn number(&self) -> Option<f64> {
+        match self {
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "bucket bounds are small; precision above 2^53 is irrelevant"
+            )]
+            Value::Integer(n) => Some(*n as f64),
+            Value::Float(n) => Some(*n),
+            _ => None,
+        }
+    }
+
+    fn integer(&self) -> Option<i64> {
+        match self {
+            Value::Integer(n) => Some(*n),
+            // Python's json writes counts that came through a division as 3.0.
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "checked to be integral and within 2^53"
+            )]
+            Value::Float(n) if n.fract() == 0.0 && n.abs() < 9e15 => Some(*n as i64),
+            _ => None,
+        }
+    }
+}
+
+fn wrong(name: &'static str, expected: impl Into<String>) -> FieldError {
+    FieldError::Wrong {
+        name,
+        expected: expected.into(),
+    }
+}
+
+fn word_of<V: Vocabulary>(value: &Value<'_>, name: &'static str) -> Result<V, FieldError> {
+    match value {
+        Value::Text(word) => V::of(word)
+            .or(V::ELSE)
+            .ok_or_else(|| wrong(name, describe_words::<V>())),
+        _ => Err(wrong(name, describe_words::<V>())),
+    }
+}
+
+fn describe_words<V: Vocabulary>() -> String {
+    format!("one of {}", V::WORDS.join(", "))
+}
+
+impl<V: Vocabulary> Field for V {
+    fn take(
+        fields: &mut Fields<'_>,
+        name: &'static str,
+        _: &mut Vec<String>,
+    ) -> Result<Self, FieldError> {
+        word_of(&fields.take(name).ok_or(FieldError::Missing(name))?, name)
+    }
+    fn describe() -> String {
+        describe_words::<V>()
+    }
+}
+
+/// A vocabulary's word, or nothing.
+impl<V: Vocabulary> Field for Option<V> {
+    fn take(
+        fields: &mut Fields<'_>,
+        name: &'static str,
+        _: &mut Vec<String>,
+    ) -> Result<Self, FieldError> {
+        match fields.take(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => word_of(&value, name).map(Some),
+        }
+    }
+    fn describe() -> String {
+        format!("{} or null", describe_words::<V>())
+    }
+}
+
+/// A bucket, read as its word or from the raw number under the number's own name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(transparent)]
+pub struct Bucketed<B: Bucket>(pub B);
+
+impl<B: Bucket> Bucketed<B> {
+    /// The bucket, or `None` when neither the word nor the number is there.
+    fn take_optional(
+        fields: &mut Fields<'_>,
+        name: &'static str,
+    ) -> Result<Option<Self>, FieldError> {
+        let raw = fields.take(B::RAW_FIELD);
+        if let Some(word) = fields.take(name) {
+            return word_of(&word, name).map(|bucket| Some(Self(bucket)));
+        }
+        raw.map(|value| {
+            value
+                .number()
+                .map(|n| Self(B::holding(n)))
+                .ok_or_else(|| wrong(B::RAW_FIELD, "a number"))
+        })
+        .transpose()
+    }
+}
+
+impl<B: Bucket> Field for Bucketed<B> {
+    fn take(
+        fields: &mut Fields<'_>,
+        name: &'static str,
+        _: &mut Vec<String>,
+    ) -> Result<Self, FieldError> {
+        Self::take_optional(fields, name)?.ok_or(FieldError::Missing(name))
+    }
+    fn describe() -> String {
+        format!(
+            "{} (the number itself is never stored)",
+            describe_words::<B>()
+        )
+    }
+}
+
+/// A value that the event can work out by itself when the caller does not bring it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Derived<T>(pub Option<T>);
+
+impl<T: serde::Serialize> serde::Serialize for Derived<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<B: Bucket> Field for Derived<Bucketed<B>> {
+    fn take(
+        fields: &mut Fields<'_>,
+        name: &'static str,
+        _: &mut Vec<String>,
+    ) -> Result<Self, FieldError> {
+        Bucketed::take_optional(fields, name).map(Self)
+    }
+    fn describe() -> String {
+        Bucketed::<B>::describe()
+    }
+}
+
+impl Field for Derived<Count> {
+    fn take(
+        fields: &mut Fields<'_>,
+        name: &'static str,
+        _: &mut Vec<String>,
+    ) -> Result<Self, FieldError> {
+        fields
+            .take(name)
+            .map(|value| count_of(&value, name))
+            .transpose()
+            .map(Self)
+    }
+    fn describe() -> String {
+        Count::describe()
+    }
+}
+
+impl Field for Derived<bool> {
+    fn take(
+        fields: &mut Fields<'_>,
+        name: &'static str,
+        _: &mut Vec<String>,
+    ) -> Result<Self, FieldError> {
+        fields
+            .take(name)
+            .map(|value| bool_of(&value, name))
+            .transpose()
+            .map(Self)
+    }
+    fn describe() -> String {
+        bool::describe()
+    }
+}
+
+/// A small count; a negative one is zero, and none is larger than 4,294,967,295.
+pub type Count = u32;
+
+fn count_of(value: &Value<'_>, name: &'static str) -> Result<Count, FieldError> {
+    let n = value
+        .integer()
+        .ok_or_else(|| wrong(name, "a whole number"))?;
+    Ok(Count::try_from(n.max(0)).unwrap_or(Count::MAX))
+}
+
+fn bool_of(value: &Value<'_>, name: &'static str) -> Result<bool, FieldError> {
+    match value {
+        Value::Bool(b) => Ok(*b),
+        _ => Err(wrong(name, "true or false")),
+    }
+}
+
+impl Field for Count {
+    fn take(
+        fields: &mut Fields<'_>,
+        name: &'static str,
+        _: &mut Vec<String>,
+    ) -> Result<Self, FieldError> {
+        count_of(&fields.take(name).ok_or(FieldError::Missing(name))?, name)
+    }
+    fn describe() -> String {
+        "a count".to_owned()
+    }
+}
+
+/// Not said is `false`.
+impl Field for bool {
+    fn take(
+        fields: &mut Fields<'_>,
+        name: &'static str,
+        _: &mut Vec<String>,
+    ) -> Result<Self, FieldError> {
+        fields
+            .take(name)
+            .map_or(Ok(false), |value| bool_of(&value, name))
+    }
+    fn describe() -> String {
+        "true or false".to_owned()
+    }
+}
+
+/// A process's exit code, or nothing.
+impl Field for Option<i64> {
+    fn take(
+        fields: &mut Fields<'_>,
+        name: &'static str,
+        _: &mut Vec<String>,
+    ) -> Result<Self, FieldError> {
+        match fields.take(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => value
+                .integer()
+                .map(Some)
+                .ok_or_else(|| wrong(name, "a whole number or null")),
+        }
+    }
+    fn describe() -> String {
+        "a whole number or null".to_owned()
+    }
+}
+
+/// Each word once, in the order they came: a list is never longer than its vocabulary.
+impl<V: Vocabulary + PartialEq> Field for Vec<V> {
+    fn take(
+        fields: &mut Fields<'_>,
+        name: &'static str,
+        _: &mut Vec<String>,
+    ) -> Result<Self, FieldError> {
+        let Value::List(items) = fields.take(name).ok_or(FieldError::Missing(name))? else {
+            return Err(wrong(name, "a list of words"));
+        };
+        let mut words = Vec::new();
+        for item in &items {
+            let word = word_of(item, name)?;
+            if !words.contains(&word) {
+                words.push(word);
+            }
+        }
+        Ok(words)
+    }
+    fn describe() -> String {
+        format!("a list of {}", V::WORDS.join(", "))
+    }
+}
+
+impl<'de> Deserialize<'de> for Value<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::Map(fields) => Ok(fields),
+            _ => Err(serde::de::Error::custom("not an object")),
+        }
+    }
+}
+
+/// A key, borrowed where the input allows it.
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::Text(text) => Ok(Self(text)),
+            _ => Err(serde::de::Error::custom("not a key")),
+        }
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value<'de>;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("a JSON value")
+    }
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Value::Null)
+    }
+    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(Value::Bool(value))
+    }
+    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
+        Ok(Value::Integer(value))
+    }
+    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "only numbers past i64 lose digits, and only buckets take them"
+        )]
+        Ok(i64::try_from(value).map_or(Value::Float(value as f64), Value::Integer))
+    }
+    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
+        Ok(Value::Float(value))
+    }
+    fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
+        Ok(Value::Text(Cow::Owned(value.to_owned())))
+    }
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {
+        Ok(Value::Text(Cow::Borrowed(value)))
+    }
+    fn visit_string<E>(self, value: String) -> Result<Self::Value, E> {
+        Ok(Value::Text(Cow::Owned(value)))
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = access.next_element()? {
+            items.push(item);
+        }
+        Ok(Value::List(items))
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Vec::with_capacity(8);
+        while let Some((Key(name), value)) = access.next_entry()? {
+            fields.push((name, value));
+        }
+        Ok(Value::Map(Fields(fields)))
+    }
+}

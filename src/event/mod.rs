@@ -1,0 +1,564 @@
+//! The six events and their only path to the disk: loose fields → typed event → [`Payload`], the line that is stored,
+//! shown and uploaded. A caller can bring words from closed vocabularies, buckets, counts and version numbers; there is
+//! no type here that could hold anything else (contract, P5 and section 6).
+
+pub mod fields;
+pub mod payload;
+pub mod version;
+pub mod vocabulary;
+
+use serde::Serialize;
+
+use fields::{Bucketed, Count, Derived, Field, FieldError, Fields, Value};
+pub use payload::{Payload, Stamp};
+use version::{PythonVersion, ScannerVersion};
+use vocabulary::{
+    Artifact, Bucket as _, DurationBucket, EvaluationTimeBucket, ExecutionMode, FailureType,
+    FindingsBucket, Format, Mode, Policy, Profile, ScanFrequency, TargetsBucket, Tool,
+    ViolationsBucket,
+};
+
+/// One field of an event, for `info`.
+#[derive(Debug, Clone, Serialize)]
+pub struct FieldInfo {
+    /// The field's name.
+    pub name: &'static str,
+    /// The values it can have.
+    pub values: String,
+}
+
+/// A struct whose fields are read by name, each by the rules of its type, so that reading, storing and describing an
+/// event can't drift apart.
+macro_rules! metadata {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident : $type:ty),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Serialize)]
+        pub struct $name { $($(#[$field_doc])* pub $field: $type),+ }
+
+        impl $name {
+            fn read(fields: &mut Fields<'_>, dropped: &mut Vec<String>) -> Result<Self, FieldError> {
+                Ok(Self { $($field: <$type as Field>::take(fields, stringify!($field), dropped)?),+ })
+            }
+            fn describe() -> Vec<FieldInfo> {
+                vec![$(FieldInfo { name: stringify!($field), values: <$type as Field>::describe() }),+]
+            }
+        }
+    };
+}
+
+metadata! {
+    /// How many targets of each kind; a kind that is not named counts 0.
+    TargetTypes {
+        /// Repositories.
+        repos: OrZero,
+        /// Container images.
+        images: OrZero,
+        /// Web applications.
+        urls: OrZero,
+        /// Infrastructure-as-code files.
+        iac: OrZero,
+        /// GitLab projects.
+        gitlab: OrZero,
+        /// Kubernetes clusters.
+        k8s: OrZero,
+    }
+}
+
+metadata! {
+    /// A scan began.
+    ScanStarted {
+        /// How the scanner was started.
+        mode: Mode,
+        /// The profile.
+        profile: Profile,
+        /// The tools that will run.
+        tools: Vec<Tool>,
+        /// Targets by kind.
+        target_types: TargetTypes,
+        /// Whether the scanner thinks it runs in CI.
+        ci_detected: bool,
+        /// More than one kind of target; worked out from `target_types` when not given.
+        multi_target_scan: Derived<bool>,
+        /// Whether compliance mapping is used.
+        compliance_usage: bool,
+        /// All targets; worked out from `target_types` when not given.
+        total_targets_bucket: Derived<Bucketed<TargetsBucket>>,
+        /// How often this machine scans; filled in from `scan-count` unless the caller brings it.
+        scan_frequency_hint: Option<ScanFrequency>,
+    }
+}
+
+metadata! {
+    /// A scan ended.
+    ScanCompleted {
+        /// How the scanner was started.
+        mode: Mode,
+        /// The profile.
+        profile: Profile,
+        /// How long it took.
+        duration_bucket: Bucketed<DurationBucket>,
+        /// Tools that succeeded.
+        tools_succeeded: Count,
+        /// Tools that failed.
+        tools_failed: Count,
+        /// Findings.
+        total_findings_bucket: Bucketed<FindingsBucket>,
+    }
+}
+
+metadata! {
+    /// A tool failed.
+    ToolFailed {
+        /// The tool.
+        tool: Tool,
+        /// How it failed.
+        failure_type: FailureType,
+        /// Its exit code, if it had one.
+        exit_code: Option<i64>,
+        /// The profile.
+        profile: Profile,
+    }
+}
+
+metadata! {
+    /// The wizard ended.
+    WizardCompleted {
+        /// The profile that was chosen.
+        profile_selected: Profile,
+        /// How the scan runs.
+        execution_mode: ExecutionMode,
+        /// What was written for reuse.
+        artifact_generated: Option<Artifact>,
+        /// How long the wizard took.
+        duration_bucket: Bucketed<DurationBucket>,
+    }
+}
+
+metadata! {
+    /// Reports were written.
+    ReportGenerated {
+        /// Their formats.
+        output_formats: Vec<Format>,
+        /// Findings.
+        findings_bucket: Bucketed<FindingsBucket>,
+        /// Whether findings were suppressed.
+        suppressions_used: bool,
+        /// Whether compliance mapping is used.
+        compliance_enabled: bool,
+    }
+}
+
+metadata! {
+    /// Policies were evaluated.
+    PolicyEvaluated {
+        /// How many policies; the length of the list when not given.
+        policy_count: Derived<Count>,
+        /// Violations.
+        violations_bucket: Bucketed<ViolationsBucket>,
+        /// How long it took.
+        evaluation_time_bucket: Bucketed<EvaluationTimeBucket>,
+        /// The policies.
+        policies: Vec<Policy>,
+        /// Policies that passed.
+        passed_count: Count,
+        /// Policies that failed.
+        failed_count: Count,
+    }
+}
+
+/// A count that is 0 when it is not given.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct OrZero(pub Count);
+
+impl Field for OrZero {
+    fn take(
+        fields: &mut Fields<'_>,
+        name: &'static str,
+        dropped: &mut Vec<String>,
+    ) -> Result<Self, FieldError> {
+        match Count::take(fields, name, dropped) {
+            Err(FieldError::Missing(_)) => Ok(Self(0)),
+            other => other.map(Self),
+        }
+    }
+    fn describe() -> String {
+        Count::describe()
+    }
+}
+
+impl Field for TargetTypes {
+    fn take(
+        fields: &mut Fields<'_>,
+        name: &'static str,
+        dropped: &mut Vec<String>,
+    ) -> Result<Self, FieldError> {
+        match fields.take(name).ok_or(FieldError::Missing(name))? {
+            Value::Map(mut counts) => {
+                let read = Self::read(&mut counts, dropped)?;
+                dropped.extend(counts.left_over().map(|field| format!("{name}.{field}")));
+                Ok(read)
+            }
+            _ => Err(FieldError::Wrong {
+                name,
+                expected: "an object of counts".to_owned(),
+            }),
+        }
+    }
+    fn describe() -> String {
+        let kinds: Vec<_> = Self::describe().into_iter().map(|kind| kind.name).collect();
+        format!("counts of {}", kinds.join(", "))
+    }
+}
+
+impl TargetTypes {
+    fn counts(&self) -> [Count; 6] {
+        [
+            self.repos,
+            self.images,
+            self.urls,
+            self.iac,
+            self.gitlab,
+            self.k8s,
+        ]
+        .map(|count| count.0)
+    }
+}
+
+impl ScanStarted {
+    fn derive(&mut self) {
+        let counts = self.target_types.counts();
+        self.multi_target_scan
+            .0
+            .get_or_insert(counts.iter().filter(|count| **count > 0).count() > 1);
+        let total = counts.iter().map(|count| f64::from(*count)).sum();
+        self.total_targets_bucket
+            .0
+            .get_or_insert(Bucketed(TargetsBucket::holding(total)));
+    }
+}
+
+impl PolicyEvaluated {
+    fn derive(&mut self) {
+        let listed = Count::try_from(self.policies.len()).unwrap_or(Count::MAX);
+        self.policy_count.0.get_or_insert(listed);
+    }
+}
+
+/// What happened. The JSON form of the variant's content is the event's `metadata`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Event {
+    /// `scan.started`
+    ScanStarted(ScanStarted),
+    /// `scan.completed`
+    ScanCompleted(ScanCompleted),
+    /// `tool.failed`
+    ToolFailed(ToolFailed),
+    /// `wizard.completed`
+    WizardCompleted(WizardCompleted),
+    /// `report.generated`
+    ReportGenerated(ReportGenerated),
+    /// `policy.evaluated`
+    PolicyEvaluated(PolicyEvaluated),
+}
+
+/// Every event name, in the order of the contract.
+pub const EVENT_NAMES: [&str; 6] = [
+    "scan.started",
+    "scan.completed",
+    "tool.failed",
+    "wizard.completed",
+    "report.generated",
+    "policy.evaluated",
+];
+
+/// Why something is not an event. No message repeats a value of the input.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EventError {
+    /// Not one of the six.
+    #[error("unknown event; it must be one of {}", EVENT_NAMES.join(", "))]
+    Unknown,
+    /// A field of the metadata is missing or has the wrong type.
+    #[error("{event}: {error}")]
+    Field {
+        /// The event's name.
+        event: &'static str,
+        /// What is wrong.
+        error: FieldError,
+    },
+    /// A field beside the metadata is missing or has the wrong type.
+    #[error(transparent)]
+    Envelope(#[from] FieldError),
+    /// The line is not a JSON object.
+    #[error("not a JSON object (column {column})")]
+    NotJson {
+        /// 1-based column at which reading stopped.
+        column: usize,
+    },
+    /// The line is longer than anything that could be an event.
+    #[error("line is longer than {} bytes", crate::limits::INPUT_LINE_BYTES)]
+    TooLong,
+}
+
+impl Event {
+    /// Reads the metadata of the event called `name`. Fields that do not belong to it end up in `dropped`, by name.
+    ///
+    /// # Errors
+    /// [`EventError::Unknown`], or the first field that is missing or has the wrong type.
+    pub fn read(
+        name: &str,
+        mut fields: Fields<'_>,
+        dropped: &mut Vec<String>,
+    ) -> Result<Self, EventError> {
+        let event = *EVENT_NAMES
+            .iter()
+            .find(|known| **known == name)
+            .ok_or(EventError::Unknown)?;
+        let read = match event {
+            "scan.started" => ScanStarted::read(&mut fields, dropped).map(Self::ScanStarted),
+            "scan.completed" => ScanCompleted::read(&mut fields, dropped).map(Self::ScanCompleted),
+            "tool.failed" => ToolFailed::read(&mut fields, dropped).map(Self::ToolFailed),
+            "wizard.completed" => {
+                WizardCompleted::read(&mut fields, dropped).map(Self::WizardCompleted)
+            }
+            "report.generated" => {
+                ReportGenerated::read(&mut fields, dropped).map(Self::ReportGenerated)
+            }
+            _ => PolicyEvaluated::read(&mut fields, dropped).map(Self::PolicyEvaluated),
+        };
+        dropped.extend(fields.left_over());
+        let mut event = read.map_err(|error| EventError::Field { event, error })?;
+        event.derive();
+        Ok(event)
+    }
+
+    fn derive(&mut self) {
+        match self {
+            Self::ScanStarted(event) => event.derive(),
+            Self::PolicyEvaluated(event) => event.derive(),
+            _ => {}
+        }
+    }
+
+    /// The event's name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ScanStarted(_) => "scan.started",
+            Self::ScanCompleted(_) => "scan.completed",
+            Self::ToolFailed(_) => "tool.failed",
+            Self::WizardCompleted(_) => "wizard.completed",
+            Self::ReportGenerated(_) => "report.generated",
+            Self::PolicyEvaluated(_) => "policy.evaluated",
+        }
+    }
+
+    /// The fields of the event called `name` with the values they can have; empty for a name that is none.
+    #[must_use]
+    pub fn describe(name: &str) -> Vec<FieldInfo> {
+        match name {
+            "scan.started" => ScanStarted::describe(),
+            "scan.completed" => ScanCompleted::describe(),
+            "tool.failed" => ToolFailed::describe(),
+            "wizard.completed" => WizardCompleted::describe(),
+            "report.generated" => ReportGenerated::describe(),
+            "policy.evaluated" => PolicyEvaluated::describe(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// An event that is not stamped yet: everything the caller can say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draft {
+    /// What happened.
+    pub event: Event,
+    /// The scanner's version.
+    pub version: ScannerVersion,
+    /// The scanner's Python.
+    pub python_version: Option<PythonVersion>,
+    /// Whether this is a `scan.started` that must be counted in `scan-count` and take its hint from there: the caller
+    /// did not bring one.
+    pub counts_scan: bool,
+}
+
+/// A draft and the names of the fields that were left out of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Read {
+    /// What remains.
+    pub draft: Draft,
+    /// Names of fields that don't belong there.
+    pub dropped: Vec<String>,
+}
+
+impl Draft {
+    /// Reads one line of `record --stdin`: `{"event":…,"version":…,"python_version":…,"metadata":{…}}`.
+    ///
+    /// # Errors
+    /// When it is not a JSON object, the event is unknown, or a field is missing or has the wrong type.
+    pub fn from_json(line: &[u8]) -> Result<Read, EventError> {
+        let mut envelope: Fields<'_> =
+            serde_json::from_slice(line).map_err(|error| EventError::NotJson {
+                column: error.column(),
+            })?;
+        let name = match envelope.take("event").ok_or(FieldError::Missing("event"))? {
+            Value::Text(name) => name,
+            _ => return Err(EventError::Unknown),
+        };
+        let metadata = match envelope
+            .take("metadata")
+            .ok_or(FieldError::Missing("metadata"))?
+        {
+            Value::Map(fields) => fields,
+            _ => {
+                return Err(FieldError::Wrong {
+                    name: "metadata",
+                    expected: "an object".to_owned(),
+                }
+                .into());
+            }
+        };
+        let version = envelope.take("version");
+        let python_version = envelope.take("python_version");
+        let mut dropped: Vec<_> = envelope.left_over().collect();
+        let draft = Self::read(&name, version, python_version, metadata, &mut dropped)?;
+        Ok(Read { draft, dropped })
+    }
+
+    /// Puts a draft together from the event's name and loose values. A version that is not one is left out by name.
+    ///
+    /// # Errors
+    /// When the event is unknown, or a field is missing or has the wrong type.
+    pub fn read(
+        name: &str,
+        version: Option<Value<'_>>,
+        python_version: Option<Value<'_>>,
+        metadata: Fields<'_>,
+        dropped: &mut Vec<String>,
+    ) -> Result<Self, EventError> {
+        let mut metadata = metadata;
+        let hint = metadata.take("scan_frequency_hint");
+        let counts_scan = hint.is_none();
+        if let Some(hint) = hint {
+            metadata.put("scan_frequency_hint", hint);
+        }
+        let event = Event::read(name, metadata, dropped)?;
+        Ok(Self {
+            counts_scan: counts_scan && matches!(event, Event::ScanStarted(_)),
+            event,
+            version: text(version, "version")?
+                .and_then(|text| keep(ScannerVersion::parse(&text), "version", dropped))
+                .unwrap_or_default(),
+            python_version: text(python_version, "python_version")?
+                .and_then(|text| keep(PythonVersion::parse(&text), "python_version", dropped)),
+        })
+    }
+}
+
+/// A string, or nothing for `null`.
+fn text<'a>(
+    value: Option<Value<'a>>,
+    name: &'static str,
+) -> Result<Option<std::borrow::Cow<'a, str>>, FieldError> {
+    match value {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Text(text)) => Ok(Some(text)),
+        Some(_) => Err(FieldError::Wrong {
+            name,
+            expected: "a string".to_owned(),
+        }),
+    }
+}
+
+fn keep<T>(parsed: Option<T>, name: &str, dropped: &mut Vec<String>) -> Option<T> {
+    if parsed.is_none() {
+        dropped.push(name.to_owned());
+    }
+    parsed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Read, EventError> {
+        Draft::from_json(line.as_bytes())
+    }
+
+    #[test]
+    fn a_raw_number_becomes_its_bucket_and_an_unknown_word_its_general_one() {
+        let read = read(
+            r#"{"event":"scan.completed","version":"1.0.0","python_version":"3.11.4","metadata":{"mode":"cli","profile":"acme-internal","duration_seconds":412.7,"tools_succeeded":8,"tools_failed":-1,"findings":37}}"#,
+        )
+        .expect("a good line");
+        assert_eq!(
+            serde_json::to_string(&read.draft.event).expect("serializes"),
+            r#"{"mode":"cli","profile":"custom","duration_bucket":"5-15min","tools_succeeded":8,"tools_failed":0,"total_findings_bucket":"10-100"}"#
+        );
+        assert_eq!(
+            read.draft.python_version.map(|v| v.to_string()).as_deref(),
+            Some("3.11")
+        );
+        assert!(read.dropped.is_empty());
+    }
+
+    #[test]
+    fn what_can_be_worked_out_need_not_be_told() {
+        let read = read(
+            r#"{"event":"scan.started","metadata":{"mode":"cli","profile":"fast","tools":["trivy","trivy","mine"],"target_types":{"repos":3,"images":1}}}"#,
+        )
+        .expect("a good line");
+        assert!(read.draft.counts_scan);
+        assert_eq!(
+            serde_json::to_string(&read.draft.event).expect("serializes"),
+            r#"{"mode":"cli","profile":"fast","tools":["trivy","other"],"target_types":{"repos":3,"images":1,"urls":0,"iac":0,"gitlab":0,"k8s":0},"ci_detected":false,"multi_target_scan":true,"compliance_usage":false,"total_targets_bucket":"2-5","scan_frequency_hint":null}"#
+        );
+    }
+
+    #[test]
+    fn fields_that_do_not_belong_are_named_and_their_values_are_not() {
+        let read = read(
+            r#"{"event":"tool.failed","anonymous_id":"CANARY","metadata":{"tool":"trivy","failure_type":"crash","profile":"fast","repo_path":"/CANARY","CANARY-7":1}}"#,
+        )
+        .expect("a good line");
+        assert_eq!(
+            read.dropped,
+            ["anonymous_id", "repo_path", "(a name that is not shown)"]
+        );
+    }
+
+    #[test]
+    fn errors_name_the_field_and_never_its_value() {
+        for (line, message) in [
+            (
+                r#"{"event":"CANARY","metadata":{}}"#,
+                "unknown event; it must be one of scan.started, scan.completed, tool.failed, wizard.completed, report.generated, policy.evaluated",
+            ),
+            (r#"{"metadata":{}}"#, "missing field `event`"),
+            (r#"{"event":"tool.failed"}"#, "missing field `metadata`"),
+            (
+                r#"{"event":"tool.failed","metadata":{"failure_type":"crash","profile":"fast"}}"#,
+                "tool.failed: missing field `tool`",
+            ),
+            (
+                r#"{"event":"tool.failed","metadata":{"tool":7,"failure_type":"CANARY","profile":"fast"}}"#,
+                &format!(
+                    "tool.failed: field `tool` must be one of {}",
+                    <Tool as vocabulary::Vocabulary>::WORDS.join(", ")
+                ),
+            ),
+            (
+                r#"{"event":"tool.failed","metadata":{"tool":"trivy","failure_type":"CANARY","profile":"fast"}}"#,
+                "tool.failed: field `failure_type` must be one of timeout, crash, non_zero_exit",
+            ),
+            (
+                r#"{"event":"tool.failed","metadata":{"to"#,
+                "not a JSON object (column 38)",
+            ),
+            (r#""CANARY""#, "not a JSON object (column 0)"),
+        ] {
+            assert_eq!(read(line).expect_err(line).to_string(), message);
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The payload: one event as the line that is stored, shown and uploaded, byte for byte (contract, P3).
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
+use uuid::{NoContext, Timestamp, Uuid};
+
+use super::version::{PythonVersion, ScannerVersion};
+use super::vocabulary::{Platform, ScanFrequency};
+use super::{Draft, Event};
+
+/// What the program adds to a draft; no caller can set any of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Stamp {
+    /// The anonymous id of this home.
+    pub anonymous_id: Uuid,
+    /// When it happened.
+    pub at: DateTime<Utc>,
+    /// The hint from `scan-count`, for a draft that counts.
+    pub frequency: Option<ScanFrequency>,
+}
+
+/// One event as a line of JSON without its line end: fixed field order, no spaces, UTF-8.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payload {
+    line: String,
+    event_id: Uuid,
+    at: DateTime<Utc>,
+}
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    event: &'static str,
+    version: &'a ScannerVersion,
+    platform: Platform,
+    python_version: Option<PythonVersion>,
+    anonymous_id: Uuid,
+    timestamp: &'a str,
+    metadata: &'a Event,
+    event_id: Uuid,
+}
+
+impl Payload {
+    /// Makes the line. The `event_id` is a new UUIDv7 of the stamp's instant.
+    ///
+    /// # Panics
+    /// Never: the types of an event always serialize.
+    #[must_use]
+    pub fn new(mut draft: Draft, stamp: &Stamp) -> Self {
+        if let (Event::ScanStarted(event), true) = (&mut draft.event, draft.counts_scan) {
+            event.scan_frequency_hint = stamp.frequency;
+        }
+        let event_id = event_id_at(stamp.at);
+        let envelope = Envelope {
+            event: draft.event.name(),
+            version: &draft.version,
+            platform: Platform::current(),
+            python_version: draft.python_version,
+            anonymous_id: stamp.anonymous_id,
+            timestamp: &stamp.at.to_rfc3339_opts(SecondsFormat::Millis, true),
+            metadata: &draft.event,
+            event_id,
+        };
+        let line = serde_json::to_string(&envelope)
+            .expect("an event has string keys and no failing types");
+        Self {
+            line,
+            event_id,
+            at: stamp.at,
+        }
+    }
+
+    /// Reads a line that this program wrote before (`overflow.jsonl`, a damaged spool): it must be what [`Payload::new`]
+    /// makes of its own content, byte for byte, so that nothing else can enter the spool this way.
+    #[must_use]
+    pub fn reread(line: &str) -> Option<Self> {
+        #[derive(serde::Deserialize)]
+        struct Stamped<'a> {
+            anonymous_id: Uuid,
+            timestamp: DateTime<Utc>,
+            event_id: Uuid,
+            platform: &'a str,
+        }
+        let stamped: Stamped<'_> = serde_json::from_str(line).ok()?;
+        let draft = Draft::from_json(line.as_bytes()).ok()?.draft;
+        let stamp = Stamp {
+            anonymous_id: stamped.anonymous_id,
+            at: stamped.timestamp,
+            frequency: None,
+        };
+        let made = Self::new(
+            Draft {
+                counts_scan: false,
+                ..draft
+            },
+            &stamp,
+        );
+        // The new line differs in nothing but the event_id, which has a fixed length at its end; and in the platform, if
+        // the home moved to another system.
+        let platform = format!(
+            r#""platform":"{}""#,
+            <Platform as super::vocabulary::Vocabulary>::of(stamped.platform)
+                .map(super::vocabulary::Vocabulary::word)?
+        );
+        let own = format!(
+            r#""platform":"{}""#,
+            super::vocabulary::Vocabulary::word(Platform::current())
+        );
+        let again = made
+            .line
+            .replacen(&own, &platform, 1)
+            .replace(&made.event_id.to_string(), &stamped.event_id.to_string());
+        (again == line).then_some(Self {
+            line: again,
+            event_id: stamped.event_id,
+            at: stamped.timestamp,
+        })
+    }
+
+    /// The `event_id` of a stored line: its last field, of a fixed length. The nil UUID for a line that has none.
+    #[must_use]
+    pub fn event_id_of(line: &str) -> Uuid {
+        line.get(line.len().saturating_sub(38)..line.len().saturating_sub(2))
+            .and_then(|id| id.parse().ok())
+            .unwrap_or_default()
+    }
+
+    /// The line, without its line end.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.line
+    }
+
+    /// The id that makes an event countable once.
+    #[must_use]
+    pub fn event_id(&self) -> Uuid {
+        self.event_id
+    }
+
+    /// When it happened.
+    #[must_use]
+    pub fn at(&self) -> DateTime<Utc> {
+        self.at
+    }
+}
+
+/// A UUIDv7 of an instant; one before 1970 counts as 1970, which a UUIDv7 cannot go below.
+fn event_id_at(at: DateTime<Utc>) -> Uuid {
+    let seconds = u64::try_from(at.timestamp()).unwrap_or(0);
+    Uuid::new_v7(Timestamp::from_unix(
+        NoContext,
+        seconds,
+        at.timestamp_subsec_nanos(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stamp() -> Stamp {
+        Stamp {
+            anonymous_id: "a7f3c8e2-4b1d-4f9e-8c3a-2d5e7f9b1a3c"
+                .parse()
+                .expect("a UUID"),
+            at: "2026-11-22T10:00:00.123Z".parse().expect("a time"),
+            frequency: Some(ScanFrequency::Weekly),
+        }
+    }
+
+    fn draft() -> Draft {
+        Draft::from_json(br#"{"event":"scan.started","version":"1.0.2","python_version":"3.11","metadata":{"mode":"cli","profile":"fast","tools":["trivy"],"target_types":{"repos":1}}}"#)
+            .expect("a good line")
+            .draft
+    }
+
+    #[test]
+    fn a_payload_has_the_fixed_field_order_and_no_spaces() {
+        let payload = Payload::new(draft(), &stamp());
+        let expected = format!(
+            r#"{{"event":"scan.started","version":"1.0.2","platform":"{}","python_version":"3.11","anonymous_id":"a7f3c8e2-4b1d-4f9e-8c3a-2d5e7f9b1a3c","timestamp":"2026-11-22T10:00:00.123Z","metadata":{{"mode":"cli","profile":"fast","tools":["trivy"],"target_types":{{"repos":1,"images":0,"urls":0,"iac":0,"gitlab":0,"k8s":0}},"ci_detected":false,"multi_target_scan":false,"compliance_usage":false,"total_targets_bucket":"1","scan_frequency_hint":"weekly"}},"event_id":"{}"}}"#,
+            super::super::vocabulary::Vocabulary::word(Platform::current()),
+            payload.event_id()
+        );
+        assert_eq!(payload.as_str(), expected);
+        assert_eq!(payload.event_id().get_version_num(), 7);
+    }
+
+    #[test]
+    fn a_line_of_ours_is_read_again_and_no_other_is() {
+        let payload = Payload::new(draft(), &stamp());
+        assert_eq!(Payload::reread(payload.as_str()), Some(payload.clone()));
+        for other in [
+            payload.as_str().replace("\"cli\"", "\"CANARY\""),
+            payload.as_str().replace("\"trivy\"", "\"CANARY\""),
+            payload
+                .as_str()
+                .replace("\"event_id\"", "\"extra\":1,\"event_id\""),
+            payload.as_str().replace(",\"platform\"", ", \"platform\""),
+            payload.as_str()[..100].to_owned(),
+        ] {
+            assert_eq!(Payload::reread(&other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,570 @@
+//! Flushing: assign → send → proof → mark sent, until nothing is due, the deadline comes, or the destination says no.
+//! One flusher at a time; `spool.lock` is held for each step in the spool and never while the network is in use. Before
+//! each request consent is asked again.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::answer::{self, Answer, Verdict};
+use crate::clock::{self, Deadline};
+use crate::consent::{Consent, Decision};
+use crate::home::{Home, SpoolLock};
+use crate::limits::{CONFLICT_RETRIES, FLUSH_DEADLINE, SEGMENTS_PER_REQUEST};
+use crate::segment::{Batch, Receipt, SegmentFile};
+use crate::spool::{Attempt, Room, Spool, SpoolError, lock_or_fail};
+use crate::standing::{Due, Standing};
+use crate::target::Target;
+use crate::upload::{Destination, Reply};
+
+/// How to flush.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Ignore our own backoff and a pause; never a wait that the server asked for.
+    pub now: bool,
+    /// At most so many events.
+    pub limit: Option<usize>,
+    /// The time for all of it.
+    pub deadline: Duration,
+    /// The spool's size limit in bytes.
+    pub max_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            now: false,
+            limit: None,
+            deadline: FLUSH_DEADLINE,
+            max_bytes: crate::limits::SPOOL_MAX_BYTES,
+        }
+    }
+}
+
+/// How a flush ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// All that was due is sent.
+    Sent,
+    /// Nothing was due.
+    Idle,
+    /// Telemetry is disabled.
+    Disabled,
+    /// Another flush is at work.
+    Busy,
+    /// There is no destination, or it can't be used.
+    NoDestination,
+    /// Our own backoff is running.
+    Backoff,
+    /// The server asked us to wait.
+    Waiting,
+    /// The destination refused us; somebody has to act.
+    Paused,
+    /// An attempt failed; a later one may not.
+    Failed,
+    /// The deadline or the limit came first.
+    Unfinished,
+    /// These files would be written.
+    DryRun,
+}
+
+/// One remote file that was confirmed, or would be written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SegmentReport {
+    /// Its name.
+    pub name: String,
+    /// Events in it.
+    pub events: usize,
+    /// Its size.
+    pub bytes: usize,
+    /// SHA-256 of its content, hex.
+    pub sha256: String,
+    /// Where it can be read; null for a dry run.
+    pub url: Option<String>,
+    /// Its content, for a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+}
+
+/// What a flush did, in the words and the order of `flush --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Events confirmed.
+    pub sent: usize,
+    /// Events that still wait, pending or sending.
+    pub remaining: u64,
+    /// Requests made.
+    pub requests: u32,
+    /// Where to.
+    pub destination: Option<String>,
+    /// The files confirmed.
+    pub segments: Vec<SegmentReport>,
+    /// Before this no flush will try, unless told to.
+    pub next_attempt_at: Option<DateTime<Utc>>,
+    /// What went wrong.
+    pub error: Option<String>,
+}
+
+impl Report {
+    /// A report of nothing done.
+    #[must_use]
+    pub fn nothing(outcome: Outcome, destination: Option<&Target>) -> Self {
+        Self {
+            outcome,
+            sent: 0,
+            remaining: 0,
+            requests: 0,
+            destination: destination.map(Target::to_string),
+            segments: Vec::new(),
+            next_attempt_at: None,
+            error: None,
+        }
+    }
+}
+
+/// Uploads what is due.
+///
+/// # Errors
+/// When the spool can't be read or written. Trouble with the destination is no error but an outcome.
+pub fn flush(
+    home: &Home,
+    consent: &Consent,
+    destination: &mut dyn Destination,
+    options: &Options,
+) -> Result<Report, SpoolError> {
+    let target = destination.target().clone();
+    let decision = consent.now();
+    if !decision.enabled {
+        return Ok(Report {
+            error: Some(decision.reason),
+            ..Report::nothing(Outcome::Disabled, Some(&target))
+        });
+    }
+    if !home.dir().exists() {
+        return Ok(Report::nothing(Outcome::Idle, Some(&target)));
+    }
+    let Some(_only) = home.lock_flush()? else {
+        return Ok(Report::nothing(Outcome::Busy, Some(&target)));
+    };
+    let mut spool = {
+        let lock = lock_or_fail(home)?;
+        let mut spool = Spool::open(home, &lock)?;
+        let mut writer = spool.writer(&lock);
+        writer.import_overflow()?;
+        writer.prune(clock::now(), options.max_bytes)?;
+        spool
+    };
+    let standing = spool.standing(&target)?;
+    let mut run = Run {
+        home,
+        consent,
+        destination,
+        deadline: Deadline::after(options.deadline),
+        left: options.limit.unwrap_or(usize::MAX),
+        // After a failure the first request is small: a slow line must get something through before its timeout.
+        room: Room {
+            segments: if standing.failures > 0 {
+                1
+            } else {
+                SEGMENTS_PER_REQUEST
+            },
+            events: usize::MAX,
+        },
+        standing,
+        report: Report::nothing(Outcome::Idle, Some(&target)),
+    };
+    run.until_done(&mut spool, &target, options.now)?;
+    let mut report = run.report;
+    let stats = spool.stats()?;
+    report.remaining = stats.pending + stats.sending;
+    Ok(report)
+}
+
+/// The files that a flush of everything (or of `limit` events) would write. Contacts nobody and changes nothing.
+///
+/// # Errors
+/// When the spool can't be read.
+pub fn dry_run(home: &Home, target: &Target, limit: Option<usize>) -> Result<Report, SpoolError> {
+    let mut report = Report::nothing(Outcome::DryRun, Some(target));
+    if !home.spool_db().exists() && !home.overflow().exists() {
+        return Ok(report);
+    }
+    let lock = lock_or_fail(home)?;
+    let mut spool = Spool::open(home, &lock)?;
+    let mut writer = spool.writer(&lock);
+    writer.import_overflow()?;
+    let files = writer.preview(target, limit.unwrap_or(usize::MAX), clock::now())?;
+    drop(lock);
+    let stats = spool.stats()?;
+    report.remaining = stats.pending + stats.sending;
+    report.segments = files
+        .into_iter()
+        .map(|file| SegmentReport {
+            url: None,
+            bytes: file.content.len(),
+            sha256: crate::segment::sha256(file.content.as_bytes()),
+            name: file.name,
+            events: file.events,
+            content: Some(file.content),
+        })
+        .collect();
+    Ok(report)
+}
+
+/// A request was not made, since the user has said no in the meantime or no time is left.
+enum Stop {
+    Disabled(Decision),
+    Deadline,
+}
+
+struct Run<'a> {
+    home: &'a Home,
+    consent: &'a Consent,
+    destination: &'a mut dyn Destination,
+    deadline: Deadline,
+    /// Events that may still be sent.
+    left: usize,
+    /// What the next request may carry.
+    room: Room,
+    standing: Standing,
+    report: Report,
+}
+
+impl Run<'_> {
+    fn until_done(
+        &mut self,
+        spool: &mut Spool,
+        target: &Target,
+        forced: bool,
+    ) -> Result<(), SpoolError> {
+        // Nothing waits, nothing is asked: not even whether we may.
+        let stats = spool.stats()?;
+        if stats.pending + stats.sending == 0 {
+            return Ok(());
+        }
+        if !self.may_try(spool, target, forced)? {
+            return Ok(());
+        }
+        {
+            let lock = self.lock()?;
+            spool.writer(&lock).claim(target)?;
+        }
+        self.report.outcome = Outcome::Sent;
+        loop {
+            if self.left == 0 || self.deadline.passed() {
+                return self.stop_early(spool);
+            }
+            let room = Room {
+                events: self.room.events.min(self.left),
+                ..self.room
+            };
+            let batch = {
+                let lock = self.lock()?;
+                spool.writer(&lock).assign(target, room, clock::now())?
+            };
+            if batch.is_empty() {
+                return Ok(());
+            }
+            if !self.deliver(spool, target, &batch)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Looks whether the destination may be tried, and says until when not.
+    fn may_try(
+        &mut self,
+        spool: &mut Spool,
+        target: &Target,
+        forced: bool,
+    ) -> Result<bool, SpoolError> {
+        let now = clock::now();
+        let rebased = self.standing.rebased(now);
+        if rebased != self.standing {
+            let lock = self.lock()?;
+            spool.writer(&lock).store_standing(target, &rebased)?;
+            self.standing = rebased;
+        }
+        let (outcome, until) =
+            match self
+                .standing
+                .due(now, &self.destination.configuration(), forced)
+            {
+                Due::Now => return Ok(true),
+                Due::Backoff(until) => (Outcome::Backoff, until),
+                Due::Asked(until) => (Outcome::Waiting, until),
+                Due::Paused(until) => (Outcome::Paused, until),
+            };
+        self.report.outcome = outcome;
+        self.report.next_attempt_at = Some(until);
+        self.report.error = spool
+            .attempts(1)?
+            .into_iter()
+            .next()
+            .and_then(|attempt| attempt.error);
+        Ok(false)
+    }
+
+    /// The limit or the deadline came: done if nothing is left all the same.
+    fn stop_early(&mut self, spool: &Spool) -> Result<(), SpoolError> {
+        let stats = spool.stats()?;
+        if stats.pending + stats.sending > 0 {
+            self.report.outcome = Outcome::Unfinished;
+        }
+        Ok(())
+    }
+
+    /// Sends one batch and notes what came of it. `false` ends the flush.
+    fn deliver(
+        &mut self,
+        spool: &mut Spool,
+        target: &Target,
+        batch: &Batch,
+    ) -> Result<bool, SpoolError> {
+        match self.exchange(batch) {
+            Ok(Reply::Proved {
+                receipts,
+                http_status,
+            }) => {
+                self.confirmed(spool, target, batch, &receipts, http_status)?;
+                Ok(true)
+            }
+            Ok(Reply::Unproven { answer, error }) => {
+                self.unproven(spool, target, batch, answer.as_ref(), error)
+            }
+            Err(Stop::Disabled(decision)) => {
+                self.report.outcome = Outcome::Disabled;
+                self.report.error = Some(decision.reason);
+                Ok(false)
+            }
+            Err(Stop::Deadline) => {
+                self.report.outcome = Outcome::Unfinished;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Writes the batch; after a conflict looks, and tries again a few times.
+    fn exchange(&mut self, batch: &Batch) -> Result<Reply, Stop> {
+        let mut reply = self.write(batch)?;
+        for _ in 0..CONFLICT_RETRIES {
+            if verdict(&reply) != Some(Verdict::Look) {
+                break;
+            }
+            let seen =
+                self.request(|destination, timeout| destination.look(&batch.files, timeout))?;
+            if matches!(seen, Reply::Proved { .. })
+                || verdict(&seen).is_some_and(|v| !matches!(v, Verdict::Later))
+            {
+                return Ok(seen);
+            }
+            // Whoever else is writing should not meet us again at once.
+            clock::sleep(
+                Duration::from_millis(500)
+                    .mul_f64(jitter())
+                    .min(self.deadline.left()),
+            );
+            reply = self.write(batch)?;
+        }
+        Ok(reply)
+    }
+
+    fn write(&mut self, batch: &Batch) -> Result<Reply, Stop> {
+        if !batch.stale.is_empty() {
+            self.keep_spacing()?;
+            let deleted =
+                self.request(|destination, timeout| destination.delete(&batch.stale, timeout))?;
+            if batch.files.is_empty() || matches!(deleted, Reply::Unproven { .. }) {
+                return Ok(deleted);
+            }
+        }
+        self.keep_spacing()?;
+        let reply =
+            self.request(|destination, timeout| destination.write(&batch.files, timeout))?;
+        self.standing.last_write_at = Some(clock::now());
+        Ok(reply)
+    }
+
+    /// The only way to the destination: asks for consent and for time, and counts.
+    fn request(
+        &mut self,
+        make: impl FnOnce(&mut dyn Destination, Duration) -> Reply,
+    ) -> Result<Reply, Stop> {
+        let decision = self.consent.now();
+        if !decision.enabled {
+            return Err(Stop::Disabled(decision));
+        }
+        let left = self.deadline.left();
+        if left.is_zero() {
+            return Err(Stop::Deadline);
+        }
+        self.report.requests += 1;
+        Ok(make(self.destination, left))
+    }
+
+    /// Waits until the destination's pause after the last write is over, also one of an earlier process.
+    fn keep_spacing(&mut self) -> Result<(), Stop> {
+        let spacing = self.destination.spacing();
+        let Some(last) = self.standing.last_write_at else {
+            return Ok(());
+        };
+        // A last write in the future is a clock put back: the pause is then a whole one.
+        let passed = (clock::now() - last).to_std().unwrap_or(Duration::ZERO);
+        let pause = spacing.saturating_sub(passed);
+        if pause > self.deadline.left() {
+            return Err(Stop::Deadline);
+        }
+        clock::sleep(pause);
+        Ok(())
+    }
+
+    fn confirmed(
+        &mut self,
+        spool: &mut Spool,
+        target: &Target,
+        batch: &Batch,
+        receipts: &[Receipt],
+        http_status: Option<u16>,
+    ) -> Result<(), SpoolError> {
+        let now = clock::now();
+        let lock = self.lock()?;
+        let sent = spool
+            .writer(&lock)
+            .confirm(target, batch, receipts, now, http_status)?;
+        drop(lock);
+        self.standing = Standing::after_success(now);
+        self.report.sent += sent;
+        self.left = self.left.saturating_sub(batch.unconfirmed());
+        self.room.segments = (self.room.segments * 2).min(SEGMENTS_PER_REQUEST);
+        self.room.events = self.room.events.saturating_mul(2);
+        for (file, receipt) in batch.files.iter().zip(receipts) {
+            self.note(file, receipt);
+        }
+        Ok(())
+    }
+
+    /// A segment that was sent again with more in it is reported once, as it is now.
+    fn note(&mut self, file: &SegmentFile, receipt: &Receipt) {
+        self.report.segments.retain(|known| known.name != file.name);
+        self.report.segments.push(SegmentReport {
+            name: file.name.clone(),
+            events: file.events,
+            bytes: receipt.bytes,
+            sha256: receipt.sha256.clone(),
+            url: Some(receipt.url.clone()),
+            content: None,
+        });
+    }
+
+    fn unproven(
+        &mut self,
+        spool: &mut Spool,
+        target: &Target,
+        batch: &Batch,
+        answer: Option<&Answer>,
+        error: String,
+    ) -> Result<bool, SpoolError> {
+        let now = clock::now();
+        let verdict = answer.map_or(Verdict::Later, |answer| answer::judge(answer, now));
+        if verdict == Verdict::Refused && batch.unconfirmed() > 0 {
+            return self.refused(spool, target, batch, answer, error);
+        }
+        let configuration = self.destination.configuration();
+        self.standing = self.standing.after(verdict, now, &configuration, jitter());
+        self.report.outcome = match verdict {
+            Verdict::NotBefore(_) => Outcome::Waiting,
+            Verdict::Paused => Outcome::Paused,
+            Verdict::Later | Verdict::Look | Verdict::Refused => Outcome::Failed,
+        };
+        self.report.next_attempt_at = match self.standing.due(now, &configuration, false) {
+            Due::Now => None,
+            Due::Backoff(until) | Due::Asked(until) | Due::Paused(until) => Some(until),
+        };
+        let attempt = self.attempt(now, answer, &error);
+        self.report.error = Some(error);
+        let lock = self.lock()?;
+        // "Stay pending" for a refusal of us (contract, section 8): the destination kept nothing of it.
+        spool.writer(&lock).failed(
+            target,
+            batch,
+            &attempt,
+            &self.standing,
+            verdict == Verdict::Paused,
+        )?;
+        Ok(false)
+    }
+
+    /// The content was refused: first one segment alone, then half of it, and so on until one event stands alone.
+    fn refused(
+        &mut self,
+        spool: &mut Spool,
+        target: &Target,
+        batch: &Batch,
+        answer: Option<&Answer>,
+        error: String,
+    ) -> Result<bool, SpoolError> {
+        let now = clock::now();
+        let mut attempt = self.attempt(now, answer, &error);
+        "refused".clone_into(&mut attempt.outcome);
+        // Not a failure of the destination: it is well and says what it does not want.
+        let standing = Standing {
+            last_write_at: Some(now),
+            ..self.standing.clone()
+        };
+        let lock = self.lock()?;
+        let mut writer = spool.writer(&lock);
+        writer.failed(target, batch, &attempt, &standing, false)?;
+        match batch.files.as_slice() {
+            [only] => {
+                let kept = writer.halve(only, &error)?;
+                self.room.events = kept.max(1);
+                self.report.error = (kept == 0).then_some(error);
+            }
+            _ => self.room.segments = 1,
+        }
+        Ok(true)
+    }
+
+    fn attempt(&self, at: DateTime<Utc>, answer: Option<&Answer>, error: &str) -> Attempt {
+        let outcome = match self.report.outcome {
+            Outcome::Waiting => "waiting",
+            Outcome::Paused => "paused",
+            _ => "failed",
+        };
+        Attempt {
+            at,
+            destination: self.destination.target().to_string(),
+            outcome: outcome.to_owned(),
+            http_status: answer.map(|answer| answer.status),
+            sent: 0,
+            error: Some(error.to_owned()),
+        }
+    }
+
+    fn lock(&self) -> Result<SpoolLock, SpoolError> {
+        lock_or_fail(self.home)
+    }
+}
+
+/// What an unproven answer means; `None` for a proof or no answer at all.
+fn verdict(reply: &Reply) -> Option<Verdict> {
+    match reply {
+        Reply::Unproven {
+            answer: Some(answer),
+            ..
+        } => Some(answer::judge(answer, clock::now())),
+        _ => None,
+    }
+}
+
+/// A random number in 0..1.
+fn jitter() -> f64 {
+    let random = uuid::Uuid::new_v4().as_u64_pair().0 >> 12;
+    #[expect(clippy::cast_precision_loss, reason = "52 bits fit a double exactly")]
+    let jitter = random as f64 / (1u64 << 52) as f64;
+    jitter
+}

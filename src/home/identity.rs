@@ -1,0 +1,190 @@
+//! `telemetry-id` and `scan-count`: two small files that many processes may meet at once, also in an empty home. Each is
+//! changed in place under a lock on itself, so neither needs `spool.lock`.
+
+use std::fs::OpenOptions;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+
+use uuid::Uuid;
+
+use super::lock::FileLock;
+use super::{Home, HomeError};
+use crate::event::vocabulary::ScanFrequency;
+use crate::files;
+use crate::limits::SMALL_FILE_WAIT;
+
+impl Home {
+    /// The anonymous id, if `telemetry-id` holds a valid one (UUIDv4 text). Whatever else is in the file is nobody's id.
+    ///
+    /// # Errors
+    /// When the file is there but can't be read.
+    pub fn known_anonymous_id(&self) -> Result<Option<Uuid>, HomeError> {
+        Ok(self.read("telemetry-id")?.as_deref().and_then(parse_id))
+    }
+
+    /// The anonymous id; made, durably, when there is no valid one. Processes that meet here agree on one id.
+    ///
+    /// # Errors
+    /// When the file can't be read or written.
+    pub fn anonymous_id(&self) -> Result<Uuid, HomeError> {
+        if let Ok(Some(id)) = self.known_anonymous_id() {
+            return Ok(id);
+        }
+        self.change_id(parse_id)
+    }
+
+    /// Replaces the anonymous id with a new one.
+    ///
+    /// # Errors
+    /// When the file can't be written.
+    pub fn reset_anonymous_id(&self) -> Result<Uuid, HomeError> {
+        self.change_id(|_| None)
+    }
+
+    fn change_id(&self, keep: impl Fn(&[u8]) -> Option<Uuid>) -> Result<Uuid, HomeError> {
+        self.change_small("telemetry-id", |content| match keep(content) {
+            Some(id) => (id, None),
+            None => {
+                let id = Uuid::new_v4();
+                (id, Some(id.to_string()))
+            }
+        })
+    }
+
+    /// Counts `scans` more scans and gives the hint for each of them, in order.
+    ///
+    /// # Errors
+    /// When the file can't be read or written.
+    pub fn count_scans(
+        &self,
+        scans: u64,
+    ) -> Result<impl Iterator<Item = ScanFrequency> + use<>, HomeError> {
+        let before = self.change_small("scan-count", |content| {
+            let before = parse_count(content);
+            (before, Some(before.saturating_add(scans).to_string()))
+        })?;
+        Ok((1..=scans).map(move |n| ScanFrequency::of_scan(before.saturating_add(n))))
+    }
+
+    /// How many scans were counted; 0 when the file is not there or holds no number.
+    #[must_use]
+    pub fn scan_count(&self) -> u64 {
+        self.read("scan-count")
+            .ok()
+            .flatten()
+            .map_or(0, |content| parse_count(&content))
+    }
+
+    /// Reads and rewrites a small file under its own lock.
+    fn change_small<T>(
+        &self,
+        name: &str,
+        change: impl FnOnce(&[u8]) -> (T, Option<String>),
+    ) -> Result<T, HomeError> {
+        let path = self.file(name);
+        self.change_locked(&path, change)
+            .map_err(|source| HomeError {
+                operation: "update",
+                path,
+                source,
+            })
+    }
+
+    fn change_locked<T>(
+        &self,
+        path: &PathBuf,
+        change: impl FnOnce(&[u8]) -> (T, Option<String>),
+    ) -> io::Result<T> {
+        let file = self.making_dir(|| {
+            files::private(
+                OpenOptions::new()
+                    .read(true)
+                    .write(true)
+                    .create(true)
+                    .truncate(false),
+            )
+            .open(path)
+        })?;
+        let mut lock = FileLock::lock(file, SMALL_FILE_WAIT)?.ok_or(io::ErrorKind::WouldBlock)?;
+        let file = lock.file();
+        let mut content = Vec::new();
+        file.take(1024).read_to_end(&mut content)?;
+        let (result, new) = change(&content);
+        if let Some(new) = new {
+            // Written before it is cut, so that at no moment the file is empty: old and new have the same length, or the
+            // new one is longer, unless something else stood there.
+            file.seek(SeekFrom::Start(0))?;
+            file.write_all(new.as_bytes())?;
+            file.set_len(new.len() as u64)?;
+            file.sync_all()?;
+            if content.is_empty() {
+                files::sync_dir(&self.dir)?;
+            }
+        }
+        Ok(result)
+    }
+}
+
+fn parse_id(content: &[u8]) -> Option<Uuid> {
+    let text = std::str::from_utf8(content).ok()?.trim();
+    let id = Uuid::parse_str(text).ok()?;
+    (text.len() == 36 && id.get_version_num() == 4).then_some(id)
+}
+
+fn parse_count(content: &[u8]) -> u64 {
+    std::str::from_utf8(content)
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_text_of_a_uuid_of_version_four_is_an_id() {
+        let id = "a7f3c8e2-4b1d-4f9e-8c3a-2d5e7f9b1a3c";
+        assert!(parse_id(id.as_bytes()).is_some());
+        assert!(parse_id(format!("{id}\n").as_bytes()).is_some());
+        for other in [
+            "",
+            "me@example.com",
+            "a7f3c8e24b1d4f9e8c3a2d5e7f9b1a3c",
+            "00000000-0000-0000-0000-000000000000",
+            "019f3c8e-4b1d-7f9e-8c3a-2d5e7f9b1a3c",
+        ] {
+            assert_eq!(parse_id(other.as_bytes()), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_new_id_replaces_what_is_no_id_and_stays() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let home = Home::at(dir.path());
+        std::fs::write(
+            home.file("telemetry-id"),
+            "somebody@example.com, a long line of something else",
+        )
+        .expect("writes");
+        let id = home.anonymous_id().expect("makes an id");
+        assert_eq!(home.anonymous_id().expect("reads it"), id);
+        assert_eq!(
+            std::fs::read_to_string(home.file("telemetry-id")).expect("reads"),
+            id.to_string()
+        );
+    }
+
+    #[test]
+    fn scans_are_counted_and_hinted_in_order() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let home = Home::at(dir.path());
+        let first: Vec<_> = home.count_scans(2).expect("counts").collect();
+        assert_eq!(first, [ScanFrequency::FirstTime, ScanFrequency::Weekly]);
+        assert_eq!(
+            home.count_scans(9).expect("counts").last(),
+            Some(ScanFrequency::Daily)
+        );
+        assert_eq!(home.scan_count(), 11);
+    }
+}

@@ -1,0 +1,65 @@
+//! The kernel's file locks as values: held while the value lives, gone with the process however it ends. The only file
+//! that may call fs2, and it does so by its full name, since today's std has methods of the same names on `File`.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::clock::{self, Deadline};
+use crate::files;
+
+/// An exclusive lock on a file.
+#[derive(Debug)]
+pub struct FileLock {
+    file: File,
+}
+
+impl FileLock {
+    /// Takes the lock on the file at `path`, which is created (0600) when it is not there. Waits at most `wait`; `None`
+    /// when somebody else still holds it then.
+    ///
+    /// # Errors
+    /// When the file can't be opened or the file system has no locks.
+    pub fn acquire(path: &Path, wait: Duration) -> io::Result<Option<Self>> {
+        let file = files::private(
+            OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false),
+        )
+        .open(path)?;
+        Self::lock(file, wait)
+    }
+
+    /// Takes the lock on an open file.
+    ///
+    /// # Errors
+    /// When the file system has no locks.
+    pub fn lock(file: File, wait: Duration) -> io::Result<Option<Self>> {
+        let deadline = Deadline::after(wait);
+        // flock has no timeout, so we ask again: at first at once, since most holders write for a millisecond or two, and
+        // then more rarely. The process id spreads those who wait for the same holder.
+        let mut pause = Duration::from_micros(200 + u64::from(std::process::id() % 16) * 25);
+        loop {
+            match fs2::FileExt::try_lock_exclusive(&file) {
+                Ok(()) => return Ok(Some(Self { file })),
+                Err(error)
+                    if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            }
+            if deadline.passed() {
+                return Ok(None);
+            }
+            clock::sleep(pause.min(deadline.left()));
+            pause = (pause * 3 / 2).min(Duration::from_millis(8));
+        }
+    }
+
+    /// The locked file.
+    pub fn file(&mut self) -> &mut File {
+        &mut self.file
+    }
+}

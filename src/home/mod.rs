@@ -1,0 +1,241 @@
+//! The home: the directory that holds everything this program keeps, and the names of the files in it (contract,
+//! section 3). Directory 0700, files 0600.
+
+mod choice;
+mod identity;
+pub mod lock;
+mod route;
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use choice::Choice;
+pub use route::{Route, RouteError};
+
+use crate::env::Environment;
+use crate::files;
+
+/// The home directory.
+#[derive(Debug, Clone)]
+pub struct Home {
+    dir: PathBuf,
+}
+
+/// One failed operation on a file of the home.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to {operation} `{}`", path.display())]
+pub struct HomeError {
+    /// What was tried, as a verb.
+    pub operation: &'static str,
+    /// The file or directory.
+    pub path: PathBuf,
+    /// Why it failed.
+    pub source: io::Error,
+}
+
+/// No home can be found.
+#[derive(Debug, thiserror::Error)]
+#[error("could not find a home directory; set JMO_TELEMETRY_HOME to a directory for the spool")]
+pub struct NoHome;
+
+impl Home {
+    /// `$JMO_TELEMETRY_HOME`, else `~/.jmo-security`. Touches nothing.
+    ///
+    /// # Errors
+    /// When neither is known.
+    pub fn find(environment: &Environment) -> Result<Self, NoHome> {
+        let dir = match environment.get("JMO_TELEMETRY_HOME") {
+            Some(dir) => PathBuf::from(dir),
+            None => environment.user_home().ok_or(NoHome)?.join(".jmo-security"),
+        };
+        Ok(Self { dir })
+    }
+
+    /// A home at a path of the caller's. Touches nothing.
+    #[must_use]
+    pub fn at(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The path of a file of the home.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn spool_db(&self) -> PathBuf {
+        self.file("spool.db")
+    }
+
+    /// The database's write-ahead log.
+    #[must_use]
+    pub fn spool_wal(&self) -> PathBuf {
+        self.file("spool.db-wal")
+    }
+
+    /// Events that could not enter the database yet.
+    #[must_use]
+    pub fn overflow(&self) -> PathBuf {
+        self.file("overflow.jsonl")
+    }
+
+    /// The names of damaged databases that were set aside.
+    #[must_use]
+    pub fn quarantined(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let mut names: Vec<_> = names
+            .filter(|name| name.starts_with("spool.db.corrupt-"))
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// Deletes the damaged databases that were set aside.
+    ///
+    /// # Errors
+    /// When one can't be deleted.
+    pub fn delete_quarantined(&self) -> Result<(), HomeError> {
+        self.quarantined()
+            .iter()
+            .try_for_each(|name| self.remove(name).map(|_| ()))
+    }
+
+    /// Makes the directory, 0700, and makes its name durable. One that is there already is left as it is, except that
+    /// its group and others lose their rights when the first of our files is made in it.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub fn create(&self) -> Result<(), HomeError> {
+        let fail = |source| HomeError {
+            operation: "create directory",
+            path: self.dir.clone(),
+            source,
+        };
+        let mut builder = DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(&self.dir).map_err(fail)?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = fs::metadata(&self.dir).map_err(fail)?.permissions().mode();
+            if mode & 0o077 != 0 {
+                // Somebody else's directory stays as it is: our files in it are 0600 all the same.
+                let _ = fs::set_permissions(&self.dir, fs::Permissions::from_mode(0o700));
+            }
+        }
+        if let Some(parent) = self.dir.parent() {
+            // A file system that can't sync directories has nothing better to offer.
+            let _ = files::sync_dir(parent);
+        }
+        Ok(())
+    }
+
+    /// Takes `spool.lock`; the directory must exist. `None` when another process still holds it after `wait`.
+    ///
+    /// # Errors
+    /// When the lock file can't be opened.
+    pub fn lock_spool(&self, wait: std::time::Duration) -> Result<Option<SpoolLock>, HomeError> {
+        Ok(self.lock("spool.lock", wait)?.map(SpoolLock))
+    }
+
+    /// Takes `flush.lock`, or gives `None` at once when another flush holds it.
+    ///
+    /// # Errors
+    /// When the lock file can't be opened.
+    pub fn lock_flush(&self) -> Result<Option<FlushLock>, HomeError> {
+        Ok(self
+            .lock("flush.lock", std::time::Duration::ZERO)?
+            .map(FlushLock))
+    }
+
+    fn lock(
+        &self,
+        name: &str,
+        wait: std::time::Duration,
+    ) -> Result<Option<lock::FileLock>, HomeError> {
+        let path = self.file(name);
+        self.making_dir(|| lock::FileLock::acquire(&path, wait))
+            .map_err(|source| HomeError {
+                operation: "lock",
+                path,
+                source,
+            })
+    }
+
+    /// Opens something in the home; makes the directory when that fails for want of it, so that nobody pays for looking.
+    fn making_dir<T>(&self, open: impl Fn() -> io::Result<T>) -> io::Result<T> {
+        match open() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.create().map_err(|error| error.source)?;
+                open()
+            }
+            other => other,
+        }
+    }
+
+    /// Reads a small file; `None` when it is not there.
+    fn read(&self, name: &str) -> Result<Option<Vec<u8>>, HomeError> {
+        let path = self.file(name);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                Ok(None)
+            }
+            Err(source) => Err(HomeError {
+                operation: "read",
+                path,
+                source,
+            }),
+        }
+    }
+
+    /// Replaces a small file in one step: 0600 from its first byte, durable, and never seen half written.
+    fn replace(&self, name: &str, content: &[u8]) -> Result<(), HomeError> {
+        self.create()?;
+        let path = self.file(name);
+        files::write_atomically(&path, content).map_err(|source| HomeError {
+            operation: "write",
+            path,
+            source,
+        })
+    }
+
+    /// Deletes a file; one that is not there is deleted already.
+    fn remove(&self, name: &str) -> Result<bool, HomeError> {
+        let path = self.file(name);
+        match fs::remove_file(&path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(HomeError {
+                operation: "delete",
+                path,
+                source,
+            }),
+        }
+    }
+}
+
+/// `spool.lock`, held: methods that write to the spool exist only for who has one.
+#[derive(Debug)]
+pub struct SpoolLock(#[expect(dead_code, reason = "held for its drop")] lock::FileLock);
+
+/// `flush.lock`, held: there is one flusher.
+#[derive(Debug)]
+pub struct FlushLock(#[expect(dead_code, reason = "held for its drop")] lock::FileLock);

@@ -1,0 +1,95 @@
+//! `destination.json`: where `connect` pointed uploads, for cron, which has no environment. It may hold the token, so it
+//! is 0600 like every file here, and one that others can read is refused.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Home, HomeError};
+use crate::files;
+use crate::target::{Target, Token};
+
+/// A remembered destination.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// Where to.
+    pub target: Target,
+    /// The token for it.
+    pub token: Option<Token>,
+    /// The API's base, when it is not GitHub's own.
+    pub api: Option<String>,
+}
+
+/// Why the remembered destination can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RouteError {
+    /// The file can't be read or written.
+    #[error(transparent)]
+    File(#[from] HomeError),
+    /// The file is not what `connect` writes.
+    #[error("failed to understand `{0}`; run `jmo-telemetry connect` again")]
+    Malformed(String),
+    /// Others can read the token.
+    #[error("refused to use the token in `{0}`, which other users can read; run `chmod 600 {0}`")]
+    Exposed(String),
+}
+
+/// The file's own form; the token is a plain string only here and in the request's header.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    destination: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    api: Option<String>,
+}
+
+impl Home {
+    /// The remembered destination, if there is one.
+    ///
+    /// # Errors
+    /// When the file can't be read or understood, or holds a token that others can read.
+    pub fn route(&self) -> Result<Option<Route>, RouteError> {
+        const NAME: &str = "destination.json";
+        let Some(bytes) = self.read(NAME)? else {
+            return Ok(None);
+        };
+        let path = self.file(NAME);
+        let shown = path.display().to_string();
+        let stored: Stored =
+            serde_json::from_slice(&bytes).map_err(|_| RouteError::Malformed(shown.clone()))?;
+        let target = stored
+            .destination
+            .parse()
+            .map_err(|_| RouteError::Malformed(shown.clone()))?;
+        if stored.token.is_some() && files::readable_by_others(&path) {
+            return Err(RouteError::Exposed(shown));
+        }
+        Ok(Some(Route {
+            target,
+            token: stored.token.as_deref().and_then(Token::new),
+            api: stored.api,
+        }))
+    }
+
+    /// Remembers a destination.
+    ///
+    /// # Errors
+    /// When the home can't be written.
+    pub fn store_route(&self, route: &Route) -> Result<(), HomeError> {
+        let stored = Stored {
+            destination: route.target.to_string(),
+            token: route.token.as_ref().map(|token| token.expose().to_owned()),
+            api: route.api.clone(),
+        };
+        let mut text = serde_json::to_vec(&stored).expect("strings serialize");
+        text.push(b'\n');
+        self.replace("destination.json", &text)
+    }
+
+    /// Forgets the destination; tells whether there was one.
+    ///
+    /// # Errors
+    /// When the file can't be deleted.
+    pub fn forget_route(&self) -> Result<bool, HomeError> {
+        self.remove("destination.json")
+    }
+}

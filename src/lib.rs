@@ -1,0 +1,68 @@
+//! jmo-telemetry: an offline-first telemetry spool.
+//!
+//! The scanner appends anonymous usage events, durably and at once, to a SQLite database under `~/.jmo-security`; a
+//! separate flush uploads what waits, in batches, to a GitHub Gist or a directory, and marks it sent.
+//!
+//! ```
+//! use jmo_telemetry::consent::Consent;
+//! use jmo_telemetry::env::Environment;
+//! use jmo_telemetry::event::Draft;
+//! use jmo_telemetry::flush::{self, Options};
+//! use jmo_telemetry::home::Home;
+//! use jmo_telemetry::target::Target;
+//! use jmo_telemetry::{limits, record, upload};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let scratch = tempfile::tempdir()?;
+//! # let (home_dir, out_dir) = (scratch.path().join("home"), scratch.path().join("out"));
+//! let home = Home::at(home_dir);
+//! let consent = Consent::new(&Environment::default(), &home, None);
+//! let event = br#"{"event":"tool.failed","version":"1.0.2","python_version":"3.11",
+//!     "metadata":{"tool":"trivy","failure_type":"timeout","profile":"fast"}}"#;
+//! let ids = record::record(&home, &consent, vec![Draft::from_json(event)?.draft], limits::SPOOL_MAX_BYTES)?;
+//! assert_eq!(ids.len(), 1);
+//! let mut destination = upload::open(&Target::Dir(out_dir), None, None)?;
+//! let report = flush::flush(&home, &consent, destination.as_mut(), &Options::default())?;
+//! assert_eq!(report.sent, 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The map
+//!
+//! Dependencies point one way, downwards:
+//!
+//! | layer | modules |
+//! | --- | --- |
+//! | command line | [`cli`], the only place that prints; [`settings`] resolves what it was given |
+//! | use cases | [`record`], [`flush`], [`view`] |
+//! | adapters | [`spool`] (all SQL), [`upload`] (all HTTP), [`home`] (files and locks), [`consent`] (gathers what decides), [`env`](mod@env), [`clock`], [`files`] |
+//! | pure decisions | [`event`], [`consent::decide`], [`consent::jmo_yml`], [`answer`], [`standing`], [`segment`], [`retention`], [`target`], [`limits`] |
+//!
+//! # Invariants
+//!
+//! - An event is in the spool or in `overflow.jsonl`, synced, before `record` returns.
+//! - Only types from [`event`] make a payload; they can't hold free text.
+//! - A row is assigned to a segment, durably, before the segment is sent; it is `sent` only after a proof.
+//! - `recorded = pending + sending + sent + held + dropped + purged`, at every moment.
+//! - Nothing is asked of a destination without asking consent right before.
+
+pub mod answer;
+pub mod cli;
+pub mod clock;
+pub mod consent;
+pub mod env;
+pub mod event;
+pub mod files;
+pub mod flush;
+pub mod home;
+pub mod limits;
+pub mod record;
+pub mod retention;
+pub mod segment;
+pub mod settings;
+pub mod spool;
+pub mod standing;
+pub mod target;
+pub mod upload;
+pub mod view;

@@ -1,0 +1,91 @@
+//! Every limit of the program, in one place, each with its unit and the reason for its value.
+
+use std::time::Duration;
+
+/// How long `record` waits for `spool.lock` before the event goes to `overflow.jsonl` (contract, section 7).
+pub const RECORD_LOCK_WAIT: Duration = Duration::from_secs(2);
+
+/// How long a command that a person or cron started waits for `spool.lock`: longer than `record`, since it has no
+/// overflow to fall back on, and shorter than a person's patience.
+pub const COMMAND_LOCK_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a writer that already holds `spool.lock` waits for SQLite's own locks, which only foreign programs (the
+/// `sqlite3` shell) or a reader at the wrong moment can hold. Together with [`RECORD_LOCK_WAIT`] it keeps `record`
+/// under 4 s at worst.
+pub const SQLITE_BUSY_WAIT: Duration = Duration::from_millis(1000);
+
+/// How long a small locked file (`telemetry-id`, `scan-count`) may be waited for: it is held for microseconds.
+pub const SMALL_FILE_WAIT: Duration = Duration::from_millis(200);
+
+/// The WAL is checkpointed and truncated by the writer that finds it larger than this, in bytes. Each process that
+/// opens the spool alone reads the whole WAL, so it must stay small; each checkpoint costs two more fsyncs, so it must
+/// not come too often.
+pub const WAL_CHECKPOINT_BYTES: u64 = 256 * 1024;
+
+/// One transaction of `record --stdin`, in bytes of payload: keeps memory and the WAL bounded however long the input is.
+pub const RECORD_BATCH_BYTES: usize = 512 * 1024;
+
+/// The longest line of input that is looked at, in bytes. A clean event is under 2 KiB; the rest is not an event.
+pub const INPUT_LINE_BYTES: usize = 1024 * 1024;
+
+/// The largest segment file, in bytes (contract, section 8: GitHub truncates what it returns at 1 MB, and one file over
+/// that can blank the others).
+pub const SEGMENT_BYTES: usize = 512 * 1024;
+
+/// The most segments in one request: 4 MiB of content. PATCH bodies of 8 to 10 MB were reported to fail (GIST.md).
+pub const SEGMENTS_PER_REQUEST: usize = 8;
+
+/// Time to connect (contract, section 8).
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Time for one request, from connecting to the last byte of the answer (contract, section 8).
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Time for a whole flush, unless `--deadline` says otherwise (contract, section 8).
+pub const FLUSH_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Pause between two writes to GitHub (its documentation: "wait at least one second between each request").
+pub const GITHUB_WRITE_SPACING: Duration = Duration::from_secs(1);
+
+/// The largest answer that is read, in bytes: a Gist lists at most 300 files of at most 1 MB each.
+pub const ANSWER_BYTES: u64 = 320 * 1024 * 1024;
+
+/// First step of the backoff (contract, section 8).
+pub const BACKOFF_FIRST: Duration = Duration::from_secs(60);
+
+/// Longest step of the backoff (contract, section 8).
+pub const BACKOFF_MAX: Duration = Duration::from_secs(6 * 3600);
+
+/// A server that limits us without saying until when is left alone at least this long (GitHub's documentation).
+pub const SERVER_WAIT_DEFAULT: Duration = Duration::from_secs(60);
+
+/// No stated wait is believed beyond this: GitHub's windows are one hour long, and a wrong clock must not stop uploads
+/// for ever.
+pub const SERVER_WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// A paused destination is tried again after this (contract, section 8).
+pub const PAUSE: Duration = Duration::from_secs(24 * 3600);
+
+/// How many times a 409 is tried again at once (contract, section 8: "a few times").
+pub const CONFLICT_RETRIES: u32 = 3;
+
+/// Attempts remembered for `status` (contract, section 8).
+pub const ATTEMPTS_KEPT: u32 = 100;
+
+/// Sent rows are kept this long (contract, section 7).
+pub const SENT_KEPT_FOR: Duration = Duration::from_secs(30 * 86_400);
+
+/// At most this many sent rows are kept (contract, section 7).
+pub const SENT_KEPT_ROWS: u64 = 10_000;
+
+/// Pending rows are kept this long (contract, section 7).
+pub const PENDING_KEPT_FOR: Duration = Duration::from_secs(90 * 86_400);
+
+/// Size limit of the spool, unless `JMO_TELEMETRY_SPOOL_MAX` says otherwise (contract, section 7).
+pub const SPOOL_MAX_BYTES: u64 = 64 * 1024 * 1024;
+
+/// The banner is shown while `scan-count` is below this (contract, section 5).
+pub const BANNER_SCANS: u64 = 3;
+
+/// Rows of `spool list` unless `--limit` says otherwise (contract, section 5).
+pub const LIST_LIMIT: u32 = 50;

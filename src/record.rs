@@ -1,0 +1,125 @@
+//! Recording: drafts in, durable events out. The spool first; where it can't take them in time, `overflow.jsonl`.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::clock;
+use crate::consent::Consent;
+use crate::event::vocabulary::ScanFrequency;
+use crate::event::{Draft, Payload, Stamp};
+use crate::home::{Home, HomeError};
+use crate::limits::RECORD_LOCK_WAIT;
+use crate::spool::{Overflow, Spool, SpoolError};
+
+/// Nothing could be made durable.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The home itself can't be written.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// Neither the spool nor the overflow file took the events.
+    #[error("{spool}; and {overflow}")]
+    Both {
+        /// Why the spool did not.
+        spool: Box<SpoolError>,
+        /// Why the overflow file did not.
+        #[source]
+        overflow: HomeError,
+    },
+}
+
+/// Records events, in order; they survive `kill -9` and power loss when this returns (contract, P1). One transaction and
+/// one fsync for all of them. Gives their ids; none when telemetry is disabled.
+///
+/// # Errors
+/// When none of them was recorded.
+pub fn record(
+    home: &Home,
+    consent: &Consent,
+    drafts: Vec<Draft>,
+    max_bytes: u64,
+) -> Result<Vec<Uuid>, RecordError> {
+    if drafts.is_empty() || !consent.now().enabled {
+        return Ok(Vec::new());
+    }
+    let now = clock::now();
+    let payloads = stamp(home, drafts, now)?;
+    match append(home, consent, &payloads, now, max_bytes) {
+        Ok(true) => {}
+        Ok(false) => return Ok(Vec::new()),
+        Err(spool) => {
+            Overflow::of(home)
+                .append(&payloads)
+                .map_err(|overflow| RecordError::Both {
+                    spool: Box::new(spool),
+                    overflow,
+                })?;
+        }
+    }
+    Ok(payloads.iter().map(Payload::event_id).collect())
+}
+
+/// Adds id, time and hint to each draft.
+fn stamp(home: &Home, drafts: Vec<Draft>, now: DateTime<Utc>) -> Result<Vec<Payload>, RecordError> {
+    let anonymous_id = home.anonymous_id()?;
+    let mut hints = scan_hints(
+        home,
+        drafts.iter().filter(|draft| draft.counts_scan).count() as u64,
+    );
+    let stamped = drafts.into_iter().map(|draft| {
+        let frequency = if draft.counts_scan {
+            hints.next().flatten()
+        } else {
+            None
+        };
+        Payload::new(
+            draft,
+            &Stamp {
+                anonymous_id,
+                at: now,
+                frequency,
+            },
+        )
+    });
+    Ok(stamped.collect())
+}
+
+/// Counts these scans; where the count can't be kept, an event is worth more than its hint.
+fn scan_hints(home: &Home, scans: u64) -> impl Iterator<Item = Option<ScanFrequency>> {
+    let counted = if scans == 0 {
+        None
+    } else {
+        home.count_scans(scans).ok()
+    };
+    counted
+        .into_iter()
+        .flatten()
+        .map(Some)
+        .chain(std::iter::repeat(None))
+}
+
+/// `false` when the user has said no in the meantime: `disable` deletes under the lock that is held here, and nothing may
+/// come after it.
+fn append(
+    home: &Home,
+    consent: &Consent,
+    payloads: &[Payload],
+    now: DateTime<Utc>,
+    max_bytes: u64,
+) -> Result<bool, SpoolError> {
+    let lock = home
+        .lock_spool(RECORD_LOCK_WAIT)?
+        .ok_or_else(|| SpoolError::Locked {
+            path: home.file("spool.lock"),
+        })?;
+    if !consent.now().enabled {
+        return Ok(false);
+    }
+    let mut spool = Spool::open(home, &lock)?;
+    let mut writer = spool.writer(&lock);
+    // What came before goes in before; a failure here must not cost the new event its place in the database.
+    let _ = writer.import_overflow();
+    writer.append(payloads)?;
+    let _ = writer.bound_size(now, max_bytes);
+    Ok(true)
+}

@@ -1,0 +1,604 @@
+//! Delivery: pending rows → segments → confirmed or given back. Each step is one short transaction, in an order that a
+//! kill at any point leaves safe: rows are assigned, durably, before their segment is sent, and `sent` only after the
+//! proof. `flush.lock` makes sure that there is one deliverer.
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
+
+use super::{Spool, SpoolError, Writer, ms, time};
+use crate::event::Payload;
+use crate::limits::ATTEMPTS_KEPT;
+use crate::segment::{self, Batch, Receipt, SegmentFile};
+use crate::standing::Standing;
+use crate::target::Target;
+
+/// How much may go into one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Segments.
+    pub segments: usize,
+    /// Events that are not confirmed yet.
+    pub events: usize,
+}
+
+/// One try to deliver, as `status` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Attempt {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Where to.
+    pub destination: String,
+    /// `sent`, or what stopped it.
+    pub outcome: String,
+    /// The answer's status, if there was one.
+    pub http_status: Option<u16>,
+    /// Events that it confirmed.
+    pub sent: usize,
+    /// What went wrong.
+    pub error: Option<String>,
+}
+
+/// A segment that may change or whose upload is not confirmed.
+struct Unfinished {
+    id: i64,
+    name: String,
+    sealed: bool,
+    stale: bool,
+}
+
+impl Writer<'_> {
+    /// Takes back what other destinations did not confirm. Their segments stay open and are marked stale, as what they
+    /// hold remotely is not known: they are written again, or deleted, should that destination come back.
+    ///
+    /// # Errors
+    /// When the database can't be read or written.
+    pub fn claim(&mut self, target: &Target) -> Result<(), SpoolError> {
+        const FOREIGN: &str =
+            "destination <> ?1 AND id IN (SELECT DISTINCT segment FROM event WHERE state = 1)";
+        let fail = self.spool.fail("claim unconfirmed events in");
+        let destination = target.to_string();
+        self.in_transaction(|transaction| {
+            let find = format!("SELECT 1 FROM segment WHERE {FOREIGN} LIMIT 1");
+            if transaction.query_row(&find, [&destination], |_| Ok(())).optional()?.is_some() {
+                transaction
+                    .execute(&format!("UPDATE segment SET sealed = 0, stale = 1 WHERE {FOREIGN}"), [&destination])?;
+                transaction.execute(
+                    "UPDATE event SET state = 0, segment = NULL
+                     WHERE state = 1 AND segment IN (SELECT id FROM segment WHERE destination <> ?1)",
+                    [&destination],
+                )?;
+            }
+            Ok(())
+        })
+        .map_err(fail)?;
+        self.tend_wal();
+        Ok(())
+    }
+
+    /// Puts the next request together: first the segments whose upload is not confirmed, then pending rows, oldest
+    /// first, into the open segment and new ones after it. Afterwards every row in it is `sending`.
+    ///
+    /// # Errors
+    /// When the database can't be read or written.
+    pub fn assign(
+        &mut self,
+        target: &Target,
+        room: Room,
+        now: DateTime<Utc>,
+    ) -> Result<Batch, SpoolError> {
+        let fail = self.spool.fail("assign events in");
+        let destination = target.to_string();
+        let batch = self
+            .in_transaction(|transaction| next_batch(transaction, &destination, room, now))
+            .map_err(fail)?;
+        self.tend_wal();
+        Ok(batch)
+    }
+
+    /// The files that a flush of everything would write, by the same steps, undone afterwards.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub fn preview(
+        &mut self,
+        target: &Target,
+        limit: usize,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<SegmentFile>, SpoolError> {
+        let fail = self.spool.fail("preview");
+        let destination = target.to_string();
+        let mut preview = || {
+            let transaction = self
+                .spool
+                .connection
+                .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            transaction.execute(
+                "UPDATE event SET state = 0, segment = NULL
+                 WHERE state = 1 AND segment IN (SELECT id FROM segment WHERE destination <> ?1)",
+                [&destination],
+            )?;
+            let batch = next_batch(
+                &transaction,
+                &destination,
+                Room {
+                    segments: usize::MAX,
+                    events: limit,
+                },
+                now,
+            )?;
+            transaction.rollback()?;
+            Ok(batch.files)
+        };
+        preview().map_err(fail)
+    }
+
+    /// Marks a batch `sent` and stores its receipts, in one transaction. Gives the number of events confirmed by it.
+    ///
+    /// # Errors
+    /// When the database can't be written; then the batch is sent again, as the same files.
+    pub fn confirm(
+        &mut self,
+        target: &Target,
+        batch: &Batch,
+        receipts: &[Receipt],
+        now: DateTime<Utc>,
+        http_status: Option<u16>,
+    ) -> Result<usize, SpoolError> {
+        let fail = self.spool.fail("confirm events in");
+        let destination = target.to_string();
+        let sent = self
+            .in_transaction(|transaction| {
+                let mut sent = 0;
+                for (file, receipt) in batch.files.iter().zip(receipts) {
+                    sent += transaction.execute(
+                        "UPDATE event SET state = 2, sent_at = ?2, last_error = NULL WHERE segment = ?1 AND state = 1",
+                        params![file.id, ms(now)],
+                    )?;
+                    transaction.execute(
+                        "UPDATE segment SET stale = 0, bytes = ?2, sha256 = ?3, url = ?4, confirmed_at = ?5 WHERE id = ?1",
+                        params![file.id, stored(receipt.bytes), receipt.sha256, receipt.url, ms(now)],
+                    )?;
+                }
+                for name in &batch.stale {
+                    transaction.execute("DELETE FROM segment WHERE destination = ?1 AND name = ?2", [&destination, name])?;
+                }
+                super::keep::count(transaction, "sent", sent)?;
+                set_standing(transaction, &destination, &Standing::after_success(now))?;
+                let attempt = Attempt {
+                    at: now,
+                    destination: destination.clone(),
+                    outcome: "sent".to_owned(),
+                    http_status,
+                    sent,
+                    error: None,
+                };
+                remember(transaction, &attempt)?;
+                Ok(sent)
+            })
+            .map_err(fail)?;
+        self.tend_wal();
+        Ok(sent)
+    }
+
+    /// Remembers an attempt that confirmed nothing: what it was, how we stand with the destination now, and the reason on
+    /// each row of the batch. With `give_back` the rows are `pending` again, else they stay in their segments.
+    ///
+    /// # Errors
+    /// When the database can't be written.
+    pub fn failed(
+        &mut self,
+        target: &Target,
+        batch: &Batch,
+        attempt: &Attempt,
+        standing: &Standing,
+        give_back: bool,
+    ) -> Result<(), SpoolError> {
+        let fail = self.spool.fail("note a failed upload in");
+        self.in_transaction(|transaction| {
+            for file in &batch.files {
+                transaction.execute(
+                    "UPDATE segment SET last_error = ?2 WHERE id = ?1",
+                    params![file.id, attempt.error],
+                )?;
+                if give_back {
+                    release(transaction, file.id, 0)?;
+                    // An earlier try of the same rows may have arrived; should they end up elsewhere, this file must go.
+                    transaction.execute("UPDATE segment SET stale = 1 WHERE id = ?1", [file.id])?;
+                }
+            }
+            set_standing(transaction, &target.to_string(), standing)?;
+            remember(transaction, attempt)
+        })
+        .map_err(fail)?;
+        self.tend_wal();
+        Ok(())
+    }
+
+    /// After the destination refused the content of one segment: halves what is unconfirmed in it, or, when one event
+    /// stands alone, holds that one. Gives the number of events that stay for the next try.
+    ///
+    /// # Errors
+    /// When the database can't be written.
+    pub fn halve(&mut self, file: &SegmentFile, error: &str) -> Result<usize, SpoolError> {
+        let fail = self.spool.fail("halve a refused segment in");
+        let kept = file.unconfirmed / 2;
+        self.in_transaction(|transaction| {
+            if kept == 0 {
+                transaction.execute(
+                    "UPDATE event SET state = 3, segment = NULL, last_error = ?2 WHERE segment = ?1 AND state = 1",
+                    params![file.id, error],
+                )?;
+                return reopen(transaction, file.id);
+            }
+            release(transaction, file.id, kept)
+        })
+        .map_err(fail)?;
+        self.tend_wal();
+        Ok(kept)
+    }
+
+    /// Puts held events back to `pending`: one, or all. Gives their number.
+    ///
+    /// # Errors
+    /// When the database can't be written.
+    pub fn retry(&mut self, seq: Option<i64>) -> Result<usize, SpoolError> {
+        let fail = self.spool.fail("put held events back in");
+        let retried = self.in_transaction(|transaction| {
+            transaction.execute(
+                "UPDATE event SET state = 0, attempts = 0, last_error = NULL WHERE state = 3 AND (?1 IS NULL OR seq = ?1)",
+                [seq],
+            )
+        });
+        let retried = retried.map_err(fail)?;
+        self.tend_wal();
+        Ok(retried)
+    }
+
+    /// Forgets the files at a destination; they were deleted there. Their rows, if any are left, are waiting again.
+    ///
+    /// # Errors
+    /// When the database can't be written.
+    pub fn forget_files(&mut self, destination: &str) -> Result<(), SpoolError> {
+        let fail = self.spool.fail("forget the files of");
+        self.in_transaction(|transaction| {
+            const OF_IT: &str = "segment IN (SELECT id FROM segment WHERE destination = ?1)";
+            transaction.execute(
+                &format!("UPDATE event SET state = 0, segment = NULL WHERE state = 1 AND {OF_IT}"),
+                [destination],
+            )?;
+            let sent =
+                transaction.execute(&format!("DELETE FROM event WHERE {OF_IT}"), [destination])?;
+            super::keep::count(transaction, "forgotten", sent)?;
+            transaction
+                .execute("DELETE FROM segment WHERE destination = ?1", [destination])
+                .map(|_| ())
+        })
+        .map_err(fail)
+    }
+
+    /// Stores how we stand with a destination.
+    ///
+    /// # Errors
+    /// When the database can't be written.
+    pub fn store_standing(
+        &mut self,
+        target: &Target,
+        standing: &Standing,
+    ) -> Result<(), SpoolError> {
+        set_standing(&self.spool.connection, &target.to_string(), standing)
+            .map_err(self.spool.fail("note a wait in"))
+    }
+}
+
+impl Spool {
+    /// How we stand with a destination.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub fn standing(&self, target: &Target) -> Result<Standing, SpoolError> {
+        let standing = self.connection.query_row(
+            "SELECT failures, retry_at, wait_until, paused_at, configuration, noted_at, last_write_at
+             FROM destination WHERE name = ?1",
+            [target.to_string()],
+            |row| {
+                Ok(Standing {
+                    failures: row.get(0)?,
+                    retry_at: row.get::<_, Option<i64>>(1)?.map(time),
+                    wait_until: row.get::<_, Option<i64>>(2)?.map(time),
+                    paused_at: row.get::<_, Option<i64>>(3)?.map(time),
+                    configuration: row.get(4)?,
+                    noted_at: row.get::<_, Option<i64>>(5)?.map(time),
+                    last_write_at: row.get::<_, Option<i64>>(6)?.map(time),
+                })
+            },
+        );
+        Ok(standing
+            .optional()
+            .map_err(self.fail("read"))?
+            .unwrap_or_default())
+    }
+
+    /// This spool's files, by destination.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub fn remote_files(&self) -> Result<Vec<(String, Vec<String>)>, SpoolError> {
+        let read = || {
+            let mut files: Vec<(String, Vec<String>)> = Vec::new();
+            let mut statement = self
+                .connection
+                .prepare("SELECT destination, name FROM segment ORDER BY destination, id")?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let (destination, name) = (row.get(0)?, row.get(1)?);
+                match files.last_mut() {
+                    Some((last, names)) if *last == destination => names.push(name),
+                    _ => files.push((destination, vec![name])),
+                }
+            }
+            Ok(files)
+        };
+        read().map_err(self.fail("read the files of"))
+    }
+
+    /// The last attempts, newest first.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub fn attempts(&self, limit: u32) -> Result<Vec<Attempt>, SpoolError> {
+        let read = || {
+            let mut statement = self.connection.prepare(
+                "SELECT at, destination, outcome, http_status, events, error FROM attempt ORDER BY id DESC LIMIT ?1",
+            )?;
+            let attempts = statement.query_map([limit], |row| {
+                Ok(Attempt {
+                    at: time(row.get(0)?),
+                    destination: row.get(1)?,
+                    outcome: row.get(2)?,
+                    http_status: row.get(3)?,
+                    sent: row.get(4)?,
+                    error: row.get(5)?,
+                })
+            })?;
+            attempts.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        read().map_err(self.fail("read the attempts of"))
+    }
+}
+
+fn next_batch(
+    connection: &Connection,
+    destination: &str,
+    room: Room,
+    now: DateTime<Utc>,
+) -> rusqlite::Result<Batch> {
+    let mut batch = Batch::default();
+    let mut left = room.events;
+    for segment in unfinished(connection, destination)? {
+        if batch.files.len() == room.segments {
+            return Ok(batch);
+        }
+        let file = fill(connection, &segment, &mut left)?;
+        if file.unconfirmed > 0 || (segment.stale && file.events > 0) {
+            batch.files.push(file);
+        } else if segment.stale {
+            batch.stale.push(file.name);
+        }
+    }
+    while batch.files.len() < room.segments && left > 0 {
+        let Some(segment) = start_segment(connection, destination, now)? else {
+            break;
+        };
+        batch.files.push(fill(connection, &segment, &mut left)?);
+    }
+    Ok(batch)
+}
+
+/// Segments with rows under way first, oldest first, so that what may be there already is confirmed before anything new;
+/// then the open one.
+fn unfinished(connection: &Connection, destination: &str) -> rusqlite::Result<Vec<Unfinished>> {
+    let mut statement = connection.prepare(
+        "SELECT id, name, sealed, stale FROM segment WHERE destination = ?1
+         AND (sealed = 0 OR stale = 1 OR id IN (SELECT DISTINCT segment FROM event WHERE state = 1))
+         ORDER BY id NOT IN (SELECT DISTINCT segment FROM event WHERE state = 1), id",
+    )?;
+    let segments = statement.query_map([destination], |row| {
+        Ok(Unfinished {
+            id: row.get(0)?,
+            name: row.get(1)?,
+            sealed: row.get(2)?,
+            stale: row.get(3)?,
+        })
+    })?;
+    segments.collect()
+}
+
+/// Starts a segment for the oldest pending event, if there is one.
+fn start_segment(
+    connection: &Connection,
+    destination: &str,
+    now: DateTime<Utc>,
+) -> rusqlite::Result<Option<Unfinished>> {
+    let first = connection
+        .query_row(
+            "SELECT payload FROM event WHERE state = 0 ORDER BY seq LIMIT 1",
+            [],
+            |row| row.get::<_, String>(0),
+        )
+        .optional()?;
+    let Some(first) = first else { return Ok(None) };
+    let event_id = Payload::event_id_of(&first);
+    for nth in 0.. {
+        let name = segment::name(event_id, nth, now);
+        let made = connection.execute(
+            "INSERT INTO segment (destination, name) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+            [destination, &name],
+        )?;
+        if made == 1 {
+            let id = connection.last_insert_rowid();
+            return Ok(Some(Unfinished {
+                id,
+                name,
+                sealed: false,
+                stale: false,
+            }));
+        }
+    }
+    Ok(None)
+}
+
+/// Reads a segment whole and, while it is open, has room and `left` allows, moves pending rows into it.
+fn fill(
+    connection: &Connection,
+    segment: &Unfinished,
+    left: &mut usize,
+) -> rusqlite::Result<SegmentFile> {
+    let mut file = read_segment(connection, segment)?;
+    *left = left.saturating_sub(file.unconfirmed);
+    if file.unconfirmed > 0 {
+        connection.execute(
+            "UPDATE event SET attempts = attempts + 1 WHERE segment = ?1 AND state = 1",
+            [segment.id],
+        )?;
+    }
+    if segment.sealed {
+        return Ok(file);
+    }
+    let Some((first, last)) = take_pending(connection, segment, &mut file, left)? else {
+        return Ok(file);
+    };
+    // Oldest first and without gaps, so the pending rows up to the last one are those that were read.
+    connection.execute(
+        "UPDATE event SET state = 1, segment = ?1, attempts = attempts + 1 WHERE state = 0 AND seq <= ?2",
+        params![segment.id, last],
+    )?;
+    // Events that were given back can be older than those in the segment; a file is in the order of its events.
+    let newest_before = connection.query_row(
+        "SELECT max(seq) FROM event WHERE segment = ?1 AND seq NOT BETWEEN ?2 AND ?3",
+        [segment.id, first, last],
+        |row| row.get::<_, Option<i64>>(0),
+    )?;
+    if newest_before.is_some_and(|seq| seq > first) {
+        read_segment(connection, segment)
+    } else {
+        Ok(file)
+    }
+}
+
+fn read_segment(connection: &Connection, segment: &Unfinished) -> rusqlite::Result<SegmentFile> {
+    let mut file = SegmentFile {
+        id: segment.id,
+        name: segment.name.clone(),
+        content: String::new(),
+        events: 0,
+        unconfirmed: 0,
+    };
+    let mut statement =
+        connection.prepare("SELECT payload, state FROM event WHERE segment = ?1 ORDER BY seq")?;
+    let mut rows = statement.query([segment.id])?;
+    while let Some(row) = rows.next()? {
+        add(&mut file, row)?;
+        file.unconfirmed += usize::from(row.get::<_, i64>(1)? == 1);
+    }
+    Ok(file)
+}
+
+/// Adds pending rows to the file, oldest first, and seals the segment when the next one does not fit. Gives the first and
+/// the last `seq` that were added.
+fn take_pending(
+    connection: &Connection,
+    segment: &Unfinished,
+    file: &mut SegmentFile,
+    left: &mut usize,
+) -> rusqlite::Result<Option<(i64, i64)>> {
+    let mut added: Option<(i64, i64)> = None;
+    let mut statement =
+        connection.prepare("SELECT payload, seq FROM event WHERE state = 0 ORDER BY seq")?;
+    let mut rows = statement.query([])?;
+    while *left > 0
+        && let Some(row) = rows.next()?
+    {
+        if !segment::takes(file.content.len(), row.get_ref(0)?.as_str()?.len()) {
+            connection.execute("UPDATE segment SET sealed = 1 WHERE id = ?1", [segment.id])?;
+            break;
+        }
+        add(file, row)?;
+        file.unconfirmed += 1;
+        *left -= 1;
+        let seq = row.get(1)?;
+        added = Some((added.map_or(seq, |(first, _)| first), seq));
+    }
+    Ok(added)
+}
+
+fn add(file: &mut SegmentFile, row: &Row<'_>) -> rusqlite::Result<()> {
+    file.content.push_str(row.get_ref(0)?.as_str()?);
+    file.content.push('\n');
+    file.events += 1;
+    Ok(())
+}
+
+/// Gives back the unconfirmed rows of a segment beyond the first `kept`, and opens it for others.
+fn release(connection: &Connection, segment: i64, kept: usize) -> rusqlite::Result<()> {
+    connection.execute(
+        "UPDATE event SET state = 0, segment = NULL WHERE seq IN
+         (SELECT seq FROM event WHERE segment = ?1 AND state = 1 ORDER BY seq LIMIT -1 OFFSET ?2)",
+        params![segment, stored(kept)],
+    )?;
+    reopen(connection, segment)
+}
+
+fn reopen(connection: &Connection, segment: i64) -> rusqlite::Result<()> {
+    connection
+        .execute("UPDATE segment SET sealed = 0 WHERE id = ?1", [segment])
+        .map(|_| ())
+}
+
+fn set_standing(
+    connection: &Connection,
+    destination: &str,
+    standing: &Standing,
+) -> rusqlite::Result<()> {
+    connection
+        .execute(
+            "INSERT OR REPLACE INTO destination
+             (name, failures, retry_at, wait_until, paused_at, configuration, noted_at, last_write_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            params![
+                destination,
+                standing.failures,
+                standing.retry_at.map(ms),
+                standing.wait_until.map(ms),
+                standing.paused_at.map(ms),
+                standing.configuration,
+                standing.noted_at.map(ms),
+                standing.last_write_at.map(ms),
+            ],
+        )
+        .map(|_| ())
+}
+
+fn remember(connection: &Connection, attempt: &Attempt) -> rusqlite::Result<()> {
+    connection.execute(
+        "INSERT INTO attempt (at, destination, outcome, http_status, events, error) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![
+            ms(attempt.at),
+            attempt.destination,
+            attempt.outcome,
+            attempt.http_status,
+            stored(attempt.sent),
+            attempt.error
+        ],
+    )?;
+    connection.execute(
+        "DELETE FROM attempt WHERE id <= ?1 - ?2",
+        params![connection.last_insert_rowid(), ATTEMPTS_KEPT],
+    )?;
+    Ok(())
+}
+
+/// A size as SQLite stores it.
+fn stored(size: usize) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}

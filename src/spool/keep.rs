@@ -1,0 +1,256 @@
+//! Keeping the spool bounded and honest: retention, deletion at the user's word, the ledger and its check.
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::Serialize;
+
+use super::{Spool, SpoolError, State, Writer, ms};
+use crate::retention::{self, Cutoffs};
+
+/// What was deleted, in events.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Deleted {
+    /// Not sent: pending, sending and held.
+    pub unsent: usize,
+    /// Sent rows; they stay counted as sent.
+    pub sent: usize,
+}
+
+/// What `spool check` found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// Whether everything is as it should be.
+    pub ok: bool,
+    /// What is not, a sentence each.
+    pub problems: Vec<String>,
+}
+
+/// Adds to an entry of the ledger.
+pub(super) fn count(connection: &Connection, entry: &str, events: usize) -> rusqlite::Result<()> {
+    if events > 0 {
+        connection.execute(
+            "INSERT INTO ledger (entry, count) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET count = count + excluded.count",
+            params![entry, i64::try_from(events).unwrap_or(i64::MAX)],
+        )?;
+    }
+    Ok(())
+}
+
+impl Writer<'_> {
+    /// Deletes what the user does not want to be sent: pending, sending and held rows, and with `all` the sent ones too.
+    /// Deleted means gone from every file of the database.
+    ///
+    /// # Errors
+    /// When the database can't be written.
+    pub fn purge(&mut self, all: bool) -> Result<Deleted, SpoolError> {
+        let fail = self.spool.fail("purge");
+        self.purge_rows(all).map_err(fail)
+    }
+
+    fn purge_rows(&mut self, all: bool) -> rusqlite::Result<Deleted> {
+        let deleted = self.in_transaction(|transaction| {
+            let unsent = transaction.execute("DELETE FROM event WHERE state <> 2", [])?;
+            count(transaction, "purged", unsent)?;
+            let mut sent = 0;
+            if all {
+                sent = transaction.execute("DELETE FROM event WHERE state = 2", [])?;
+                count(transaction, "forgotten", sent)?;
+                // Their files must never be written again: what they hold is not here any more.
+                transaction.execute("UPDATE segment SET sealed = 1, stale = 0", [])?;
+            }
+            Ok(Deleted { unsent, sent })
+        })?;
+        // Rows leave their bytes in free pages and in the WAL; this removes both.
+        self.spool.connection.execute_batch("VACUUM")?;
+        self.checkpoint()?;
+        Ok(deleted)
+    }
+
+    /// Applies retention: age and number first, then the size limit; gives space back to the file system. Gives the
+    /// number of rows that went.
+    ///
+    /// # Errors
+    /// When the database can't be written.
+    pub fn prune(&mut self, now: DateTime<Utc>, max_bytes: u64) -> Result<Deleted, SpoolError> {
+        let fail = self.spool.fail("prune");
+        let mut pruned = || {
+            let cutoffs = retention::cutoffs(now);
+            let mut deleted = self.in_transaction(|transaction| expire(transaction, &cutoffs))?;
+            let bytes = self.spool.bytes_in_use()?;
+            let excess = retention::excess(bytes, max_bytes);
+            if excess > 0 {
+                let more = self.in_transaction(|transaction| shrink(transaction, excess))?;
+                deleted.sent += more.sent;
+                deleted.unsent += more.unsent;
+            }
+            if deleted != Deleted::default() {
+                self.give_space_back()?;
+            }
+            Ok(deleted)
+        };
+        pruned().map_err(fail)
+    }
+
+    /// Keeps the file itself under its limit, for a writer in a hurry: looks at its size alone.
+    ///
+    /// # Errors
+    /// When the database can't be written.
+    pub fn bound_size(&mut self, now: DateTime<Utc>, max_bytes: u64) -> Result<(), SpoolError> {
+        if super::write::size_of(&self.spool.home.spool_db()) > max_bytes {
+            self.prune(now, max_bytes).map(|_| ())
+        } else {
+            Ok(())
+        }
+    }
+
+    fn give_space_back(&mut self) -> rusqlite::Result<()> {
+        let mut vacuum = self.spool.connection.prepare("PRAGMA incremental_vacuum")?;
+        let mut rows = vacuum.query([])?;
+        while rows.next()?.is_some() {}
+        drop(rows);
+        drop(vacuum);
+        self.checkpoint()
+    }
+}
+
+/// Sent rows that may go: of sealed segments with nothing under way. The others' files are written again, whole.
+const SETTLED: &str = "state = 2 AND (segment IS NULL OR segment IN
+    (SELECT id FROM segment WHERE sealed = 1 AND id NOT IN (SELECT DISTINCT segment FROM event WHERE state = 1)))";
+
+fn expire(connection: &Connection, cutoffs: &Cutoffs) -> rusqlite::Result<Deleted> {
+    let keep = i64::try_from(cutoffs.sent_rows).unwrap_or(i64::MAX);
+    let newest_kept = connection
+        .query_row(
+            "SELECT seq FROM event WHERE state = 2 ORDER BY seq DESC LIMIT 1 OFFSET ?1",
+            [keep],
+            |row| row.get::<_, i64>(0),
+        )
+        .optional()?
+        .unwrap_or(-1);
+    let sent = connection.execute(
+        &format!("DELETE FROM event WHERE {SETTLED} AND (sent_at < ?1 OR seq <= ?2)"),
+        params![ms(cutoffs.sent_before), newest_kept],
+    )?;
+    count(connection, "forgotten", sent)?;
+    let unsent = connection.execute(
+        "DELETE FROM event WHERE state = 0 AND recorded_at < ?1",
+        [ms(cutoffs.pending_before)],
+    )?;
+    count(connection, "dropped:expired", unsent)?;
+    Ok(Deleted { unsent, sent })
+}
+
+/// Frees about so many bytes: sent rows first, then the oldest pending ones.
+fn shrink(connection: &Connection, excess: u64) -> rusqlite::Result<Deleted> {
+    let mut left = i64::try_from(excess).unwrap_or(i64::MAX);
+    let sent = delete_oldest(connection, SETTLED, &mut left)?;
+    count(connection, "forgotten", sent)?;
+    let unsent = delete_oldest(connection, "state = 0", &mut left)?;
+    count(connection, "dropped:spool_full", unsent)?;
+    Ok(Deleted { unsent, sent })
+}
+
+fn delete_oldest(connection: &Connection, which: &str, left: &mut i64) -> rusqlite::Result<usize> {
+    if *left <= 0 {
+        return Ok(0);
+    }
+    let mut last = None;
+    let mut statement = connection.prepare(&format!(
+        "SELECT seq, octet_length(payload) FROM event WHERE {which} ORDER BY seq"
+    ))?;
+    let mut rows = statement.query([])?;
+    while *left > 0
+        && let Some(row) = rows.next()?
+    {
+        last = Some(row.get::<_, i64>(0)?);
+        *left -= row.get::<_, i64>(1)?;
+    }
+    drop(rows);
+    let Some(last) = last else { return Ok(0) };
+    connection.execute(
+        &format!("DELETE FROM event WHERE {which} AND seq <= ?1"),
+        [last],
+    )
+}
+
+impl Spool {
+    /// Bytes of the database that are not free pages.
+    pub(super) fn bytes_in_use(&self) -> rusqlite::Result<u64> {
+        let number = |pragma: &str| {
+            self.connection
+                .query_row(pragma, [], |row| row.get::<_, u64>(0))
+        };
+        Ok(
+            (number("PRAGMA page_count")? - number("PRAGMA freelist_count")?)
+                * number("PRAGMA page_size")?,
+        )
+    }
+
+    /// Verifies the database and the conservation law (contract, P6): `recorded = pending + sending + sent + held +
+    /// dropped + purged`, where `recorded` is the highest `seq` ever given and the rest are rows and counted deletions.
+    ///
+    /// # Errors
+    /// When the database can't be read at all.
+    pub fn check(&self) -> Result<Check, SpoolError> {
+        let mut problems = self.database_problems().map_err(self.fail("check"))?;
+        let stats = self.stats()?;
+        let accounted = stats.pending
+            + stats.sending
+            + stats.sent
+            + stats.held
+            + stats.dropped_total()
+            + stats.purged;
+        if stats.recorded != accounted {
+            problems.push(format!(
+                "{} events were recorded, but {accounted} are accounted for",
+                stats.recorded
+            ));
+        }
+        let rows = self.count_rows(State::Sent).map_err(self.fail("check"))?;
+        let forgotten = self.ledger("forgotten").map_err(self.fail("check"))?;
+        if stats.sent != rows + forgotten {
+            problems.push(format!(
+                "{} events were sent, but {rows} rows and {forgotten} forgotten ones are known",
+                stats.sent
+            ));
+        }
+        Ok(Check {
+            ok: problems.is_empty(),
+            problems,
+        })
+    }
+
+    fn database_problems(&self) -> rusqlite::Result<Vec<String>> {
+        let mut problems = Vec::new();
+        let mut statement = self.connection.prepare("PRAGMA integrity_check(20)")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let line: String = row.get(0)?;
+            if line != "ok" {
+                problems.push(format!("the database is damaged: {line}"));
+            }
+        }
+        let stray: i64 = self.connection.query_row(
+            "SELECT count(*) FROM event WHERE (state IN (1, 2)) <> (segment IS NOT NULL)
+             OR (segment IS NOT NULL AND segment NOT IN (SELECT id FROM segment))",
+            [],
+            |row| row.get(0),
+        )?;
+        if stray > 0 {
+            problems.push(format!(
+                "{stray} events have a state that does not fit their segment"
+            ));
+        }
+        Ok(problems)
+    }
+
+    /// An entry of the ledger.
+    pub(super) fn ledger(&self, entry: &str) -> rusqlite::Result<u64> {
+        let count = self.connection.query_row(
+            "SELECT count FROM ledger WHERE entry = ?1",
+            [entry],
+            |row| row.get(0),
+        );
+        Ok(count.optional()?.unwrap_or(0))
+    }
+}

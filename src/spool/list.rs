@@ -1,0 +1,245 @@
+//! Looking: rows and numbers.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use rusqlite::{OptionalExtension, params};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::overflow::Overflow;
+use super::write::size_of;
+use super::{Spool, SpoolError, State, time};
+use crate::event::Payload;
+
+/// One event of the spool, in the words and the order of `spool list --json`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    /// Its number; never used twice.
+    pub seq: i64,
+    /// The event's own id.
+    pub event_id: String,
+    /// Its name.
+    pub event: String,
+    /// Where it is on its way.
+    pub state: State,
+    /// When it was recorded.
+    pub recorded_at: DateTime<Utc>,
+    /// When the destination confirmed it.
+    pub sent_at: Option<DateTime<Utc>>,
+    /// Requests that contained it until it was confirmed.
+    pub attempts: u32,
+    /// The remote file.
+    pub segment: Option<String>,
+    /// The destination.
+    pub destination: Option<String>,
+    /// Why it is held, or why its last request failed.
+    pub last_error: Option<String>,
+    /// The payload, byte for byte.
+    pub payload: Box<RawValue>,
+    /// The file's receipt, for a confirmed one.
+    #[serde(skip)]
+    pub receipt: Option<crate::segment::Receipt>,
+}
+
+/// Which rows to list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only in this state.
+    pub state: Option<State>,
+    /// Only this event.
+    pub event: Option<String>,
+    /// At most the newest so many.
+    pub limit: Option<u32>,
+    /// Only this one.
+    pub seq: Option<i64>,
+}
+
+/// `spool stats`, in the words and the order of its `--json`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Stats {
+    /// Events that ever entered the spool.
+    pub recorded: u64,
+    /// Rows that wait.
+    pub pending: u64,
+    /// Rows in a segment that is not confirmed.
+    pub sending: u64,
+    /// Events ever confirmed, also when the row is gone.
+    pub sent: u64,
+    /// Rows refused for good.
+    pub held: u64,
+    /// Events that were given up, by reason.
+    pub dropped: BTreeMap<String, u64>,
+    /// Unsent events that the user deleted.
+    pub purged: u64,
+    /// Size of the database and its WAL.
+    pub bytes: u64,
+    /// Events in `overflow.jsonl`, not yet recorded here.
+    pub overflow: u64,
+}
+
+impl Stats {
+    /// All events that were given up.
+    #[must_use]
+    pub fn dropped_total(&self) -> u64 {
+        self.dropped.values().sum()
+    }
+}
+
+impl Spool {
+    /// Rows, oldest first, each handed to `show` as it is read.
+    ///
+    /// # Errors
+    /// When the database can't be read, or what `show` says.
+    pub fn list<E: From<SpoolError>>(
+        &self,
+        filter: &Filter,
+        mut show: impl FnMut(Row) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let fail = || self.fail("list");
+        // The newest rows are found backwards, and shown forwards.
+        let from = self.first_of_page(filter).map_err(fail())?;
+        let mut statement = self
+            .connection
+            .prepare(
+                "SELECT seq, state, recorded_at, sent_at, attempts, name, destination,
+                        coalesce(event.last_error, CASE state WHEN 1 THEN segment.last_error END), payload,
+                        bytes, sha256, url
+                 FROM event LEFT JOIN segment ON segment.id = event.segment
+                 WHERE seq >= ?1 AND (?2 IS NULL OR state = ?2) AND (?3 IS NULL OR payload LIKE ?3) AND (?4 IS NULL OR seq = ?4)
+                 ORDER BY seq",
+            )
+            .map_err(fail())?;
+        let mut rows = statement
+            .query(params![
+                from,
+                filter.state.map(|state| state as i64),
+                filter.pattern(),
+                filter.seq
+            ])
+            .map_err(fail())?;
+        while let Some(row) = rows.next().map_err(fail())? {
+            show(read_row(row).map_err(fail())?)?;
+        }
+        Ok(())
+    }
+
+    /// The `seq` of the oldest row on the page.
+    fn first_of_page(&self, filter: &Filter) -> rusqlite::Result<i64> {
+        let Some(limit) = filter.limit else {
+            return Ok(0);
+        };
+        if let Some(seq) = filter.seq {
+            return Ok(seq);
+        }
+        // Two statements, since with a state the index gives the newest rows at once, and without one the table does.
+        let sql = if filter.state.is_some() {
+            "SELECT seq FROM event WHERE state = ?1 AND (?2 IS NULL OR payload LIKE ?2) ORDER BY seq DESC LIMIT 1 OFFSET ?3"
+        } else {
+            "SELECT seq FROM event WHERE ?1 IS NULL AND (?2 IS NULL OR payload LIKE ?2) ORDER BY seq DESC LIMIT 1 OFFSET ?3"
+        };
+        let parameters = params![
+            filter.state.map(|state| state as i64),
+            filter.pattern(),
+            limit.saturating_sub(1)
+        ];
+        let first = self
+            .connection
+            .query_row(sql, parameters, |row| row.get(0))
+            .optional()?;
+        Ok(first.unwrap_or(0))
+    }
+
+    /// Counts and sizes.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub fn stats(&self) -> Result<Stats, SpoolError> {
+        let overflow = Overflow::of(&self.home)
+            .payloads()
+            .map_or(0, |waiting| waiting.len() as u64);
+        let counts = || {
+            // One read transaction, so that the numbers are of one moment.
+            let _moment = self.connection.unchecked_transaction()?;
+            let recorded = self
+                .connection
+                .query_row(
+                    "SELECT seq FROM sqlite_sequence WHERE name = 'event'",
+                    [],
+                    |row| row.get(0),
+                )
+                .optional()?
+                .unwrap_or(0);
+            let mut dropped = BTreeMap::new();
+            let mut statement = self.connection.prepare(
+                "SELECT substr(entry, 9), count FROM ledger WHERE entry LIKE 'dropped:%'",
+            )?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                dropped.insert(row.get(0)?, row.get(1)?);
+            }
+            Ok(Stats {
+                recorded,
+                pending: self.count_rows(State::Pending)?,
+                sending: self.count_rows(State::Sending)?,
+                sent: self.ledger("sent")?,
+                held: self.count_rows(State::Held)?,
+                dropped,
+                purged: self.ledger("purged")?,
+                bytes: size_of(&self.home.spool_db()) + size_of(&self.home.spool_wal()),
+                overflow,
+            })
+        };
+        counts().map_err(self.fail("count"))
+    }
+
+    /// Rows in a state, from the index alone.
+    pub(super) fn count_rows(&self, state: State) -> rusqlite::Result<u64> {
+        self.connection.query_row(
+            "SELECT count(*) FROM event WHERE state = ?1",
+            [state as i64],
+            |row| row.get(0),
+        )
+    }
+}
+
+impl Filter {
+    /// A payload starts with its event's name, so no column repeats it.
+    fn pattern(&self) -> Option<String> {
+        self.event
+            .as_ref()
+            .map(|event| format!("{{\"event\":\"{event}\",%"))
+    }
+}
+
+fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    let payload: String = row.get(8)?;
+    let state = State::stored(row.get(1)?)
+        .ok_or(rusqlite::Error::IntegralValueOutOfRange(1, row.get(1)?))?;
+    let receipt = match (state, row.get(9)?, row.get(10)?, row.get(11)?) {
+        (State::Sent, Some(bytes), Some(sha256), Some(url)) => {
+            Some(crate::segment::Receipt { bytes, sha256, url })
+        }
+        _ => None,
+    };
+    Ok(Row {
+        seq: row.get(0)?,
+        event_id: Payload::event_id_of(&payload).to_string(),
+        event: payload
+            .strip_prefix("{\"event\":\"")
+            .and_then(|rest| rest.split('"').next())
+            .unwrap_or_default()
+            .to_owned(),
+        state,
+        recorded_at: time(row.get(2)?),
+        sent_at: row.get::<_, Option<i64>>(3)?.map(time),
+        attempts: row.get(4)?,
+        segment: row.get(5)?,
+        destination: row.get(6)?,
+        last_error: row.get(7)?,
+        payload: RawValue::from_string(payload).map_err(|error| {
+            rusqlite::Error::FromSqlConversionFailure(8, rusqlite::types::Type::Text, error.into())
+        })?,
+        receipt,
+    })
+}

@@ -1,0 +1,203 @@
+//! The spool: a SQLite database of events that wait, are on their way, or were sent. All SQL of the program is in this
+//! directory.
+//!
+//! *Locking.* Reading needs no lock. Every writing method is on [`Writer`], which exists only with `spool.lock` in hand;
+//! the lock is taken for one write at a time and never while the network is in use.
+//!
+//! *Durability.* WAL with `synchronous=FULL`: a commit returns after the WAL was synced.
+//!
+//! *The WAL stays small.* Closing does not checkpoint; the writer that finds the WAL past
+//! [`WAL_CHECKPOINT_BYTES`](crate::limits::WAL_CHECKPOINT_BYTES) after its commit writes it back and truncates it.
+
+mod deliver;
+mod keep;
+mod list;
+mod open;
+mod overflow;
+mod write;
+
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use rusqlite::Connection;
+use serde::Serialize;
+
+pub use deliver::{Attempt, Room};
+pub use keep::{Check, Deleted};
+pub use list::{Filter, Row, Stats};
+pub use open::lock_or_fail;
+pub use overflow::Overflow;
+
+use crate::home::{Home, HomeError, SpoolLock};
+
+/// Where an event is on its way. The numbers are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Waits for a flush.
+    Pending = 0,
+    /// In a segment whose upload is not confirmed.
+    Sending = 1,
+    /// Confirmed by the destination.
+    Sent = 2,
+    /// Refused for good by the destination, kept for inspection.
+    Held = 3,
+}
+
+impl State {
+    /// All states, in the order of their life.
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Sending, Self::Sent, Self::Held];
+
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Sending => "sending",
+            Self::Sent => "sent",
+            Self::Held => "held",
+        }
+    }
+
+    fn stored(number: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| *state as i64 == number)
+    }
+}
+
+/// An open spool, for reading.
+#[derive(Debug)]
+pub struct Spool {
+    connection: Connection,
+    home: Home,
+}
+
+/// An open spool with `spool.lock` in hand, for writing.
+#[derive(Debug)]
+pub struct Writer<'s> {
+    spool: &'s mut Spool,
+    _lock: &'s SpoolLock,
+}
+
+/// One failed operation on the spool.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// A file of the home.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The database.
+    #[error("failed to {operation} spool `{}`", path.display())]
+    Database {
+        /// What was tried, as a verb.
+        operation: &'static str,
+        /// The database.
+        path: PathBuf,
+        /// SQLite's reason.
+        source: rusqlite::Error,
+    },
+    /// A newer version of this program made it; it is left untouched.
+    #[error("refused to open spool `{}`: its schema {found} is newer than this program's {}; update jmo-telemetry", path.display(), open::SCHEMA)]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+    },
+    /// It is a database, but not one of this program's.
+    #[error("refused to use `{}`: it is another program's database", path.display())]
+    Foreign {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The schema could not be brought up to date.
+    #[error("failed to migrate spool `{}`", path.display())]
+    Migration {
+        /// The database.
+        path: PathBuf,
+        /// The reason.
+        source: rusqlite_migration::Error,
+    },
+    /// Another process holds `spool.lock` or the database.
+    #[error("gave up waiting for `{}`: another process holds it", path.display())]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+}
+
+impl SpoolError {
+    /// Whether the database itself can't be understood: damaged, cut, or not ours.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        let source = match self {
+            Self::Foreign { .. } => return true,
+            Self::Database { source, .. } => source,
+            Self::Migration {
+                source: rusqlite_migration::Error::RusqliteError { err, .. },
+                ..
+            } => err,
+            _ => return false,
+        };
+        match source {
+            rusqlite::Error::SqliteFailure(error, message) => {
+                matches!(error.code, DatabaseCorrupt | NotADatabase)
+                    || message.as_deref().is_some_and(misses_our_schema)
+            }
+            rusqlite::Error::SqlInputError { msg, .. } => misses_our_schema(msg),
+            rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::FromSqlConversionFailure(..) => true,
+            _ => false,
+        }
+    }
+}
+
+/// SQLite's words for a schema that is not the one its version number promises.
+fn misses_our_schema(message: &str) -> bool {
+    [
+        "no such table",
+        "no such column",
+        "malformed database schema",
+        "table event has no column",
+    ]
+    .iter()
+    .any(|start| message.starts_with(start))
+}
+
+impl Spool {
+    /// The home this spool belongs to.
+    #[must_use]
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// The writing methods.
+    pub fn writer<'s>(&'s mut self, lock: &'s SpoolLock) -> Writer<'s> {
+        Writer {
+            spool: self,
+            _lock: lock,
+        }
+    }
+
+    fn fail(&self, operation: &'static str) -> impl FnOnce(rusqlite::Error) -> SpoolError + use<> {
+        let path = self.home.spool_db();
+        move |source| SpoolError::Database {
+            operation,
+            path,
+            source,
+        }
+    }
+}
+
+/// Unix time in ms, as times are stored.
+fn ms(at: DateTime<Utc>) -> i64 {
+    at.timestamp_millis()
+}
+
+/// A stored time.
+fn time(ms: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(ms).unwrap_or(if ms < 0 {
+        DateTime::<Utc>::MIN_UTC
+    } else {
+        DateTime::<Utc>::MAX_UTC
+    })
+}

@@ -1,0 +1,167 @@
+//! `overflow.jsonl`: payloads that could not enter the database yet, one a line. Who appends does not have `spool.lock`
+//! (that may be the very reason), so the file is locked itself; the importer holds both.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::time::Duration;
+
+use crate::event::Payload;
+use crate::files;
+use crate::home::lock::FileLock;
+use crate::home::{Home, HomeError};
+
+/// Held for the time of an append or an import; far longer than either takes.
+const WAIT: Duration = Duration::from_secs(1);
+
+/// The overflow file of a home.
+#[derive(Debug)]
+pub struct Overflow<'h> {
+    home: &'h Home,
+}
+
+/// The file, locked.
+#[derive(Debug)]
+pub(super) struct Held {
+    lock: FileLock,
+    path: std::path::PathBuf,
+}
+
+impl<'h> Overflow<'h> {
+    /// The overflow file of this home.
+    #[must_use]
+    pub fn of(home: &'h Home) -> Self {
+        Self { home }
+    }
+
+    /// Adds events, all or none; durable when it returns.
+    ///
+    /// # Errors
+    /// When the file can't be opened, locked or written.
+    pub fn append(&self, payloads: &[Payload]) -> Result<(), HomeError> {
+        let path = self.home.overflow();
+        self.try_append(payloads).map_err(|source| HomeError {
+            operation: "append to",
+            path,
+            source,
+        })
+    }
+
+    fn try_append(&self, payloads: &[Payload]) -> io::Result<()> {
+        let open = || {
+            files::private(OpenOptions::new().read(true).append(true).create(true))
+                .open(self.home.overflow())
+        };
+        let file = match open() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.home.create().map_err(|error| error.source)?;
+                open()?
+            }
+            other => other?,
+        };
+        let mut lock = FileLock::lock(file, WAIT)?.ok_or(io::ErrorKind::WouldBlock)?;
+        let file = lock.file();
+        let before = file.metadata()?.len();
+        let mut text = String::new();
+        if before > 0 && last_byte(file)? != b'\n' {
+            // A line torn by a kill or a full disk stays alone on its line.
+            text.push('\n');
+        }
+        for payload in payloads {
+            text.push_str(payload.as_str());
+            text.push('\n');
+        }
+        if let Err(error) = file
+            .write_all(text.as_bytes())
+            .and_then(|()| file.sync_data())
+        {
+            // Half an event must not look like one, and what failed here is not acknowledged.
+            let _ = file.set_len(before);
+            return Err(error);
+        }
+        if before == 0 {
+            files::sync_dir(self.home.dir())?;
+        }
+        Ok(())
+    }
+
+    /// Whether anything waits there.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        super::write::size_of(&self.home.overflow()) > 0
+    }
+
+    /// The events that wait there.
+    ///
+    /// # Errors
+    /// When the file is there but can't be read.
+    pub fn payloads(&self) -> Result<Vec<Payload>, HomeError> {
+        let path = self.home.overflow();
+        match std::fs::read_to_string(&path) {
+            Ok(content) => Ok(content.lines().filter_map(Payload::reread).collect()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(source) => Err(HomeError {
+                operation: "read",
+                path,
+                source,
+            }),
+        }
+    }
+
+    /// Locks the file for an import; `None` when there is nothing in it, or somebody is appending for unusually long.
+    pub(super) fn hold(&self) -> Result<Option<Held>, HomeError> {
+        let path = self.home.overflow();
+        if !self.waits() {
+            return Ok(None);
+        }
+        let locked = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .and_then(|file| FileLock::lock(file, WAIT));
+        match locked {
+            Ok(lock) => Ok(lock.map(|lock| Held { lock, path })),
+            Err(source) => Err(HomeError {
+                operation: "lock",
+                path,
+                source,
+            }),
+        }
+    }
+}
+
+impl Held {
+    /// The whole content. What is not UTF-8 is not ours and is left out with its line later.
+    pub(super) fn read(&mut self) -> Result<String, HomeError> {
+        let mut bytes = Vec::new();
+        let read = self.lock.file().read_to_end(&mut bytes);
+        read.map_err(|source| HomeError {
+            operation: "read",
+            path: self.path.clone(),
+            source,
+        })?;
+        // Lossy would change lengths, and the mark counts bytes: a byte that is not ASCII is not ours.
+        bytes
+            .iter_mut()
+            .filter(|byte| !byte.is_ascii())
+            .for_each(|byte| *byte = b'?');
+        Ok(String::from_utf8(bytes).expect("ASCII is UTF-8"))
+    }
+
+    /// Empties the file, keeping it: who waits for its lock has it open.
+    pub(super) fn empty(&mut self) -> Result<(), HomeError> {
+        let file = self.lock.file();
+        let emptied = file.set_len(0).and_then(|()| file.sync_data());
+        emptied.map_err(|source| HomeError {
+            operation: "empty",
+            path: self.path.clone(),
+            source,
+        })
+    }
+}
+
+fn last_byte(file: &mut File) -> io::Result<u8> {
+    let mut byte = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut byte)?;
+    Ok(byte[0])
+}

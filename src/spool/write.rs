@@ -1,0 +1,126 @@
+//! Appending, and keeping the WAL small.
+
+use std::fs;
+use std::path::Path;
+
+use rusqlite::{Connection, Transaction, params};
+
+use super::overflow::{Held, Overflow};
+use super::{SpoolError, Writer, ms};
+use crate::event::Payload;
+use crate::limits::WAL_CHECKPOINT_BYTES;
+
+const INSERT: &str = "INSERT INTO event (recorded_at, payload) VALUES (?1, ?2)";
+
+impl Writer<'_> {
+    /// Adds events as `pending`, in order; durable when it returns. One transaction, one fsync.
+    ///
+    /// # Errors
+    /// When nothing of it was added.
+    pub fn append(&mut self, payloads: &[Payload]) -> Result<(), SpoolError> {
+        let fail = self.spool.fail("append to");
+        let insert = |connection: &Connection| {
+            let mut statement = connection.prepare(INSERT)?;
+            for payload in payloads {
+                statement.execute(params![ms(payload.at()), payload.as_str()])?;
+            }
+            Ok(())
+        };
+        match payloads {
+            // A single statement is its own transaction.
+            [_] => insert(&self.spool.connection),
+            _ => self.in_transaction(|transaction| insert(transaction)),
+        }
+        .map_err(fail)?;
+        self.tend_wal();
+        Ok(())
+    }
+
+    /// Moves what waits in `overflow.jsonl` into the database, once and only once, also when this is killed half-way: the
+    /// same transaction that adds the events remembers how far the file was read, and the file is emptied after it. Gives
+    /// the number of events. Lines that are not ours are left out.
+    ///
+    /// # Errors
+    /// When the file can't be read or the events can't be added; then the file is as it was.
+    pub fn import_overflow(&mut self) -> Result<usize, SpoolError> {
+        let Some(mut held) = Overflow::of(&self.spool.home).hold()? else {
+            return Ok(0);
+        };
+        let content = held.read()?;
+        let (generation, fresh) = self.not_imported_yet(&content)?;
+        let payloads: Vec<_> = fresh.lines().filter_map(Payload::reread).collect();
+        if !payloads.is_empty() {
+            let fail = self.spool.fail("import overflow.jsonl into");
+            self.in_transaction(|transaction| {
+                let mut insert = transaction.prepare(INSERT)?;
+                for payload in &payloads {
+                    insert.execute(params![ms(payload.at()), payload.as_str()])?;
+                }
+                transaction.execute("DELETE FROM overflow", [])?;
+                let bytes = i64::try_from(content.len()).unwrap_or(i64::MAX);
+                transaction.execute(
+                    "INSERT INTO overflow (generation, bytes) VALUES (?1, ?2)",
+                    params![generation, bytes],
+                )?;
+                Ok(())
+            })
+            .map_err(fail)?;
+        }
+        Held::empty(&mut held)?;
+        self.tend_wal();
+        Ok(payloads.len())
+    }
+
+    /// The name of this filling of the file, and the part of it that no earlier import has committed.
+    fn not_imported_yet<'c>(&self, content: &'c str) -> Result<(String, &'c str), SpoolError> {
+        let generation = content
+            .lines()
+            .find_map(Payload::reread)
+            .map_or_else(String::new, |first| first.event_id().to_string());
+        let imported = self.spool.connection.query_row(
+            "SELECT bytes FROM overflow WHERE generation = ?1",
+            [&generation],
+            |row| row.get::<_, i64>(0),
+        );
+        let imported = match imported {
+            Ok(bytes) => usize::try_from(bytes).unwrap_or(0),
+            Err(rusqlite::Error::QueryReturnedNoRows) => 0,
+            Err(error) => return Err(self.spool.fail("read the overflow mark of")(error)),
+        };
+        Ok((generation, content.get(imported..).unwrap_or("")))
+    }
+
+    /// Runs `work` in one immediate transaction, which is rolled back when it fails.
+    pub(super) fn in_transaction<T>(
+        &mut self,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        let transaction = self
+            .spool
+            .connection
+            .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let result = work(&transaction)?;
+        transaction.commit()?;
+        Ok(result)
+    }
+
+    /// Writes the WAL back and truncates it when it has grown past its limit. A failure (a reader in the way, a full
+    /// disk) harms nothing: the events are safe in the WAL, and the next writer tries again.
+    pub(super) fn tend_wal(&mut self) {
+        if size_of(&self.spool.home.spool_wal()) > WAL_CHECKPOINT_BYTES {
+            let _ = self.checkpoint();
+        }
+    }
+
+    /// Writes the WAL back and truncates it.
+    pub(super) fn checkpoint(&mut self) -> rusqlite::Result<()> {
+        self.spool
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+    }
+}
+
+/// A file's size in bytes; 0 when it is not there.
+pub(super) fn size_of(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |metadata| metadata.len())
+}

@@ -1,0 +1,236 @@
+//! How we stand with a destination: the backoff, the server's waits and the pause, as plain data that outlives the
+//! process, and the pure rules over it.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::answer::Verdict;
+use crate::clock;
+use crate::limits::{BACKOFF_FIRST, BACKOFF_MAX, PAUSE, SERVER_WAIT_MAX};
+
+/// What is remembered of a destination.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Failures in a row.
+    pub failures: u32,
+    /// Our own backoff ends.
+    pub retry_at: Option<DateTime<Utc>>,
+    /// The server's wait ends.
+    pub wait_until: Option<DateTime<Utc>>,
+    /// The server refused us at this time.
+    pub paused_at: Option<DateTime<Utc>>,
+    /// Fingerprint of the address and the credentials that were refused.
+    pub configuration: Option<String>,
+    /// When the above was noted.
+    pub noted_at: Option<DateTime<Utc>>,
+    /// End of the last write.
+    pub last_write_at: Option<DateTime<Utc>>,
+}
+
+/// Whether a destination may be tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// It may.
+    Now,
+    /// Our own backoff is running; `--now` ignores it.
+    Backoff(DateTime<Utc>),
+    /// The server asked to wait; nothing ignores that.
+    Asked(DateTime<Utc>),
+    /// The server refused us; tried again when the configuration changes, with `--now`, or then.
+    Paused(DateTime<Utc>),
+}
+
+impl Standing {
+    /// Whether the destination may be tried at `now`, with this configuration, `forced` or not. No wait counts for longer
+    /// than its kind can last.
+    #[must_use]
+    pub fn due(&self, now: DateTime<Utc>, configuration: &str, forced: bool) -> Due {
+        let standing = self.rebased(now);
+        let ends = |until: Option<DateTime<Utc>>, longest| {
+            until.filter(|at| *at > now && *at <= clock::after(now, longest))
+        };
+        if let Some(until) = ends(standing.wait_until, SERVER_WAIT_MAX) {
+            return Due::Asked(until);
+        }
+        if forced {
+            return Due::Now;
+        }
+        let pause_ends = standing.paused_at.map(|at| clock::after(at, PAUSE));
+        if standing.configuration.as_deref() == Some(configuration)
+            && let Some(until) = ends(pause_ends, PAUSE)
+        {
+            return Due::Paused(until);
+        }
+        ends(standing.retry_at, BACKOFF_MAX).map_or(Due::Now, Due::Backoff)
+    }
+
+    /// The same waits counted from now, when the clock has been put back to before they were noted: how much of them has
+    /// passed can't be known then. A flush stores this, so that a clock that once was a year ahead blocks nothing.
+    #[must_use]
+    pub fn rebased(&self, now: DateTime<Utc>) -> Self {
+        let Some(ahead) = self
+            .noted_at
+            .map(|noted| noted - now)
+            .filter(|ahead| *ahead > TimeDelta::zero())
+        else {
+            return self.clone();
+        };
+        let back =
+            |at: Option<DateTime<Utc>>| at.map(|at| at.checked_sub_signed(ahead).unwrap_or(now));
+        Self {
+            retry_at: back(self.retry_at),
+            wait_until: back(self.wait_until),
+            paused_at: back(self.paused_at),
+            noted_at: Some(now),
+            last_write_at: back(self.last_write_at),
+            ..self.clone()
+        }
+    }
+
+    /// The standing after a verdict. `jitter` is random in 0..1.
+    #[must_use]
+    pub fn after(
+        &self,
+        verdict: Verdict,
+        now: DateTime<Utc>,
+        configuration: &str,
+        jitter: f64,
+    ) -> Self {
+        let failures = self.failures.saturating_add(1);
+        let base = Self {
+            failures,
+            noted_at: Some(now),
+            last_write_at: self.last_write_at,
+            ..Self::default()
+        };
+        match verdict {
+            Verdict::NotBefore(until) => Self {
+                wait_until: Some(until),
+                ..base
+            },
+            Verdict::Paused => Self {
+                paused_at: Some(now),
+                configuration: Some(configuration.to_owned()),
+                ..base
+            },
+            Verdict::Later | Verdict::Look | Verdict::Refused => Self {
+                retry_at: Some(clock::after(now, backoff(failures, jitter))),
+                ..base
+            },
+        }
+    }
+
+    /// The standing after a confirmed write.
+    #[must_use]
+    pub fn after_success(now: DateTime<Utc>) -> Self {
+        Self {
+            noted_at: Some(now),
+            last_write_at: Some(now),
+            ..Self::default()
+        }
+    }
+}
+
+/// The pause after the n-th failure in a row, 1-based: full jitter, i.e. random between 0 and a ceiling that doubles from
+/// [`BACKOFF_FIRST`] to [`BACKOFF_MAX`] (contract, section 8).
+#[must_use]
+pub fn backoff(failures: u32, jitter: f64) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    let ceiling = BACKOFF_FIRST
+        .saturating_mul(1 << doublings)
+        .min(BACKOFF_MAX);
+    ceiling.mul_f64(jitter.clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn now() -> DateTime<Utc> {
+        "2026-11-22T10:00:00Z".parse().expect("a time")
+    }
+
+    #[test]
+    fn the_ceiling_doubles_from_a_minute_to_six_hours() {
+        let ceilings: Vec<_> = (1..=11).map(|n| backoff(n, 1.0).as_secs() / 60).collect();
+        assert_eq!(ceilings, [1, 2, 4, 8, 16, 32, 64, 128, 256, 360, 360]);
+    }
+
+    #[test]
+    fn only_a_server_is_obeyed_when_the_user_says_now() {
+        let asked = Standing::default().after(
+            Verdict::NotBefore(now() + TimeDelta::minutes(9)),
+            now(),
+            "c",
+            0.5,
+        );
+        assert_eq!(
+            asked.due(now(), "c", true),
+            Due::Asked(now() + TimeDelta::minutes(9))
+        );
+        assert_eq!(
+            asked.due(now() + TimeDelta::minutes(9), "c", false),
+            Due::Now
+        );
+        let failed = Standing::default().after(Verdict::Later, now(), "c", 0.5);
+        assert_eq!(
+            failed.due(now(), "c", false),
+            Due::Backoff(now() + TimeDelta::seconds(30))
+        );
+        assert_eq!(failed.due(now(), "c", true), Due::Now);
+    }
+
+    #[test]
+    fn a_pause_ends_with_new_credentials_with_force_or_after_a_day() {
+        let paused = Standing::default().after(Verdict::Paused, now(), "old token", 0.5);
+        assert_eq!(
+            paused.due(now(), "old token", false),
+            Due::Paused(now() + TimeDelta::days(1))
+        );
+        assert_eq!(paused.due(now(), "new token", false), Due::Now);
+        assert_eq!(paused.due(now(), "old token", true), Due::Now);
+        assert_eq!(
+            paused.due(now() + TimeDelta::days(1), "old token", false),
+            Due::Now
+        );
+    }
+
+    #[test]
+    fn a_clock_that_was_a_year_ahead_blocks_nothing_and_one_put_back_does_not_hurry() {
+        let ahead = now() + TimeDelta::days(365);
+        let asked = Standing::default().after(
+            Verdict::NotBefore(ahead + TimeDelta::minutes(10)),
+            ahead,
+            "c",
+            0.5,
+        );
+        let stored = asked.rebased(now());
+        assert_eq!(
+            stored.due(now(), "c", false),
+            Due::Asked(now() + TimeDelta::minutes(10))
+        );
+        assert_eq!(
+            stored.due(now() + TimeDelta::minutes(10), "c", false),
+            Due::Now
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_wait_is_longer_than_its_kind_allows(
+            failures in 0u32..100, jitter in 0.0f64..1.0, noted in -400i64..400, wait_minutes in 1i64..1440, verdict in 0usize..3,
+        ) {
+            let noted = now() + TimeDelta::days(noted);
+            let verdict = [Verdict::Later, Verdict::NotBefore(noted + TimeDelta::minutes(wait_minutes)), Verdict::Paused][verdict];
+            let standing = Standing { failures, ..Standing::default() }.after(verdict, noted, "c", jitter);
+            let (until, longest) = match standing.due(now(), "c", false) {
+                Due::Now => return Ok(()),
+                Due::Backoff(until) => (until, TimeDelta::hours(6)),
+                Due::Asked(until) | Due::Paused(until) => (until, TimeDelta::days(1)),
+            };
+            prop_assert!(until > now() && until <= now() + longest);
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! P2 and P3 and section 8: what arrives is what was shown, once, whatever happens on the way.
+
+use std::collections::BTreeSet;
+
+use crate::support::gist_server::{Fault, GistServer};
+use crate::support::tracer::Tracer;
+use crate::support::world::World;
+
+fn sorted(mut lines: Vec<String>) -> Vec<String> {
+    lines.sort();
+    lines
+}
+
+#[test]
+fn thirteen_events_to_a_directory_arrive_byte_for_byte() {
+    let world = World::new();
+    world.record_many(13);
+    let report = world.flush(["--to", &world.out_target()]);
+    assert_eq!(
+        (report["outcome"].as_str(), report["sent"].as_u64()),
+        (Some("sent"), Some(13)),
+        "{report}"
+    );
+    assert_eq!(world.lines_out(), world.payloads());
+    let segment = &report["segments"][0];
+    let content = std::fs::read(world.out().join(segment["name"].as_str().expect("a name")))
+        .expect("the file");
+    assert_eq!(segment["bytes"], content.len());
+    assert_eq!(world.count("sent"), 13);
+    let shown = world.run(["spool", "show", "1", "--json"]).ok().json();
+    assert_eq!(shown["receipt"]["sha256"], segment["sha256"]);
+    world.check();
+}
+
+#[test]
+fn a_hundred_and_fifty_events_in_three_rounds_to_a_gist_arrive_once_and_politely() {
+    let server = GistServer::start();
+    let world = World::with_gist(&server);
+    for _ in 0..3 {
+        world.record_many(50);
+        let report = world.flush([]);
+        assert_eq!(
+            (report["sent"].as_u64(), report["remaining"].as_u64()),
+            (Some(50), Some(0)),
+            "{report}"
+        );
+    }
+    assert_eq!(sorted(server.lines()), sorted(world.payloads()));
+    assert_eq!(
+        server
+            .files()
+            .keys()
+            .filter(|name| name.starts_with("events-"))
+            .count(),
+        1,
+        "one segment, three times"
+    );
+    assert_eq!(server.violations(), Vec::<String>::new());
+    world.check();
+}
+
+#[test]
+fn a_flush_with_nothing_to_do_contacts_nobody() {
+    let server = GistServer::start();
+    let world = World::with_gist(&server);
+    world.flush([]);
+    assert_eq!(server.connections(), 0, "an empty home");
+    world.record_many(2);
+    world.flush([]);
+    let before = server.connections();
+    let report = world.flush([]);
+    assert_eq!(
+        (report["outcome"].as_str(), report["requests"].as_u64()),
+        (Some("idle"), Some(0))
+    );
+    assert_eq!(server.connections(), before);
+}
+
+#[test]
+fn a_dry_run_prints_the_files_that_the_flush_then_writes() {
+    let world = World::new();
+    world.record_many(3000);
+    world.flush(["--to", &world.out_target(), "--limit", "10"]);
+    let dry = world
+        .run(["flush", "--dry-run", "--json", "--to", &world.out_target()])
+        .ok()
+        .json();
+    assert_eq!(world.count("sent"), 10, "a dry run changes nothing");
+    let printed = world
+        .run(["flush", "--dry-run", "--to", &world.out_target()])
+        .ok()
+        .stdout;
+    world.flush(["--to", &world.out_target()]);
+    let segments = dry["segments"].as_array().expect("a list");
+    assert!(segments.len() >= 2, "{} segments", segments.len());
+    for segment in segments {
+        let name = segment["name"].as_str().expect("a name");
+        let written = std::fs::read_to_string(world.out().join(name)).expect(name);
+        assert_eq!(segment["content"], written, "{name}");
+        assert!(printed.contains(name) && printed.contains(&written));
+    }
+    assert_eq!(world.lines_out().len(), 3000);
+}
+
+#[test]
+fn a_patch_that_was_committed_and_then_cut_off_is_not_sent_twice() {
+    let server = GistServer::start();
+    let world = World::with_gist(&server);
+    world.record_many(20);
+    server.plan(Fault::CutAfterCommit);
+    let report = world.flush([]);
+    assert_eq!(
+        (report["sent"].as_u64(), report["remaining"].as_u64()),
+        (Some(0), Some(20)),
+        "{report}"
+    );
+    assert_eq!(world.count("sending"), 20);
+    world.record_many(5);
+    let report = world.flush(["--now"]);
+    assert_eq!(report["sent"], 25, "{report}");
+    assert_eq!(sorted(server.lines()), sorted(world.payloads()));
+    world.check();
+}
+
+#[test]
+fn a_segment_is_sealed_before_it_passes_its_limit() {
+    let server = GistServer::start();
+    let world = World::with_gist(&server);
+    world.record_many(5000);
+    let report = world.flush([]);
+    assert_eq!(report["sent"], 5000, "{report}");
+    let files = server.files();
+    let sizes: Vec<_> = files
+        .iter()
+        .filter(|(name, _)| name.starts_with("events-"))
+        .map(|(_, text)| text.len())
+        .collect();
+    assert!(
+        sizes.len() > 2 && sizes.iter().all(|size| *size <= 512 * 1024),
+        "{sizes:?}"
+    );
+    let ids: BTreeSet<_> = server.event_ids_across_files().into_iter().collect();
+    assert_eq!(
+        (ids.len(), server.event_ids_across_files().len()),
+        (5000, 5000)
+    );
+    assert_eq!(server.violations(), Vec::<String>::new());
+}
+
+#[test]
+fn a_second_flush_leaves_at_once() {
+    let server = GistServer::start();
+    let world = World::with_gist(&server);
+    world.record_many(2);
+    server.plan(Fault::StallBeforeCommit(std::time::Duration::from_secs(20)));
+    let mut first = world.command(["flush"]).spawn().expect("starts");
+    assert!(server.wait_for(
+        |state| !state.requests.is_empty(),
+        std::time::Duration::from_secs(10)
+    ));
+    let second = world.flush([]);
+    assert_eq!(second["outcome"], "busy");
+    first.kill().expect("kills");
+    first.wait().expect("ends");
+    let third = world.flush(["--now"]);
+    assert_eq!(third["sent"], 2, "a killed flush leaves no lock: {third}");
+}
+
+#[test]
+fn a_flush_to_a_directory_killed_at_any_of_its_system_calls_sends_each_event_once() {
+    let mut n = 0;
+    loop {
+        let world = World::new();
+        world.record_many(7);
+        let target = world.out_target();
+        let flush = world.command(["flush", "--to", &target]);
+        let killed = Tracer::new(flush).kill_at(n).expect("traces").killed();
+        world.record(n);
+        world.flush(["--to", &target, "--now"]);
+        assert_eq!(world.lines_out(), world.payloads(), "killed at call {n}");
+        world.check();
+        if !killed {
+            break;
+        }
+        n += 3;
+    }
+}
+
+#[test]
+fn a_destination_that_changes_gets_what_the_old_one_did_not_confirm() {
+    let server = GistServer::start();
+    let world = World::with_gist(&server);
+    world.record_many(4);
+    server.plan(Fault::CutAfterCommit);
+    world.flush([]);
+    world.flush(["--to", &world.out_target()]);
+    assert_eq!(world.lines_out(), world.payloads());
+    world.record_many(3);
+    // Back again: what the Gist may hold of the four was confirmed elsewhere, so its file is written anew without them.
+    world.flush(["--now"]);
+    let ids = server.event_ids_across_files();
+    assert_eq!(
+        ids,
+        world.event_ids()[4..],
+        "each event is at one destination"
+    );
+    world.check();
+}
+
+#[test]
+fn without_a_destination_nothing_leaves_and_nobody_is_bothered() {
+    let world = World::new();
+    world.record_many(2);
+    let ran = world.run(["flush"]).ok();
+    assert_eq!(
+        (ran.stdout.as_str(), ran.stderr.as_str()),
+        ("", ""),
+        "{ran}"
+    );
+    world.run(["flush", "--strict"]).exits(78);
+    assert_eq!(world.status()["can_leave"], false);
+}
+
+#[test]
+fn connect_remembers_for_cron_what_it_has_proven_and_changes_nothing() {
+    let server = GistServer::start();
+    let mut world = World::new().with("JMO_TELEMETRY_GITHUB_API", server.api());
+    let before = server.files();
+    world
+        .run_with(["connect", "gist", server.gist_id()], server.token())
+        .ok();
+    assert_eq!(server.files(), before);
+    assert!(
+        server
+            .requests()
+            .iter()
+            .all(|request| request.path.ends_with(server.gist_id())),
+        "that Gist alone"
+    );
+    world.unset("JMO_TELEMETRY_GITHUB_API");
+    world.record_many(3);
+    server.set_spacing_check(false);
+    assert_eq!(world.flush([])["sent"], 3);
+    assert_eq!(world.status()["can_leave"], true);
+    world.run(["disconnect"]).ok();
+    assert_eq!(world.status()["destination"], serde_json::Value::Null);
+}
+
+#[test]
+fn connect_says_why_a_token_or_a_gist_is_not_usable() {
+    let server = GistServer::start();
+    server.add_reader_token("ghp_somebody_else");
+    let world = World::new().with("JMO_TELEMETRY_GITHUB_API", server.api());
+    for (token, words) in [
+        ("ghp_wrong", "the token is not valid"),
+        ("ghp_somebody_else", "not its owner's"),
+    ] {
+        let ran = world
+            .run_with(["connect", "gist", server.gist_id()], token)
+            .exits(78);
+        assert!(
+            ran.stderr.contains(words) && !ran.stderr.contains(token),
+            "{ran}"
+        );
+        assert!(!world.file("destination.json").exists());
+    }
+}
