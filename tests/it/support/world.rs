@@ -39,6 +39,7 @@ impl World {
         self
     }
 
+    #[allow(dead_code, reason = "for the tests to come")]
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.environment.insert(name.to_owned(), value.to_owned());
     }
