@@ -17,6 +17,7 @@ use crate::spool::{Attempt, Room, Spool, SpoolError, lock_or_fail};
 use crate::standing::{Due, Standing};
 use crate::target::Target;
 use crate::upload::{Destination, Reply};
+use crate::view;
 
 /// How to flush.
 #[derive(Debug, Clone, Copy)]
@@ -147,15 +148,33 @@ pub fn flush(
     if !home.dir().exists() {
         return Ok(Report::nothing(Outcome::Idle, Some(&target)));
     }
-    let Some(_only) = home.lock_flush()? else {
+    let Some(_only_one) = home.lock_flush()? else {
         return Ok(Report::nothing(Outcome::Busy, Some(&target)));
     };
+    match flush_alone(home, consent, destination, options) {
+        Err(error) if error.is_damage() => {
+            Spool::rescue(home, &lock_or_fail(home)?, clock::now())?;
+            flush_alone(home, consent, destination, options)
+        }
+        other => other,
+    }
+}
+
+/// Uploads what is due, with `flush.lock` in hand.
+fn flush_alone(
+    home: &Home,
+    consent: &Consent,
+    destination: &mut dyn Destination,
+    options: &Options,
+) -> Result<Report, SpoolError> {
+    let target = destination.target().clone();
     let mut spool = {
         let lock = lock_or_fail(home)?;
         let mut spool = Spool::open(home, &lock)?;
         let mut writer = spool.writer(&lock);
-        writer.import_overflow()?;
-        writer.prune(clock::now(), options.max_bytes)?;
+        // What can't be taken in or tidied up now must not keep the rest from being sent.
+        not_damaged(writer.import_overflow())?;
+        not_damaged(writer.prune(clock::now(), options.max_bytes))?;
         spool
     };
     let standing = spool.standing(&target)?;
@@ -190,17 +209,14 @@ pub fn flush(
 /// When the spool can't be read.
 pub fn dry_run(home: &Home, target: &Target, limit: Option<usize>) -> Result<Report, SpoolError> {
     let mut report = Report::nothing(Outcome::DryRun, Some(target));
-    if !home.spool_db().exists() && !home.overflow().exists() {
+    let limit = limit.unwrap_or(usize::MAX);
+    let files = view::tend(home, |writer| writer.preview(target, limit, clock::now()))?;
+    let Some(files) = files else {
         return Ok(report);
+    };
+    if let Some(stats) = view::look(home, Spool::stats)? {
+        report.remaining = stats.pending + stats.sending;
     }
-    let lock = lock_or_fail(home)?;
-    let mut spool = Spool::open(home, &lock)?;
-    let mut writer = spool.writer(&lock);
-    writer.import_overflow()?;
-    let files = writer.preview(target, limit.unwrap_or(usize::MAX), clock::now())?;
-    drop(lock);
-    let stats = spool.stats()?;
-    report.remaining = stats.pending + stats.sending;
     report.segments = files
         .into_iter()
         .map(|file| SegmentReport {
@@ -213,6 +229,14 @@ pub fn dry_run(home: &Home, target: &Target, limit: Option<usize>) -> Result<Rep
         })
         .collect();
     Ok(report)
+}
+
+/// Lets every failure pass but damage, which has to be mended first.
+fn not_damaged<T>(result: Result<T, SpoolError>) -> Result<(), SpoolError> {
+    match result {
+        Err(error) if error.is_damage() => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// A request was not made, since the user has said no in the meantime or no time is left.

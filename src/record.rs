@@ -115,11 +115,16 @@ fn append(
     if !consent.now().enabled {
         return Ok(false);
     }
-    let mut spool = Spool::open(home, &lock)?;
-    let mut writer = spool.writer(&lock);
-    // What came before goes in before; a failure here must not cost the new event its place in the database.
-    let _ = writer.import_overflow();
-    writer.append(payloads)?;
-    let _ = writer.bound_size(now, max_bytes);
+    Spool::write(home, &lock, now, |writer| {
+        // What came before goes in before; a failure here must not cost the new event its place in
+        // the database.
+        match writer.import_overflow() {
+            Err(error) if error.is_damage() => return Err(error),
+            _ => {}
+        }
+        writer.append(payloads)?;
+        let _ = writer.bound_size(now, max_bytes);
+        Ok(())
+    })?;
     Ok(true)
 }

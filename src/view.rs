@@ -1,25 +1,110 @@
 //! Looking at the spool, and deleting from it at the user's word: the use cases behind `spool`, `status`, `disable` and
 //! `forget`.
 
+use crate::clock;
 use crate::home::{FlushLock, Home};
 use crate::limits::RECORD_LOCK_WAIT;
-use crate::spool::{Deleted, Overflow, Spool, SpoolError, lock_or_fail};
+use crate::spool::{
+    Check, Deleted, Filter, Overflow, Row, Spool, SpoolError, Writer, lock_or_fail,
+};
 
-/// Opens the spool for looking; first takes in what waits in `overflow.jsonl`, where that can be done. `None` when there
-/// is nothing at all.
+/// Opens the spool and looks at it; first takes in what waits in `overflow.jsonl`, where that can be
+/// done. A spool that turns out to be damaged is set aside, and what was carried over is looked at.
+/// `None` when there is nothing at all.
 ///
 /// # Errors
-/// When there is a spool and it can't be opened.
-pub fn look(home: &Home) -> Result<Option<Spool>, SpoolError> {
+/// When there is a spool and it can't be opened or read.
+pub fn look<T>(
+    home: &Home,
+    mut at: impl FnMut(&Spool) -> Result<T, SpoolError>,
+) -> Result<Option<T>, SpoolError> {
+    let mut look = || match open(home)? {
+        Some(spool) => at(&spool).map(Some),
+        None => Ok(None),
+    };
+    match look() {
+        Err(error) if error.is_damage() => {
+            Spool::rescue(home, &lock_or_fail(home)?, clock::now())?;
+            look()
+        }
+        other => other,
+    }
+}
+
+fn open(home: &Home) -> Result<Option<Spool>, SpoolError> {
     if Overflow::of(home).waits()
         && let Ok(Some(lock)) = home.lock_spool(RECORD_LOCK_WAIT)
-        && let Ok(mut spool) = Spool::open(home, &lock)
     {
         // Looking goes on without it: `overflow` in the numbers says that it still waits.
-        let _ = spool.writer(&lock).import_overflow();
-        return Ok(Some(spool));
+        let _ = Spool::write(home, &lock, clock::now(), |writer| writer.import_overflow());
     }
     Spool::open_to_read(home)
+}
+
+/// Lists rows, oldest first, each handed to `show` as it is read.
+///
+/// # Errors
+/// When there is a spool and it can't be opened or read, or what `show` says.
+pub fn list<E: From<SpoolError>>(
+    home: &Home,
+    filter: &Filter,
+    mut show: impl FnMut(Row) -> Result<(), E>,
+) -> Result<(), E> {
+    // Should damage be met half-way, the list goes on behind what was shown.
+    let mut last = 0;
+    let listed = look(home, |spool| {
+        spool.list(
+            &Filter {
+                after: last,
+                ..filter.clone()
+            },
+            |row| {
+                last = row.seq;
+                show(row)
+            },
+        )
+    })?;
+    listed.unwrap_or(Ok(()))
+}
+
+/// Verifies the spool. One that is damaged is set aside afterwards, so that it does no harm.
+///
+/// # Errors
+/// When there is a spool and it can't be opened or read.
+pub fn check(home: &Home) -> Result<Check, SpoolError> {
+    let fine = Check {
+        ok: true,
+        problems: Vec::new(),
+        damaged: false,
+    };
+    let mut check = look(home, Spool::check)?.unwrap_or(fine);
+    if check.damaged {
+        Spool::rescue(home, &lock_or_fail(home)?, clock::now())?;
+        check.problems.push(
+            "it was set aside; what could be read was carried over into a new one".to_owned(),
+        );
+    }
+    Ok(check)
+}
+
+/// Runs a writing method on the spool; `None` when there is none.
+///
+/// # Errors
+/// When it can't be opened, or the method fails.
+pub fn tend<T>(
+    home: &Home,
+    work: impl FnMut(&mut Writer<'_>) -> Result<T, SpoolError>,
+) -> Result<Option<T>, SpoolError> {
+    if !home.spool_db().exists() && !Overflow::of(home).waits() {
+        return Ok(None);
+    }
+    let lock = lock_or_fail(home)?;
+    let mut work = work;
+    Spool::write(home, &lock, clock::now(), |writer| {
+        writer.import_overflow()?;
+        work(writer)
+    })
+    .map(Some)
 }
 
 /// Deletes what was not sent, wherever it waits; with `all`, the rest too.
@@ -27,14 +112,7 @@ pub fn look(home: &Home) -> Result<Option<Spool>, SpoolError> {
 /// # Errors
 /// When the spool can't be opened or written.
 pub fn purge(home: &Home, all: bool) -> Result<Deleted, SpoolError> {
-    if !home.spool_db().exists() && !Overflow::of(home).waits() {
-        return Ok(Deleted::default());
-    }
-    let lock = lock_or_fail(home)?;
-    let mut spool = Spool::open(home, &lock)?;
-    let mut writer = spool.writer(&lock);
-    writer.import_overflow()?;
-    writer.purge(all)
+    Ok(tend(home, |writer| writer.purge(all))?.unwrap_or_default())
 }
 
 /// Forgetting in steps, with no flush at work meanwhile: the caller deletes the remote files in between, and what could
@@ -73,7 +151,7 @@ impl<'h> Forgetting<'h> {
     /// # Errors
     /// When the spool can't be read.
     pub fn remote_files(&self) -> Result<Vec<(String, Vec<String>)>, SpoolError> {
-        Spool::open_to_read(self.home)?.map_or_else(|| Ok(Vec::new()), |spool| spool.remote_files())
+        Ok(look(self.home, Spool::remote_files)?.unwrap_or_default())
     }
 
     /// Forgets the names of files that were deleted.
@@ -81,9 +159,7 @@ impl<'h> Forgetting<'h> {
     /// # Errors
     /// When the spool can't be written.
     pub fn remote_is_gone(&self, destination: &str) -> Result<(), SpoolError> {
-        let lock = lock_or_fail(self.home)?;
-        let mut spool = Spool::open(self.home, &lock)?;
-        spool.writer(&lock).forget_files(destination)
+        tend(self.home, |writer| writer.forget_files(destination)).map(|_| ())
     }
 
     /// Deletes everything here: rows, overflow, damaged copies; and makes a new id if there was one.

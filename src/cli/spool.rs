@@ -12,7 +12,7 @@ use crate::clock;
 use crate::event::EVENT_NAMES;
 use crate::limits::LIST_LIMIT;
 use crate::settings::Settings;
-use crate::spool::{Check, Filter, Row, Spool, State, Stats, lock_or_fail};
+use crate::spool::{Filter, Row, Spool, State, Stats};
 use crate::view;
 
 const EXAMPLES: &str = "\
@@ -157,22 +157,19 @@ impl Args {
 
 impl ListArgs {
     fn run(self, settings: &Settings, out: &mut Out) -> Result<Code, Failure> {
-        let Some(spool) = view::look(&settings.home)? else {
-            return Ok(Code::Done);
-        };
         let filter = Filter {
             state: self.state.map(State::from),
             event: self.event,
             limit: (self.limit > 0).then_some(self.limit),
-            seq: None,
+            ..Filter::default()
         };
         if self.json {
-            spool.list(&filter, |row| out.json(&row))?;
+            view::list(&settings.home, &filter, |row| out.json(&row))?;
             return Ok(Code::Done);
         }
         let now = clock::now();
         let mut rows = Vec::new();
-        spool.list::<Failure>(&filter, |row| {
+        view::list::<Failure>(&settings.home, &filter, |row| {
             rows.push(vec![
                 row.seq.to_string(),
                 words::relative(row.recorded_at, now),
@@ -210,13 +207,12 @@ impl ShowArgs {
             Failure::new(Code::Usage, format!("no event {} in the spool", self.seq))
                 .hint("see `jmo-telemetry spool list`")
         };
-        let spool = view::look(&settings.home)?.ok_or_else(missing)?;
         let mut found = None;
         let filter = Filter {
             seq: Some(self.seq),
             ..Filter::default()
         };
-        spool.list::<Failure>(&filter, |row| {
+        view::list::<Failure>(&settings.home, &filter, |row| {
             found = Some(row);
             Ok(())
         })?;
@@ -254,8 +250,7 @@ struct Shown<'a> {
 }
 
 fn stats(settings: &Settings, json: bool, out: &mut Out) -> Result<Code, Failure> {
-    let stats =
-        view::look(&settings.home)?.map_or_else(|| Ok(Stats::default()), |spool| spool.stats())?;
+    let stats = view::look(&settings.home, Spool::stats)?.unwrap_or_default();
     if json {
         out.json(&stats)?;
     } else {
@@ -295,11 +290,7 @@ pub(super) fn told(stats: &Stats) -> Vec<(&'static str, String)> {
 }
 
 fn check(settings: &Settings, json: bool, out: &mut Out) -> Result<Code, Failure> {
-    let fine = || Check {
-        ok: true,
-        problems: Vec::new(),
-    };
-    let check = view::look(&settings.home)?.map_or_else(|| Ok(fine()), |spool| spool.check())?;
+    let check = view::check(&settings.home)?;
     if json {
         out.json(&check)?;
     } else if check.ok {
@@ -314,15 +305,10 @@ fn check(settings: &Settings, json: bool, out: &mut Out) -> Result<Code, Failure
 }
 
 fn prune(settings: &Settings, json: bool, out: &mut Out) -> Result<Code, Failure> {
-    let deleted = match view::look(&settings.home)? {
-        None => crate::spool::Deleted::default(),
-        Some(mut spool) => {
-            let lock = lock_or_fail(&settings.home)?;
-            spool
-                .writer(&lock)
-                .prune(clock::now(), settings.spool_max)?
-        }
-    };
+    let pruned = view::tend(&settings.home, |writer| {
+        writer.prune(clock::now(), settings.spool_max)
+    })?;
+    let deleted = pruned.unwrap_or_default();
     if json {
         out.json(&deleted)?;
     } else {
@@ -385,13 +371,7 @@ impl RetryArgs {
             Which::One(seq) => Some(seq),
             Which::All => None,
         };
-        let retried = match view::look(&settings.home)? {
-            None => 0,
-            Some(mut spool) => {
-                let lock = lock_or_fail(&settings.home)?;
-                spool.writer(&lock).retry(seq)?
-            }
-        };
+        let retried = view::tend(&settings.home, |writer| writer.retry(seq))?.unwrap_or(0);
         if self.json {
             out.json(&serde_json::json!({ "retried": retried }))?;
         } else {
@@ -405,9 +385,4 @@ impl RetryArgs {
             _ => Code::Done,
         })
     }
-}
-
-/// Opens the spool as the looking commands do.
-pub(super) fn open(settings: &Settings) -> Result<Option<Spool>, Failure> {
-    Ok(view::look(&settings.home)?)
 }

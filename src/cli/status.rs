@@ -12,6 +12,7 @@ use crate::settings::Settings;
 use crate::spool::{Attempt, Stats};
 use crate::standing::Due;
 use crate::target::Target;
+use crate::view;
 
 /// Say what is recorded, what can leave this machine and where to, and what waits
 #[derive(Debug, ClapArgs)]
@@ -109,22 +110,23 @@ impl Status {
         settings: &Settings,
         target: Option<&Target>,
     ) -> Result<Option<Due>, Failure> {
-        let Some(spool) = spool::open(settings)? else {
+        let known = view::look(&settings.home, |spool| {
+            let standing = target.map(|target| spool.standing(target)).transpose()?;
+            Ok((spool.stats()?, spool.attempts(ATTEMPTS_SHOWN)?, standing))
+        })?;
+        let Some((stats, attempts, standing)) = known else {
             return Ok(None);
         };
-        self.spool = spool.stats()?;
-        self.attempts = spool.attempts(ATTEMPTS_SHOWN)?;
-        self.last_flush = self.attempts.first().map(LastFlush::from);
-        let Some(target) = target else {
+        self.spool = stats;
+        self.last_flush = attempts.first().map(LastFlush::from);
+        self.attempts = attempts;
+        let (Some(standing), Some(target)) = (standing, target) else {
             return Ok(None);
         };
         let configuration = settings
             .destination(target)
             .map(|destination| destination.configuration());
-        let due =
-            spool
-                .standing(target)?
-                .due(clock::now(), &configuration.unwrap_or_default(), false);
+        let due = standing.due(clock::now(), &configuration.unwrap_or_default(), false);
         self.next_attempt_at = match due {
             Due::Now => None,
             Due::Backoff(until) | Due::Asked(until) | Due::Paused(until) => Some(until),

@@ -6,6 +6,7 @@ mod identity;
 pub mod lock;
 mod route;
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -93,11 +94,14 @@ impl Home {
     pub fn quarantined(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
         let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        let mut names: Vec<_> = names
+        let databases = names
             .filter(|name| name.starts_with("spool.db.corrupt-"))
-            .collect();
-        names.sort();
-        names
+            .map(|name| {
+                name.trim_end_matches("-wal")
+                    .trim_end_matches("-shm")
+                    .to_owned()
+            });
+        databases.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Deletes the damaged databases that were set aside.
@@ -105,9 +109,12 @@ impl Home {
     /// # Errors
     /// When one can't be deleted.
     pub fn delete_quarantined(&self) -> Result<(), HomeError> {
-        self.quarantined()
-            .iter()
-            .try_for_each(|name| self.remove(name).map(|_| ()))
+        for name in self.quarantined() {
+            for part in ["", "-wal", "-shm"] {
+                self.remove(&format!("{name}{part}"))?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes the directory, 0700, and makes its name durable. One that is there already is left as it is, except that

@@ -23,6 +23,9 @@ pub struct Check {
     pub ok: bool,
     /// What is not, a sentence each.
     pub problems: Vec<String>,
+    /// Whether the database itself is damaged.
+    #[serde(skip)]
+    pub damaged: bool,
 }
 
 /// Adds to an entry of the ledger.
@@ -150,13 +153,16 @@ fn shrink(connection: &Connection, excess: u64) -> rusqlite::Result<Deleted> {
     Ok(Deleted { unsent, sent })
 }
 
+/// What a row takes beside its payload, in bytes: its numbers and its entries in the indexes.
+const ROW_COST: usize = 64;
+
 fn delete_oldest(connection: &Connection, which: &str, left: &mut i64) -> rusqlite::Result<usize> {
     if *left <= 0 {
         return Ok(0);
     }
     let mut last = None;
     let mut statement = connection.prepare(&format!(
-        "SELECT seq, octet_length(payload) FROM event WHERE {which} ORDER BY seq"
+        "SELECT seq, octet_length(payload) + {ROW_COST} FROM event WHERE {which} ORDER BY seq"
     ))?;
     let mut rows = statement.query([])?;
     while *left > 0
@@ -192,7 +198,9 @@ impl Spool {
     /// # Errors
     /// When the database can't be read at all.
     pub fn check(&self) -> Result<Check, SpoolError> {
-        let mut problems = self.database_problems().map_err(self.fail("check"))?;
+        let mut problems = self.damage().map_err(self.fail("check"))?;
+        let damaged = !problems.is_empty();
+        problems.extend(self.strays().map_err(self.fail("check"))?);
         let stats = self.stats()?;
         let accounted = stats.pending
             + stats.sending
@@ -217,10 +225,12 @@ impl Spool {
         Ok(Check {
             ok: problems.is_empty(),
             problems,
+            damaged,
         })
     }
 
-    fn database_problems(&self) -> rusqlite::Result<Vec<String>> {
+    /// What SQLite finds wrong with its own structures.
+    fn damage(&self) -> rusqlite::Result<Vec<String>> {
         let mut problems = Vec::new();
         let mut statement = self.connection.prepare("PRAGMA integrity_check(20)")?;
         let mut rows = statement.query([])?;
@@ -230,18 +240,19 @@ impl Spool {
                 problems.push(format!("the database is damaged: {line}"));
             }
         }
+        Ok(problems)
+    }
+
+    /// Events whose state does not fit their segment.
+    fn strays(&self) -> rusqlite::Result<Option<String>> {
         let stray: i64 = self.connection.query_row(
             "SELECT count(*) FROM event WHERE (state IN (1, 2)) <> (segment IS NOT NULL)
              OR (segment IS NOT NULL AND segment NOT IN (SELECT id FROM segment))",
             [],
             |row| row.get(0),
         )?;
-        if stray > 0 {
-            problems.push(format!(
-                "{stray} events have a state that does not fit their segment"
-            ));
-        }
-        Ok(problems)
+        Ok((stray > 0)
+            .then(|| format!("{stray} events have a state that does not fit their segment")))
     }
 
     /// An entry of the ledger.

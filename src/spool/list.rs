@@ -53,6 +53,8 @@ pub struct Filter {
     pub limit: Option<u32>,
     /// Only this one.
     pub seq: Option<i64>,
+    /// Only those behind this one.
+    pub after: i64,
 }
 
 /// `spool stats`, in the words and the order of its `--json`.
@@ -87,41 +89,37 @@ impl Stats {
 }
 
 impl Spool {
-    /// Rows, oldest first, each handed to `show` as it is read.
+    /// Rows, oldest first, each handed to `show` as it is read; what `show` says ends it.
     ///
     /// # Errors
-    /// When the database can't be read, or what `show` says.
-    pub fn list<E: From<SpoolError>>(
+    /// When the database can't be read.
+    pub fn list<E>(
         &self,
         filter: &Filter,
         mut show: impl FnMut(Row) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let fail = || self.fail("list");
-        // The newest rows are found backwards, and shown forwards.
-        let from = self.first_of_page(filter).map_err(fail())?;
-        let mut statement = self
-            .connection
-            .prepare(
+    ) -> Result<Result<(), E>, SpoolError> {
+        let mut list = || {
+            // The newest rows are found backwards, and shown forwards.
+            let from = self.first_of_page(filter)?.max(filter.after + 1);
+            let mut statement = self.connection.prepare(
                 "SELECT seq, state, recorded_at, sent_at, attempts, name, destination,
                         coalesce(event.last_error, CASE state WHEN 1 THEN segment.last_error END), payload,
                         bytes, sha256, url
                  FROM event LEFT JOIN segment ON segment.id = event.segment
-                 WHERE seq >= ?1 AND (?2 IS NULL OR state = ?2) AND (?3 IS NULL OR payload LIKE ?3) AND (?4 IS NULL OR seq = ?4)
+                 WHERE seq >= ?1 AND (?2 IS NULL OR state = ?2) AND (?3 IS NULL OR payload LIKE ?3)
+                   AND (?4 IS NULL OR seq = ?4)
                  ORDER BY seq",
-            )
-            .map_err(fail())?;
-        let mut rows = statement
-            .query(params![
-                from,
-                filter.state.map(|state| state as i64),
-                filter.pattern(),
-                filter.seq
-            ])
-            .map_err(fail())?;
-        while let Some(row) = rows.next().map_err(fail())? {
-            show(read_row(row).map_err(fail())?)?;
-        }
-        Ok(())
+            )?;
+            let mut rows =
+                statement.query(params![from, filter.state(), filter.pattern(), filter.seq])?;
+            while let Some(row) = rows.next()? {
+                if let Err(error) = show(read_row(row)?) {
+                    return Ok(Err(error));
+                }
+            }
+            Ok(Ok(()))
+        };
+        list().map_err(self.fail("list"))
     }
 
     /// The `seq` of the oldest row on the page.
@@ -138,11 +136,7 @@ impl Spool {
         } else {
             "SELECT seq FROM event WHERE ?1 IS NULL AND (?2 IS NULL OR payload LIKE ?2) ORDER BY seq DESC LIMIT 1 OFFSET ?3"
         };
-        let parameters = params![
-            filter.state.map(|state| state as i64),
-            filter.pattern(),
-            limit.saturating_sub(1)
-        ];
+        let parameters = params![filter.state(), filter.pattern(), limit.saturating_sub(1)];
         let first = self
             .connection
             .query_row(sql, parameters, |row| row.get(0))
@@ -204,6 +198,10 @@ impl Spool {
 }
 
 impl Filter {
+    fn state(&self) -> Option<i64> {
+        self.state.map(|state| state as i64)
+    }
+
     /// A payload starts with its event's name, so no column repeats it.
     fn pattern(&self) -> Option<String> {
         self.event

@@ -14,6 +14,7 @@ mod keep;
 mod list;
 mod open;
 mod overflow;
+mod rescue;
 mod write;
 
 use std::path::PathBuf;
@@ -145,7 +146,9 @@ impl SpoolError {
             }
             rusqlite::Error::SqlInputError { msg, .. } => misses_our_schema(msg),
             rusqlite::Error::InvalidColumnType(..)
-            | rusqlite::Error::FromSqlConversionFailure(..) => true,
+            | rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::Utf8Error(..) => true,
             _ => false,
         }
     }

@@ -1,12 +1,14 @@
 //! Opening: connect → pragmas, each with its reason → migrate in one transaction when the schema is older → ready.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io;
+use std::path::Path;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 
+use super::write::size_of;
 use super::{Spool, SpoolError};
 use crate::files;
 use crate::home::{Home, HomeError, SpoolLock};
@@ -25,17 +27,12 @@ impl Spool {
     /// # Errors
     /// When it can't be made or opened, is damaged, or has a newer schema.
     pub fn open(home: &Home, _lock: &SpoolLock) -> Result<Self, SpoolError> {
-        let mut spool = match Self::connect(home) {
+        let path = home.spool_db();
+        let mut spool = match Self::connect(home, &path) {
             Ok(spool) => spool,
-            Err(error) if !home.spool_db().exists() => {
-                create_file(home).map_err(|made| {
-                    if made.source.kind() == io::ErrorKind::AlreadyExists {
-                        error
-                    } else {
-                        made.into()
-                    }
-                })?;
-                Self::connect(home)?
+            Err(_) if !path.exists() => {
+                Self::create(home)?;
+                Self::connect(home, &path)?
             }
             Err(error) => return Err(error),
         };
@@ -51,7 +48,7 @@ impl Spool {
         if !home.spool_db().exists() {
             return Ok(None);
         }
-        let spool = Self::connect(home)?;
+        let spool = Self::connect(home, &home.spool_db())?;
         if spool.schema()? < SCHEMA {
             let lock = lock_or_fail(home)?;
             return Self::open(home, &lock).map(Some);
@@ -59,16 +56,66 @@ impl Spool {
         Ok(Some(spool))
     }
 
-    fn connect(home: &Home) -> Result<Self, SpoolError> {
-        let path = home.spool_db();
+    /// Makes the database under another name and gives it its own when it is complete, so that a file of
+    /// the right name that is no spool is always damage and never one half made.
+    fn create(home: &Home) -> Result<(), SpoolError> {
+        if size_of(&home.spool_wal()) > 0 {
+            // The log of a database that is gone; SQLite would write it into the new one.
+            return Err(SpoolError::Foreign {
+                path: home.spool_wal(),
+            });
+        }
+        home.create()?;
+        let fail = |source| HomeError {
+            operation: "create",
+            path: home.spool_db(),
+            source,
+        };
+        let (path, new) = (home.spool_db(), home.file("spool.db.new"));
+        for part in ["", "-wal", "-shm"] {
+            match fs::remove_file(home.file(&format!("spool.db.new{part}"))) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(fail(error).into());
+                }
+                _ => {}
+            }
+        }
+        files::private(OpenOptions::new().write(true).create_new(true))
+            .open(&new)
+            .map_err(fail)?;
+        let mut spool = Self::connect(home, &new)?;
+        spool
+            .connection
+            // Before the first table: space that retention frees can be given back, and readers never
+            // block the writer.
+            .execute_batch("PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL")
+            .map_err(spool.fail("create"))?;
+        spool.migrate_from_older()?;
+        let written_back = spool
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            .and_then(|()| {
+                spool
+                    .connection
+                    .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
+            });
+        written_back.map_err(spool.fail("create"))?;
+        drop(spool);
+        fs::rename(&new, &path)
+            .and_then(|()| files::sync_dir(home.dir()))
+            .map_err(fail)?;
+        Ok(())
+    }
+
+    fn connect(home: &Home, path: &Path) -> Result<Self, SpoolError> {
         let fail = |source| SpoolError::Database {
             operation: "open",
-            path: path.clone(),
+            path: path.to_owned(),
             source,
         };
         // Never SQLITE_OPEN_CREATE: SQLite would make the file by the umask, and this one must be 0600 from the start.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&path, flags).map_err(fail)?;
+        let connection = Connection::open_with_flags(path, flags).map_err(fail)?;
         connection.busy_timeout(SQLITE_BUSY_WAIT).map_err(fail)?;
         // The last process to close would write the WAL back and delete it, with several fsyncs, each time.
         connection
@@ -99,42 +146,22 @@ impl Spool {
     }
 
     fn migrate(&mut self) -> Result<(), SpoolError> {
-        if self.schema()? == SCHEMA {
-            return Ok(());
+        match self.schema()? {
+            SCHEMA => Ok(()),
+            // No spool has this number: it was cut, or it is somebody else's.
+            0 => Err(SpoolError::Foreign {
+                path: self.home.spool_db(),
+            }),
+            _ => self.migrate_from_older(),
         }
-        let fail = self.fail("migrate");
+    }
+
+    fn migrate_from_older(&mut self) -> Result<(), SpoolError> {
         let path = self.home.spool_db();
-        let prepare = || {
-            // Before the first table: space that retention frees can be given back, and readers never block the writer.
-            self.connection
-                .execute_batch("PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL")?;
-            let tables: i64 =
-                self.connection
-                    .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-            Ok(tables)
-        };
-        let tables = prepare().map_err(fail)?;
-        if tables > 0 && self.schema()? == 0 {
-            // Somebody else's database under our name.
-            return Err(SpoolError::Foreign { path });
-        }
         Migrations::from_slice(MIGRATIONS)
             .to_latest(&mut self.connection)
             .map_err(|source| SpoolError::Migration { path, source })
     }
-}
-
-fn create_file(home: &Home) -> Result<(), HomeError> {
-    home.create()?;
-    let path = home.spool_db();
-    files::private(OpenOptions::new().write(true).create_new(true))
-        .open(&path)
-        .and_then(|_| files::sync_dir(home.dir()))
-        .map_err(|source| HomeError {
-            operation: "create",
-            path,
-            source,
-        })
 }
 
 /// Takes `spool.lock` as a command that a person waits for does.

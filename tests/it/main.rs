@@ -4,4 +4,5 @@
 
 mod delivery;
 mod recording;
+mod storage;
 mod support;

@@ -1,0 +1,443 @@
+//! The spool under trouble: damage, full disks, held locks, newer schemas, foreign files. Nothing
+//! acknowledged is lost, and nobody is hurt.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use crate::support::tracer::{Call, End, Outcome, Tracer};
+use crate::support::world::World;
+
+const ONE: [&str; 8] = [
+    "record",
+    "tool.failed",
+    "--tool",
+    "trivy",
+    "--failure-type",
+    "crash",
+    "--profile",
+    "fast",
+];
+
+/// Brings the WAL's content into the database, so that damage to the file is damage to events.
+fn settle(world: &World) {
+    let database = rusqlite::Connection::open(world.file("spool.db")).expect("opens");
+    database
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .expect("checkpoints");
+}
+
+fn damage(world: &World, kind: usize) -> &'static str {
+    let path = world.file("spool.db");
+    let size = fs::metadata(&path).expect("metadata").len();
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&path)
+        .expect("opens");
+    let mut overwrite = |at: u64, bytes: &[u8]| {
+        file.seek(SeekFrom::Start(at)).expect("seeks");
+        file.write_all(bytes).expect("writes");
+    };
+    // Deterministic noise, another one for each round.
+    let noise = |length: usize| -> Vec<u8> {
+        (0..length)
+            .map(|n| ((n * 7919 + kind * 104_729) >> 3) as u8)
+            .collect()
+    };
+    let page = |n: u64| (n % (size / 4096)) * 4096;
+    match kind % 12 {
+        0 => {
+            overwrite(0, b"this is no database");
+            "header text"
+        }
+        1 => {
+            overwrite(0, &noise(100));
+            "header noise"
+        }
+        2 => {
+            overwrite(0, &noise(4096));
+            "first page noise"
+        }
+        3 => {
+            overwrite(page(5 + kind as u64), &noise(4096));
+            "a page of noise"
+        }
+        4 => {
+            overwrite(page(7 + kind as u64) + 1000, &noise(64));
+            "some noise in a page"
+        }
+        5 => {
+            for n in 3..9 {
+                overwrite(page(n * 3), &noise(512));
+            }
+            "noise in several pages"
+        }
+        6 => {
+            file.set_len(size / 2).expect("cuts");
+            "cut in half"
+        }
+        7 => {
+            file.set_len(size - 700).expect("cuts");
+            "cut inside the last page"
+        }
+        8 => {
+            file.set_len(0).expect("cuts");
+            "cut to nothing"
+        }
+        9 => {
+            overwrite(page(9 + kind as u64), &[0; 4096]);
+            "a page of zeros"
+        }
+        10 => {
+            file.set_len(0).expect("cuts");
+            file.seek(SeekFrom::Start(0)).expect("seeks");
+            file.write_all(&noise(50_000)).expect("writes");
+            "all noise"
+        }
+        _ => {
+            overwrite(page(2) + 8, &noise(200));
+            "the page after the first"
+        }
+    }
+}
+
+#[test]
+fn a_damaged_spool_is_set_aside_and_what_can_be_read_of_it_lives_on() {
+    let mut survived = Vec::new();
+    for kind in 0..60 {
+        let world = World::new();
+        world.record_many(300);
+        settle(&world);
+        let before: BTreeSet<_> = world.event_ids().into_iter().collect();
+        let what = damage(&world, kind);
+        for _ in 0..3 {
+            world.run(ONE).ok();
+        }
+        let after: BTreeSet<_> = world.event_ids().into_iter().collect();
+        let kept = before.intersection(&after).count();
+        assert_eq!(
+            after.difference(&before).count(),
+            3,
+            "{what} ({kind}): the new events are listed"
+        );
+        // A damaged page that nobody had to read is found by the check, and mended by it.
+        if world.run(["spool", "check"]).code != Some(0) {
+            assert!(
+                !world.status()["quarantined"]
+                    .as_array()
+                    .expect("a list")
+                    .is_empty(),
+                "{what}"
+            );
+        }
+        world.check();
+        let aside = fs::read_dir(world.home())
+            .expect("the home")
+            .filter(|entry| {
+                entry
+                    .as_ref()
+                    .expect("an entry")
+                    .file_name()
+                    .to_string_lossy()
+                    .starts_with("spool.db.corrupt-")
+            })
+            .count();
+        assert!(
+            aside > 0 || kept == 300,
+            "{what} ({kind}): {kept} kept, nothing set aside"
+        );
+        let report = world.flush(["--to", &world.out_target()]);
+        assert_eq!(report["remaining"], 0, "{what} ({kind}): {report}");
+        let lines = world.lines_out();
+        assert_eq!(lines.len(), lines.iter().collect::<BTreeSet<_>>().len());
+        survived.push((kept, what));
+    }
+    let mostly = survived.iter().filter(|(kept, _)| *kept >= 150).count();
+    assert!(mostly >= 40, "{survived:?}");
+}
+
+#[test]
+fn a_foreign_database_under_our_name_is_set_aside() {
+    let world = World::new();
+    fs::create_dir(world.home()).expect("makes the home");
+    let foreign = rusqlite::Connection::open(world.file("spool.db")).expect("opens");
+    foreign
+        .execute_batch("CREATE TABLE recipes (name TEXT); INSERT INTO recipes VALUES ('soup')")
+        .expect("writes");
+    drop(foreign);
+    world.run(ONE).ok();
+    assert_eq!(world.rows().len(), 1);
+    let aside = world.status()["quarantined"][0]
+        .as_str()
+        .expect("a name")
+        .to_owned();
+    let kept = rusqlite::Connection::open(world.file(&aside)).expect("opens");
+    let soup: String = kept
+        .query_row("SELECT name FROM recipes", [], |row| row.get(0))
+        .expect("reads");
+    assert_eq!(soup, "soup");
+}
+
+#[test]
+fn a_newer_spool_is_left_untouched_and_its_events_wait_in_the_overflow() {
+    let world = World::new();
+    world.record_many(3);
+    settle(&world);
+    let database = rusqlite::Connection::open(world.file("spool.db")).expect("opens");
+    database
+        .execute_batch("PRAGMA user_version = 99; PRAGMA wal_checkpoint(TRUNCATE)")
+        .expect("writes");
+    drop(database);
+    let bytes = fs::read(world.file("spool.db")).expect("reads");
+    world.run(ONE).ok();
+    assert_eq!(fs::read(world.file("spool.db")).expect("reads"), bytes);
+    let ran = world.run(["spool", "list"]).exits(74);
+    assert!(
+        ran.stderr.contains("newer") && ran.stderr.contains("update jmo-telemetry"),
+        "{ran}"
+    );
+    assert!(
+        world.status()["spool_error"]
+            .as_str()
+            .expect("told")
+            .contains("newer")
+    );
+    let database = rusqlite::Connection::open(world.file("spool.db")).expect("opens");
+    database
+        .execute_batch("PRAGMA user_version = 1")
+        .expect("writes");
+    drop(database);
+    assert_eq!(world.rows().len(), 4);
+    world.check();
+}
+
+#[test]
+fn a_lock_held_by_a_stopped_process_costs_record_seconds_and_no_event() {
+    let world = World::new();
+    world.run(ONE).ok();
+    let lock = File::open(world.file("spool.lock")).expect("opens");
+    lock.lock().expect("locks");
+    let started = Instant::now();
+    world.run(ONE).ok();
+    assert!(
+        started.elapsed() < Duration::from_secs(20),
+        "it does not wait for ever"
+    );
+    assert!(
+        fs::metadata(world.file("overflow.jsonl"))
+            .expect("metadata")
+            .len()
+            > 0
+    );
+    lock.unlock().expect("unlocks");
+    assert_eq!(world.rows().len(), 2);
+    assert_eq!(
+        fs::metadata(world.file("overflow.jsonl"))
+            .expect("metadata")
+            .len(),
+        0
+    );
+    world.check();
+}
+
+#[test]
+fn a_database_locked_by_another_program_sends_events_to_the_overflow() {
+    let world = World::new();
+    world.run(ONE).ok();
+    let shell = rusqlite::Connection::open(world.file("spool.db")).expect("opens");
+    shell.execute_batch("BEGIN IMMEDIATE").expect("locks");
+    world.run(ONE).ok();
+    shell.execute_batch("ROLLBACK").expect("unlocks");
+    drop(shell);
+    world.run(ONE).ok();
+    assert_eq!(world.rows().len(), 3);
+    world.check();
+}
+
+/// A home with three events in the overflow file and one in the database.
+fn with_overflow() -> World {
+    let other = World::new();
+    other.record_many(3);
+    let lines: String = other
+        .payloads()
+        .iter()
+        .map(|payload| format!("{payload}\n"))
+        .collect();
+    let world = World::new();
+    world.run(ONE).ok();
+    fs::write(world.file("overflow.jsonl"), lines).expect("writes");
+    world
+}
+
+#[test]
+fn the_overflow_is_imported_once_also_when_the_import_is_killed_anywhere() {
+    let mut n = 0;
+    loop {
+        let world = with_overflow();
+        let killed = Tracer::new(world.command(["spool", "list"]))
+            .kill_at(n)
+            .expect("traces")
+            .killed();
+        world.run(ONE).ok();
+        assert_eq!(world.rows().len(), 5, "killed at call {n}");
+        assert_eq!(world.event_ids().iter().collect::<BTreeSet<_>>().len(), 5);
+        world.check();
+        if !killed {
+            break;
+        }
+        n += 2;
+    }
+}
+
+#[test]
+fn a_torn_line_in_the_overflow_costs_no_other_event() {
+    let world = with_overflow();
+    let path = world.file("overflow.jsonl");
+    let mut text = String::new();
+    File::open(&path)
+        .expect("opens")
+        .read_to_string(&mut text)
+        .expect("reads");
+    let torn = format!("{}\n{{\"event\":\"tool.fai", text.trim_end());
+    fs::write(&path, torn).expect("writes");
+    world.run(ONE).ok();
+    assert_eq!(world.rows().len(), 5);
+    world.check();
+}
+
+fn succeeded(outcome: &Outcome) -> bool {
+    matches!(outcome.end, End::Finished(status) if status.success())
+}
+
+fn is(call: &Call, names: &[&str]) -> bool {
+    names.contains(&call.name())
+}
+
+/// Calls that change what is on disk.
+fn changes_disk(call: &Call) -> bool {
+    let ours = call
+        .path
+        .as_ref()
+        .is_some_and(|path| !path.to_string_lossy().starts_with("/memfd"));
+    ours && is(
+        call,
+        &[
+            "write",
+            "pwrite64",
+            "pwritev",
+            "fsync",
+            "fdatasync",
+            "ftruncate",
+            "fallocate",
+        ],
+    )
+}
+
+#[test]
+fn a_full_disk_or_a_failing_one_at_any_write_loses_nothing_acknowledged() {
+    for errno in [Errno::ENOSPC, Errno::EIO] {
+        for sticky in [false, true] {
+            let world = World::new();
+            world.run(ONE).ok();
+            let mut acknowledged = 1;
+            for n in 0.. {
+                let outcome = Tracer::new(world.command(ONE))
+                    .fail(changes_disk, n, errno, sticky)
+                    .expect("traces");
+                let text = String::from_utf8_lossy(&outcome.stderr).into_owned();
+                assert!(!text.contains("panicked"), "{text}");
+                if outcome.injected().next().is_none() {
+                    acknowledged += 1;
+                    break;
+                }
+                if succeeded(&outcome) {
+                    acknowledged += 1;
+                } else {
+                    assert!(text.contains("error: "), "a failure is told: {text}");
+                }
+            }
+            // Space returns, and the spool works.
+            world.run(ONE).ok();
+            acknowledged += 1;
+            let rows = world.rows().len();
+            assert!(
+                rows >= acknowledged,
+                "{errno} {sticky}: {rows} rows, {acknowledged} acknowledged"
+            );
+            world.check();
+        }
+    }
+}
+
+#[test]
+fn a_flush_on_a_full_or_failing_disk_sends_nothing_twice_and_loses_nothing() {
+    for errno in [Errno::ENOSPC, Errno::EIO] {
+        for n in (0..).step_by(2) {
+            let world = World::new();
+            world.record_many(5);
+            let target = world.out_target();
+            let outcome = Tracer::new(world.command(["flush", "--to", &target]))
+                .fail(changes_disk, n, errno, true)
+                .expect("traces");
+            assert!(!String::from_utf8_lossy(&outcome.stderr).contains("panicked"));
+            world.flush(["--to", &target, "--now"]);
+            assert_eq!(world.lines_out(), world.payloads(), "{errno} at change {n}");
+            world.check();
+            if outcome.injected().next().is_none() {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_spool_over_its_limit_drops_the_oldest_counts_them_and_gives_space_back() {
+    let world = World::new().with("JMO_TELEMETRY_SPOOL_MAX", "1MiB");
+    world.record_many(9000);
+    world.run(["spool", "prune"]).ok();
+    let stats = world.stats();
+    assert_eq!(stats["recorded"], 9000);
+    assert!(
+        stats["dropped"]["spool_full"].as_u64().expect("a number") > 3000,
+        "{stats}"
+    );
+    let size = fs::metadata(world.file("spool.db"))
+        .expect("metadata")
+        .len();
+    assert!(size <= 1 << 20, "{size} bytes");
+    let rows = world.rows();
+    assert_eq!(rows.last().expect("a row")["seq"], 9000, "the newest stay");
+    world.check();
+}
+
+#[test]
+fn sent_rows_go_before_pending_ones_and_never_those_of_an_open_segment() {
+    let world = World::new();
+    world.record_many(4000);
+    world.flush(["--to", &world.out_target()]);
+    world.record_many(2000);
+    let ran = world
+        .command(["spool", "prune"])
+        .env("JMO_TELEMETRY_SPOOL_MAX", "2MiB")
+        .status()
+        .expect("runs");
+    assert!(ran.success());
+    let stats = world.stats();
+    assert_eq!(
+        (stats["pending"].as_u64(), stats["sent"].as_u64()),
+        (Some(2000), Some(4000)),
+        "{stats}"
+    );
+    assert!(world.count("sent") > 0, "the open segment's rows stay");
+    world.flush(["--to", &world.out_target()]);
+    assert_eq!(
+        world.lines_out().iter().collect::<BTreeSet<_>>().len(),
+        6000
+    );
+    assert_eq!(world.lines_out().len(), 6000);
+    world.check();
+}
