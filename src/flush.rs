@@ -127,7 +127,7 @@ impl Report {
     }
 }
 
-/// Uploads what is due.
+/// Uploads what is due. `progress` hears of each confirmed batch: events sent, and events there were.
 ///
 /// # Errors
 /// When the spool can't be read or written. Trouble with the destination is no error but an outcome.
@@ -136,6 +136,7 @@ pub fn flush(
     consent: &Consent,
     destination: &mut dyn Destination,
     options: &Options,
+    progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report, SpoolError> {
     let target = destination.target().clone();
     let decision = consent.now();
@@ -151,10 +152,10 @@ pub fn flush(
     let Some(_only_one) = home.lock_flush()? else {
         return Ok(Report::nothing(Outcome::Busy, Some(&target)));
     };
-    match flush_alone(home, consent, destination, options) {
+    match flush_alone(home, consent, destination, options, progress) {
         Err(error) if error.is_damage() => {
             Spool::rescue(home, &lock_or_fail(home)?, clock::now())?;
-            flush_alone(home, consent, destination, options)
+            flush_alone(home, consent, destination, options, progress)
         }
         other => other,
     }
@@ -166,6 +167,7 @@ fn flush_alone(
     consent: &Consent,
     destination: &mut dyn Destination,
     options: &Options,
+    progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report, SpoolError> {
     let target = destination.target().clone();
     let mut spool = {
@@ -194,6 +196,8 @@ fn flush_alone(
             events: usize::MAX,
         },
         standing,
+        progress,
+        total: 0,
         report: Report::nothing(Outcome::Idle, Some(&target)),
     };
     run.until_done(&mut spool, &target, options.now)?;
@@ -255,6 +259,9 @@ struct Run<'a> {
     /// What the next request may carry.
     room: Room,
     standing: Standing,
+    progress: &'a mut dyn FnMut(u64, u64),
+    /// Events that were due at the start.
+    total: u64,
     report: Report,
 }
 
@@ -267,7 +274,8 @@ impl Run<'_> {
     ) -> Result<(), SpoolError> {
         // Nothing waits, nothing is asked: not even whether we may.
         let stats = spool.stats()?;
-        if stats.pending + stats.sending == 0 {
+        self.total = stats.pending + stats.sending;
+        if self.total == 0 {
             return Ok(());
         }
         if !self.may_try(spool, target, forced)? {
@@ -462,6 +470,10 @@ impl Run<'_> {
         drop(lock);
         self.standing = Standing::after_success(now);
         self.report.sent += sent;
+        (self.progress)(
+            self.report.sent as u64,
+            self.total.max(self.report.sent as u64),
+        );
         self.left = self.left.saturating_sub(batch.unconfirmed());
         self.room.segments = (self.room.segments * 2).min(SEGMENTS_PER_REQUEST);
         self.room.events = self.room.events.saturating_mul(2);

@@ -22,7 +22,7 @@
 //! let ids = record::record(&home, &consent, vec![Draft::from_json(event)?.draft], limits::SPOOL_MAX_BYTES)?;
 //! assert_eq!(ids.len(), 1);
 //! let mut destination = upload::open(&Target::Dir(out_dir), None, None)?;
-//! let report = flush::flush(&home, &consent, destination.as_mut(), &Options::default())?;
+//! let report = flush::flush(&home, &consent, destination.as_mut(), &Options::default(), &mut |_, _| {})?;
 //! assert_eq!(report.sent, 1);
 //! # Ok(())
 //! # }

@@ -19,6 +19,8 @@ pub(super) enum Code {
     Io = 74,
     TryLater = 75,
     Configuration = 78,
+    Interrupted = 130,
+    Terminated = 143,
 }
 
 /// A failed command: what to say, what to do, how to exit.

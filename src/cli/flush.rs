@@ -6,13 +6,16 @@ use clap::Args as ClapArgs;
 
 use super::failure::{Code, Failure};
 use super::out::Out;
+use super::watch::{Progress, watch};
 use super::words;
 use crate::clock;
 use crate::flush::{Options, Outcome, Report, dry_run, flush};
-use crate::limits::FLUSH_DEADLINE;
+use crate::limits::{COMMAND_LOCK_WAIT, FLUSH_DEADLINE};
 use crate::settings::{Settings, SettingsError};
+use crate::spool::{Spool, SpoolError};
 use crate::target::Target;
 use crate::upload::UploadError;
+use crate::view;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,6 +57,27 @@ pub(super) struct Args {
     detached: bool,
 }
 
+/// How long after its deadline a flush may still wait for locks and store what came of it.
+const GRACE: Duration = COMMAND_LOCK_WAIT.saturating_add(Duration::from_secs(5));
+
+/// A failure that can cross from the thread of the work: a [`Failure`] holds any error, and can't.
+#[derive(Debug, thiserror::Error)]
+enum FlushFailure {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+}
+
+impl From<FlushFailure> for Failure {
+    fn from(failure: FlushFailure) -> Self {
+        match failure {
+            FlushFailure::Settings(error) => error.into(),
+            FlushFailure::Spool(error) => error.into(),
+        }
+    }
+}
+
 impl Args {
     pub(super) fn run(self, settings: &Settings, out: &mut Out) -> Result<Code, Failure> {
         #[cfg(unix)]
@@ -66,10 +90,7 @@ impl Args {
             Err(failure) if failure.code == Code::Configuration => {
                 // Cron must not fail for it, but somebody has to mend it.
                 out.failure(&failure);
-                Report {
-                    error: Some(failure.error.to_string()),
-                    ..Report::nothing(Outcome::NoDestination, self.to.as_ref())
-                }
+                self.nowhere(settings, self.to.as_ref(), failure.told())
             }
             Err(failure) => return Err(failure),
         };
@@ -81,7 +102,7 @@ impl Args {
         })
     }
 
-    fn flush(&self, settings: &Settings, _: &mut Out) -> Result<Report, Failure> {
+    fn flush(&self, settings: &Settings, out: &mut Out) -> Result<Report, Failure> {
         let decision = settings.consent.now();
         let target = settings.target(self.to.as_ref())?;
         if !decision.enabled {
@@ -97,33 +118,49 @@ impl Args {
         }
         let Some(target) = target else {
             let error = "no destination is configured; run `jmo-telemetry connect`, or see `jmo-telemetry status`";
-            return Ok(Report {
-                error: Some(error.to_owned()),
-                ..Report::nothing(Outcome::NoDestination, None)
-            });
+            return Ok(self.nowhere(settings, None, error.to_owned()));
         };
-        let mut destination = match settings.destination(&target) {
+        // Only to find out whether it can be used; it is opened where it is used.
+        match settings.destination(&target) {
             // The ordinary user's case: a Gist is named, but only its owner can write it.
             Err(SettingsError::Upload(error @ UploadError::NoToken)) => {
-                return Ok(Report {
-                    error: Some(error.to_string()),
-                    ..Report::nothing(Outcome::NoDestination, Some(&target))
-                });
+                return Ok(self.nowhere(settings, Some(&target), error.to_string()));
             }
-            other => other?,
-        };
+            other => drop(other?),
+        }
         let options = Options {
             now: self.now,
             limit: self.limit,
             deadline: self.deadline.unwrap_or(FLUSH_DEADLINE),
             max_bytes: settings.spool_max,
         };
-        Ok(flush(
-            &settings.home,
-            &settings.consent,
-            destination.as_mut(),
-            &options,
-        )?)
+        let settings = settings.clone();
+        watch(out, options.deadline + GRACE, move |progress| {
+            let mut destination = settings.destination(&target)?;
+            let mut tell = |sent, total| progress(Progress { done: sent, total });
+            let flushed = flush(
+                &settings.home,
+                &settings.consent,
+                destination.as_mut(),
+                &options,
+                &mut tell,
+            );
+            flushed.map_err(FlushFailure::from)
+        })?
+        .map_err(FlushFailure::into)
+    }
+
+    /// Nothing can leave; what waits is counted all the same.
+    fn nowhere(&self, settings: &Settings, target: Option<&Target>, error: String) -> Report {
+        let waiting = view::look(&settings.home, Spool::stats)
+            .ok()
+            .flatten()
+            .unwrap_or_default();
+        Report {
+            error: Some(error),
+            remaining: waiting.pending + waiting.sending,
+            ..Report::nothing(Outcome::NoDestination, target)
+        }
     }
 
     fn show(&self, report: &Report, out: &mut Out) -> Result<(), Failure> {

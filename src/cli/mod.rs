@@ -12,6 +12,7 @@ mod record;
 mod shell;
 mod spool;
 mod status;
+mod watch;
 mod words;
 
 use std::path::PathBuf;
@@ -33,6 +34,7 @@ Exit codes:
   74  I/O error
   75  try later (flush --strict: something due stayed)
   78  configuration (flush --strict: no destination works)
+  130, 143  stopped by Ctrl-C, by SIGTERM
 
 Examples:
   jmo-telemetry record scan.started --mode cli --profile balanced --tool trivy --repos 3

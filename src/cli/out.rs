@@ -1,22 +1,23 @@
 //! The one mouth: everything that is printed goes through here. stdout is data, stderr is talk.
 
-use std::io::{self, BufWriter, IsTerminal, StderrLock, StdoutLock, Write};
+use std::io::{self, BufWriter, IsTerminal, Stderr, StdoutLock, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::failure::{Code, Failure};
 
 pub(super) struct Out {
     data: BufWriter<StdoutLock<'static>>,
-    talk: StderrLock<'static>,
+    talk: Stderr,
 }
 
 impl Out {
     pub(super) fn new() -> Self {
         Self {
             data: BufWriter::new(io::stdout().lock()),
-            talk: io::stderr().lock(),
+            talk: io::stderr(),
         }
     }
 
@@ -60,6 +61,17 @@ impl Out {
         rows.iter().try_for_each(|row| self.line(row.join("\t")))
     }
 
+    /// A bar for work that takes long, drawn only for a person.
+    pub(super) fn progress_bar(&self) -> Bar {
+        let bar = if self.talks_to_a_person() {
+            ProgressBar::no_length()
+        } else {
+            ProgressBar::hidden()
+        };
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len}");
+        Bar(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
+    }
+
     /// A remark for people. Nobody is left to tell when it can't be said.
     pub(super) fn say(&mut self, remark: impl std::fmt::Display) {
         let _ = writeln!(self.talk, "{remark}");
@@ -86,6 +98,22 @@ impl Out {
         }
         let _ = error.print();
         Code::Usage
+    }
+}
+
+/// A progress bar; it is gone from the screen when it is dropped.
+pub(super) struct Bar(ProgressBar);
+
+impl Bar {
+    pub(super) fn show(&mut self, done: u64, total: u64) {
+        self.0.set_length(total);
+        self.0.set_position(done);
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
     }
 }
 
