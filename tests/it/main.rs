@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "these are tests")]
 
 mod delivery;
+mod lifecycle;
 mod recording;
 mod storage;
 mod support;

@@ -1,0 +1,311 @@
+//! P7: the program as a process. It returns at once, leaves nothing running, stops when it is told to,
+//! and keeps stdout for data.
+
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::support::gist_server::{Fault, GistServer};
+use crate::support::world::{World, lines};
+
+const BOUND: Duration = Duration::from_secs(20);
+const RECORD_AND_FLUSH: [&str; 9] = [
+    "record",
+    "tool.failed",
+    "--tool",
+    "trivy",
+    "--failure-type",
+    "crash",
+    "--profile",
+    "fast",
+    "--flush",
+];
+
+/// Waits until no flush holds `flush.lock`.
+fn until_no_flush_runs(world: &World) {
+    std::fs::File::open(world.file("flush.lock"))
+        .expect("opens")
+        .lock()
+        .expect("locks");
+}
+
+#[test]
+fn a_record_with_flush_returns_at_once_and_the_flush_goes_on_by_itself() {
+    let server = GistServer::start();
+    let world = World::with_gist(&server);
+    server.plan(Fault::SlowAnswer(Duration::from_secs(3)));
+    // The pipes close when the last process that has them ends: a flush that inherited one would hold us.
+    let ran = world.run(RECORD_AND_FLUSH).ok();
+    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", ""));
+    assert!(server.wait_for(|state| !state.requests.is_empty(), BOUND));
+    assert!(
+        server
+            .requests()
+            .iter()
+            .all(|request| request.finished.is_none()),
+        "it is still at work"
+    );
+    // A second one meanwhile leaves at once.
+    world.run(RECORD_AND_FLUSH).ok();
+    until_no_flush_runs(&world);
+    world.flush([]);
+    assert_eq!(server.event_ids_across_files(), world.event_ids());
+    assert_eq!(server.violations(), Vec::<String>::new());
+    world.check();
+}
+
+#[test]
+fn the_detached_flush_has_a_session_of_its_own_and_no_open_handles_of_ours() {
+    let server = GistServer::start();
+    let world = World::with_gist(&server);
+    server.plan(Fault::StallBeforeCommit(BOUND));
+    world.run(RECORD_AND_FLUSH).ok();
+    assert!(server.wait_for(|state| !state.requests.is_empty(), BOUND));
+    let pid = flusher(&world);
+    let link = |fd: &str| std::fs::read_link(format!("/proc/{pid}/fd/{fd}")).expect("a link");
+    assert_eq!(
+        [link("0"), link("1"), link("2")],
+        ["/dev/null"; 3].map(std::path::PathBuf::from)
+    );
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("its stat");
+    let session = stat
+        .rsplit(") ")
+        .next()
+        .expect("fields")
+        .split(' ')
+        .nth(3)
+        .expect("the session")
+        .to_owned();
+    assert_eq!(session, pid.to_string(), "it leads its own session");
+    kill(Pid::from_raw(pid), Signal::SIGKILL).expect("kills");
+}
+
+/// The process that holds this world's `flush.lock`.
+fn flusher(world: &World) -> i32 {
+    let home = world.home().display().to_string();
+    let is_it = |pid: &i32| {
+        let read = |name: &str| std::fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        text(read("cmdline")).contains("--detached") && text(read("environ")).contains(&home)
+    };
+    let pids = std::fs::read_dir("/proc").expect("/proc").flatten();
+    pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .find(is_it)
+        .expect("a flush is running")
+}
+
+#[test]
+fn a_flush_that_is_told_to_stop_stops_and_loses_nothing() {
+    for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+        let server = GistServer::start();
+        let world = World::with_gist(&server);
+        world.record_many(4);
+        server.plan(Fault::StallAfterCommit(BOUND));
+        let mut child = world.command(["flush"]).spawn().expect("starts");
+        assert!(server.wait_for(|state| !state.requests.is_empty(), BOUND));
+        kill(Pid::from_raw(child.id().cast_signed()), signal).expect("signals");
+        assert_eq!(child.wait().expect("ends").code(), Some(code));
+        world.check();
+        server.set_spacing_check(false);
+        assert_eq!(world.flush(["--now"])["sent"], 4);
+        assert_eq!(server.event_ids_across_files().len(), 4);
+    }
+}
+
+#[test]
+fn a_deadline_ends_a_flush_that_hangs() {
+    let server = GistServer::start();
+    let world = World::with_gist(&server);
+    world.record_many(2);
+    server.plan(Fault::StallBeforeCommit(Duration::from_secs(120)));
+    let report = world.flush(["--deadline", "1s"]);
+    assert_eq!(report["remaining"], 2, "{report}");
+    world
+        .run(["flush", "--strict", "--deadline", "1s"])
+        .exits(75);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let world = World::new();
+    world.record_many(3000);
+    let mut list = world
+        .command(["spool", "list", "--limit", "0", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut some = [0; 100];
+    list.stdout
+        .take()
+        .expect("piped")
+        .read_exact(&mut some)
+        .expect("reads");
+    let output = list.wait_with_output().expect("ends");
+    assert_eq!(
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).into_owned()
+        ),
+        (Some(0), String::new())
+    );
+}
+
+#[test]
+fn every_showing_command_has_json_and_help_with_its_purpose() {
+    let world = World::new();
+    world.record_many(2);
+    for command in [
+        "status",
+        "spool list",
+        "spool show 1",
+        "spool stats",
+        "spool check",
+        "spool prune",
+        "info",
+        "id",
+        "banner",
+        "connect --show",
+        "disconnect",
+        "enable",
+    ] {
+        let ran = world.run(command.split(' ').chain(["--json"])).ok();
+        assert!(!ran.json_lines().is_empty(), "{ran}");
+        let words: Vec<_> = command
+            .split(' ')
+            .filter(|word| !word.starts_with('-') && word.parse::<u8>().is_err())
+            .collect();
+        let help = world.run(words.into_iter().chain(["--help"])).ok();
+        assert!(help.stdout.contains("Usage: "), "{help}");
+    }
+    let help = world.run(["--help"]).ok();
+    for code in ["65", "73", "74", "75", "78", "Examples:"] {
+        assert!(help.stdout.contains(code), "{help}");
+    }
+    assert!(
+        world
+            .run(["completions", "bash"])
+            .ok()
+            .stdout
+            .contains("complete -F")
+    );
+    assert!(world.run(["man"]).ok().stdout.contains(".TH"));
+}
+
+#[test]
+fn status_and_stats_have_the_names_of_the_contract() {
+    let world = World::new();
+    world.record_many(3);
+    world.flush(["--to", &world.out_target()]);
+    let status = world.run(["status", "--json"]).ok().stdout;
+    for name in [
+        "enabled",
+        "rule",
+        "reason",
+        "can_leave",
+        "destination",
+        "spool",
+        "last_flush",
+        "next_attempt_at",
+        "home",
+        "recorded",
+        "pending",
+        "sending",
+        "sent",
+        "held",
+        "dropped",
+        "purged",
+        "bytes",
+        "overflow",
+        "at",
+        "outcome",
+        "http_status",
+        "error",
+    ] {
+        assert!(status.contains(&format!("\"{name}\":")), "{name}: {status}");
+    }
+    let flush = world.run(["flush", "--json"]).ok().stdout;
+    for name in [
+        "outcome",
+        "sent",
+        "remaining",
+        "requests",
+        "destination",
+        "segments",
+        "next_attempt_at",
+        "error",
+    ] {
+        assert!(flush.contains(&format!("\"{name}\":")), "{name}: {flush}");
+    }
+}
+
+#[test]
+fn purge_asks_or_is_told_and_counts() {
+    let world = World::new();
+    world.record_many(5);
+    world.flush(["--to", &world.out_target(), "--limit", "2"]);
+    world.run(["spool", "purge", "--pending"]).exits(2);
+    world.run(["spool", "purge"]).exits(2);
+    let deleted = world
+        .run(["spool", "purge", "--pending", "--yes", "--json"])
+        .ok()
+        .json();
+    assert_eq!(
+        (deleted["unsent"].as_u64(), deleted["sent"].as_u64()),
+        (Some(3), Some(0))
+    );
+    world.check();
+    world.record_many(1);
+    world.run(["spool", "purge", "--all", "--yes"]).ok();
+    assert!(world.rows().is_empty());
+    let stats = world.stats();
+    assert_eq!(
+        (
+            stats["recorded"].as_u64(),
+            stats["sent"].as_u64(),
+            stats["purged"].as_u64()
+        ),
+        (Some(6), Some(2), Some(4))
+    );
+    world.check();
+    // What was purged is never written over: a new event starts a new file.
+    world.record_many(1);
+    world.flush(["--to", &world.out_target()]);
+    assert_eq!(world.lines_out().len(), 3);
+}
+
+#[test]
+fn the_readmes_main_job_runs_and_leaves_nothing_behind() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let readme = std::fs::read_to_string(format!("{root}/README.md")).expect("the README");
+    assert!(
+        readme.contains("\nsh tests/main-job.sh\n") && readme.contains("\ncargo test --locked\n")
+    );
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let output = Command::new("sh")
+        .arg(format!("{root}/tests/main-job.sh"))
+        .env("TMPDIR", scratch.path())
+        .env("CI", "true")
+        .output()
+        .expect("runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("scan.completed\tsent"),
+        "{output:?}"
+    );
+    assert_eq!(std::fs::read_dir(scratch.path()).expect("reads").count(), 0);
+}
+
+#[test]
+fn bulk_input_is_streamed() {
+    let world = World::new();
+    let ran = world
+        .run_with(["record", "--stdin", "--json"], &lines(10_000))
+        .ok()
+        .json();
+    assert_eq!(ran["recorded"], 10_000);
+    assert_eq!(world.stats()["pending"], 10_000);
+}
