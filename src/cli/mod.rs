@@ -75,7 +75,7 @@ enum Command {
 #[must_use]
 pub fn main(environment: Environment) -> ExitCode {
     let mut out = Out::new();
-    let code = match Cli::try_parse() {
+    let code = match parse() {
         Ok(cli) => match run(cli, environment, &mut out) {
             Ok(code) => code,
             Err(failure) => {
@@ -86,6 +86,38 @@ pub fn main(environment: Environment) -> ExitCode {
         Err(error) => out.usage(&error),
     };
     ExitCode::from(code as u8)
+}
+
+/// `record` alone, for the one command that is in a hurry: the definitions of all the others take
+/// longer to build than an event to write.
+#[derive(Debug, Parser)]
+#[command(
+    name = "jmo-telemetry record",
+    bin_name = "jmo-telemetry record",
+    max_term_width = 100
+)]
+struct RecordCli {
+    /// The scanner's configuration, which may opt out [default: ./jmo.yml]
+    #[arg(long, value_name = "PATH")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    args: record::Args,
+}
+
+fn parse() -> Result<Cli, clap::Error> {
+    let mut arguments = std::env::args_os();
+    let program = arguments.next();
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|command| command == "record")
+    {
+        let RecordCli { config, args } = RecordCli::try_parse_from(arguments)?;
+        return Ok(Cli {
+            config,
+            command: Command::Record(Box::new(args)),
+        });
+    }
+    Cli::try_parse_from(program.into_iter().chain(arguments))
 }
 
 fn run(cli: Cli, environment: Environment, out: &mut Out) -> Result<Code, Failure> {

@@ -36,6 +36,7 @@ impl Spool {
             }
             Err(error) => return Err(error),
         };
+        keep_wal(home)?;
         spool.migrate()?;
         Ok(spool)
     }
@@ -162,6 +163,23 @@ impl Spool {
             .to_latest(&mut self.connection)
             .map_err(|source| SpoolError::Migration { path, source })
     }
+}
+
+/// Makes sure that the WAL has a name which survives a power cut: SQLite syncs no directory for it
+/// (.cargo/config.toml). It is missing in a new home, and after another program closed the database.
+fn keep_wal(home: &Home) -> Result<(), HomeError> {
+    let path = home.spool_wal();
+    if path.exists() {
+        return Ok(());
+    }
+    files::private(OpenOptions::new().write(true).create(true).truncate(false))
+        .open(&path)
+        .and_then(|_| files::sync_dir(home.dir()))
+        .map_err(|source| HomeError {
+            operation: "create",
+            path,
+            source,
+        })
 }
 
 /// Takes `spool.lock` as a command that a person waits for does.
