@@ -50,3 +50,9 @@ pub fn readable_by_others(path: &Path) -> bool {
         false
     }
 }
+
+/// A file's size in bytes; 0 when it is not there.
+#[must_use]
+pub fn size_of(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |metadata| metadata.len())
+}

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
 use super::{Spool, SpoolError, State, Writer, ms};
+use crate::files;
 use crate::retention::{self, Cutoffs};
 
 /// What was deleted, in events.
@@ -99,7 +100,7 @@ impl Writer<'_> {
     /// # Errors
     /// When the database can't be written.
     pub fn bound_size(&mut self, now: DateTime<Utc>, max_bytes: u64) -> Result<(), SpoolError> {
-        if super::write::size_of(&self.spool.home.spool_db()) > max_bytes {
+        if files::size_of(&self.spool.home.spool_db()) > max_bytes {
             self.prune(now, max_bytes).map(|_| ())
         } else {
             Ok(())

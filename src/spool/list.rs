@@ -8,9 +8,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::overflow::Overflow;
-use super::write::size_of;
 use super::{Spool, SpoolError, State, time};
 use crate::event::Payload;
+use crate::files::size_of;
 
 /// One event of the spool, in the words and the order of `spool list --json`.
 #[derive(Debug, Clone, Serialize)]

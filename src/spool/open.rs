@@ -8,9 +8,9 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 
-use super::write::size_of;
 use super::{Spool, SpoolError};
 use crate::files;
+use crate::files::size_of;
 use crate::home::{Home, HomeError, SpoolLock};
 use crate::limits::{COMMAND_LOCK_WAIT, SQLITE_BUSY_WAIT};
 

@@ -87,7 +87,7 @@ impl<'h> Overflow<'h> {
     /// Whether anything waits there.
     #[must_use]
     pub fn waits(&self) -> bool {
-        super::write::size_of(&self.home.overflow()) > 0
+        files::size_of(&self.home.overflow()) > 0
     }
 
     /// The events that wait there.

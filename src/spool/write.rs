@@ -1,13 +1,11 @@
 //! Appending, and keeping the WAL small.
 
-use std::fs;
-use std::path::Path;
-
 use rusqlite::{Connection, Transaction, params};
 
 use super::overflow::{Held, Overflow};
 use super::{SpoolError, Writer, ms};
 use crate::event::Payload;
+use crate::files;
 use crate::limits::WAL_CHECKPOINT_BYTES;
 
 const INSERT: &str = "INSERT INTO event (recorded_at, payload) VALUES (?1, ?2)";
@@ -107,7 +105,7 @@ impl Writer<'_> {
     /// Writes the WAL back and truncates it when it has grown past its limit. A failure (a reader in the way, a full
     /// disk) harms nothing: the events are safe in the WAL, and the next writer tries again.
     pub(super) fn tend_wal(&mut self) {
-        if size_of(&self.spool.home.spool_wal()) > WAL_CHECKPOINT_BYTES {
+        if files::size_of(&self.spool.home.spool_wal()) > WAL_CHECKPOINT_BYTES {
             let _ = self.checkpoint();
         }
     }
@@ -118,9 +116,4 @@ impl Writer<'_> {
             .connection
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
     }
-}
-
-/// A file's size in bytes; 0 when it is not there.
-pub(super) fn size_of(path: &Path) -> u64 {
-    fs::metadata(path).map_or(0, |metadata| metadata.len())
 }
