@@ -48,12 +48,15 @@ pub fn record(
         Ok(true) => {}
         Ok(false) => return Ok(Vec::new()),
         Err(spool) => {
-            Overflow::of(home)
-                .append(&payloads)
+            let taken = Overflow::of(home)
+                .append(&payloads, || consent.now().enabled)
                 .map_err(|overflow| RecordError::Both {
                     spool: Box::new(spool),
                     overflow,
                 })?;
+            if !taken {
+                return Ok(Vec::new());
+            }
         }
     }
     Ok(payloads.iter().map(Payload::event_id).collect())

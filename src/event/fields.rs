@@ -54,12 +54,8 @@ impl<'a> Fields<'a> {
 
     /// Removes a field and gives its value; of a repeated name the last one counts, as in Python's `json`.
     pub fn take(&mut self, name: &str) -> Option<Value<'a>> {
-        let mut found = None;
-        while let Some(at) = self.0.iter().rposition(|(key, _)| key == name) {
-            let value = self.0.remove(at).1;
-            found.get_or_insert(value);
-        }
-        found
+        let all = self.0.extract_if(.., |(key, _)| key == name);
+        all.last().map(|(_, value)| value)
     }
 
     /// The names that nobody took, fit to be shown.

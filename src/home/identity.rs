@@ -41,6 +41,17 @@ impl Home {
         self.change_id(|_| None)
     }
 
+    /// Puts a new id in the place of whatever `telemetry-id` holds; makes none where there is no file.
+    ///
+    /// # Errors
+    /// When the file can't be written.
+    pub fn forget_anonymous_id(&self) -> Result<(), HomeError> {
+        if self.file("telemetry-id").exists() {
+            self.reset_anonymous_id()?;
+        }
+        Ok(())
+    }
+
     fn change_id(&self, keep: impl Fn(&[u8]) -> Option<Uuid>) -> Result<Uuid, HomeError> {
         self.change_small("telemetry-id", |content| match keep(content) {
             Some(id) => (id, None),
