@@ -233,10 +233,10 @@ fn a_jmo_yml_that_nobody_can_understand_is_a_no_that_says_where() {
             "telemetry: {enabled: true}\n---\nmore: 1\n",
             "a second document at line 2",
         ),
-        ("telemetry:\n\tenabled: true\n", "line 2, column 1"),
+        ("telemetry:\n\tenabled: true\n", "line 2, column 2"),
         (
             "telemetry: {enabled: !!python/name:os.system x}\n",
-            "line 1, column 22",
+            "an unknown tag at line 1, column 46",
         ),
     ] {
         let case = jmo_yml(Box::leak(text.to_owned().into_boxed_str()));
