@@ -2,7 +2,6 @@
 //! the destination, not into a message.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use fs2::FileExt;
 use serde_json::Value;
@@ -317,5 +316,5 @@ fn an_input_that_never_ends_its_line_costs_little_and_repeats_nothing() {
     let ran = record(&world, &inputs).exits(65);
     is_clean(&ran);
     assert_eq!(ran.json()["rejected"].as_array().map(Vec::len), Some(3));
-    assert!(!PathBuf::from(world.home()).exists());
+    assert!(!world.home().exists());
 }
