@@ -131,3 +131,22 @@ fn append(
     })?;
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::Environment;
+
+    #[test]
+    fn after_a_no_nothing_is_made_not_even_the_home() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let home = Home::at(dir.path().join("home"));
+        let environment: Environment = [("DO_NOT_TRACK", "1")].into_iter().collect();
+        let consent = Consent::new(&environment, &home, None);
+        let line = br#"{"event":"tool.failed","metadata":{"tool":"zap","failure_type":"crash","profile":"fast"}}"#;
+        let draft = Draft::from_json(line).expect("an event").draft;
+        let ids = record(&home, &consent, vec![draft], u64::MAX).expect("does nothing");
+        assert!(ids.is_empty());
+        assert!(!home.dir().exists());
+    }
+}

@@ -174,6 +174,11 @@ fn forget_deletes_what_was_sent_also_for_who_has_said_no() {
     world.run(["forget", "--yes"]).ok();
     assert_eq!(server.lines(), Vec::<String>::new());
     assert_eq!(world.status()["enabled"], false, "a no is not forgotten");
+    assert_eq!(
+        server.violations(),
+        Vec::<String>::new(),
+        "a pause between two writes"
+    );
 }
 
 #[test]
