@@ -26,7 +26,7 @@ pub fn sync_dir(dir: &Path) -> io::Result<()> {
 pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let dir = path.parent().unwrap_or(Path::new(""));
-    let partial = dir.join(format!(".{}.partial", name.to_string_lossy()));
+    let partial = dir.join(partial_name(&name.to_string_lossy()));
     let mut file =
         private(OpenOptions::new().write(true).create(true).truncate(true)).open(&partial)?;
     file.write_all(content)?;
@@ -34,6 +34,12 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     drop(file);
     fs::rename(&partial, path)?;
     sync_dir(dir)
+}
+
+/// The name of the copy that [`write_atomically`] makes of the file called `name` before it is renamed.
+#[must_use]
+pub fn partial_name(name: &str) -> String {
+    format!(".{name}.partial")
 }
 
 /// Whether the file's group or others may read it. Where the system has no such rights, nobody else can.

@@ -441,12 +441,7 @@ impl Run<'_> {
     /// Waits until the destination's pause after the last write is over, also one of an earlier process.
     fn keep_spacing(&mut self) -> Result<(), Stop> {
         let spacing = self.destination.spacing();
-        let Some(last) = self.standing.last_write_at else {
-            return Ok(());
-        };
-        // A last write in the future is a clock put back: the pause is then a whole one.
-        let passed = (clock::now() - last).to_std().unwrap_or(Duration::ZERO);
-        let pause = spacing.saturating_sub(passed);
+        let pause = self.standing.spacing_left(clock::now(), spacing);
         if pause > self.deadline.left() {
             return Err(Stop::Deadline);
         }

@@ -14,8 +14,9 @@ pub const COMMAND_LOCK_WAIT: Duration = Duration::from_secs(10);
 /// under 4 s at worst.
 pub const SQLITE_BUSY_WAIT: Duration = Duration::from_millis(1000);
 
-/// How long a small locked file (`telemetry-id`, `scan-count`) may be waited for: it is held for microseconds.
-pub const SMALL_FILE_WAIT: Duration = Duration::from_millis(200);
+/// How long a small locked file (`telemetry-id`, `scan-count`) may be waited for. It is held for microseconds, and once in
+/// its life for an fsync; the wait is for a machine that has no time for the holder. An event without an id is lost.
+pub const SMALL_FILE_WAIT: Duration = Duration::from_secs(1);
 
 /// The WAL is checkpointed and truncated by the writer that finds it larger than this, in bytes. Each process that
 /// opens the spool alone reads the whole WAL, so it must stay small; each checkpoint costs two more fsyncs, so it must

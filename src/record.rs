@@ -48,12 +48,15 @@ pub fn record(
         Ok(true) => {}
         Ok(false) => return Ok(Vec::new()),
         Err(spool) => {
-            Overflow::of(home)
-                .append(&payloads)
+            let taken = Overflow::of(home)
+                .append(&payloads, || consent.now().enabled)
                 .map_err(|overflow| RecordError::Both {
                     spool: Box::new(spool),
                     overflow,
                 })?;
+            if !taken {
+                return Ok(Vec::new());
+            }
         }
     }
     Ok(payloads.iter().map(Payload::event_id).collect())
@@ -127,4 +130,23 @@ fn append(
         Ok(())
     })?;
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::Environment;
+
+    #[test]
+    fn after_a_no_nothing_is_made_not_even_the_home() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let home = Home::at(dir.path().join("home"));
+        let environment: Environment = [("DO_NOT_TRACK", "1")].into_iter().collect();
+        let consent = Consent::new(&environment, &home, None);
+        let line = br#"{"event":"tool.failed","metadata":{"tool":"zap","failure_type":"crash","profile":"fast"}}"#;
+        let draft = Draft::from_json(line).expect("an event").draft;
+        let ids = record(&home, &consent, vec![draft], u64::MAX).expect("does nothing");
+        assert!(ids.is_empty());
+        assert!(!home.dir().exists());
+    }
 }

@@ -65,6 +65,15 @@ impl Standing {
         ends(standing.retry_at, BACKOFF_MAX).map_or(Due::Now, Due::Backoff)
     }
 
+    /// How much of the destination's pause between two writes is left.
+    #[must_use]
+    pub fn spacing_left(&self, now: DateTime<Utc>, spacing: Duration) -> Duration {
+        // A last write in the future is a clock put back: the pause is then a whole one.
+        let passed = |last: DateTime<Utc>| (now - last).to_std().unwrap_or(Duration::ZERO);
+        self.last_write_at
+            .map_or(Duration::ZERO, |last| spacing.saturating_sub(passed(last)))
+    }
+
     /// The same waits counted from now, when the clock has been put back to before they were noted: how much of them has
     /// passed can't be known then. A flush stores this, so that a clock that once was a year ahead blocks nothing.
     #[must_use]

@@ -7,6 +7,8 @@ use crate::limits::RECORD_LOCK_WAIT;
 use crate::spool::{
     Check, Deleted, Filter, Overflow, Row, Spool, SpoolError, Writer, lock_or_fail,
 };
+use crate::standing::Standing;
+use crate::target::Target;
 
 /// Opens the spool and looks at it; first takes in what waits in `overflow.jsonl`, where that can be
 /// done. A spool that turns out to be damaged is set aside, and what was carried over is looked at.
@@ -112,7 +114,15 @@ pub fn tend<T>(
 /// # Errors
 /// When the spool can't be opened or written.
 pub fn purge(home: &Home, all: bool) -> Result<Deleted, SpoolError> {
-    Ok(tend(home, |writer| writer.purge(all))?.unwrap_or_default())
+    if !home.dir().exists() {
+        return Ok(Deleted::default());
+    }
+    // Also where nothing is yet: who was allowed to record a moment ago may hold the lock and be about to.
+    let lock = lock_or_fail(home)?;
+    if !home.spool_db().exists() && !home.overflow().exists() {
+        return Ok(Deleted::default());
+    }
+    Spool::write(home, &lock, clock::now(), |writer| writer.purge(all))
 }
 
 /// Forgetting in steps, with no flush at work meanwhile: the caller deletes the remote files in between, and what could
@@ -121,6 +131,8 @@ pub fn purge(home: &Home, all: bool) -> Result<Deleted, SpoolError> {
 pub struct Forgetting<'h> {
     home: &'h Home,
     _no_flush: Option<FlushLock>,
+    /// Sent rows that went with their remote files.
+    sent: usize,
 }
 
 impl<'h> Forgetting<'h> {
@@ -133,12 +145,14 @@ impl<'h> Forgetting<'h> {
             return Ok(Self {
                 home,
                 _no_flush: None,
+                sent: 0,
             });
         }
         match home.lock_flush()? {
             Some(lock) => Ok(Self {
                 home,
                 _no_flush: Some(lock),
+                sent: 0,
             }),
             None => Err(SpoolError::Locked {
                 path: home.file("flush.lock"),
@@ -154,12 +168,22 @@ impl<'h> Forgetting<'h> {
         Ok(look(self.home, Spool::remote_files)?.unwrap_or_default())
     }
 
-    /// Forgets the names of files that were deleted.
+    /// How we stand with a destination: its waits hold for deleting too.
+    ///
+    /// # Errors
+    /// When the spool can't be read.
+    pub fn standing(&self, target: &Target) -> Result<Standing, SpoolError> {
+        Ok(look(self.home, |spool| spool.standing(target))?.unwrap_or_default())
+    }
+
+    /// Forgets the names of files that were deleted, and the rows that were in them.
     ///
     /// # Errors
     /// When the spool can't be written.
-    pub fn remote_is_gone(&self, destination: &str) -> Result<(), SpoolError> {
-        tend(self.home, |writer| writer.forget_files(destination)).map(|_| ())
+    pub fn remote_is_gone(&mut self, destination: &str) -> Result<(), SpoolError> {
+        let gone = tend(self.home, |writer| writer.forget_files(destination))?;
+        self.sent += gone.unwrap_or_default();
+        Ok(())
     }
 
     /// Deletes everything here: rows, overflow, damaged copies; and makes a new id if there was one.
@@ -169,9 +193,10 @@ impl<'h> Forgetting<'h> {
     pub fn finish(self) -> Result<Deleted, SpoolError> {
         let deleted = purge(self.home, true)?;
         self.home.delete_quarantined()?;
-        if self.home.known_anonymous_id()?.is_some() {
-            self.home.reset_anonymous_id()?;
-        }
-        Ok(deleted)
+        self.home.forget_anonymous_id()?;
+        Ok(Deleted {
+            sent: deleted.sent + self.sent,
+            ..deleted
+        })
     }
 }

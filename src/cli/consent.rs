@@ -95,14 +95,19 @@ impl DisableArgs {
         let deleted = if self.keep {
             None
         } else {
-            Some(view::purge(&settings.home, false)?.unsent)
+            let deleted = view::purge(&settings.home, false).map_err(|error| {
+                Failure::from(error).hint(
+                    "telemetry is disabled all the same; run `jmo-telemetry disable` again to delete what was not sent",
+                )
+            })?;
+            Some(deleted.unsent)
         };
         if self.json {
             out.json(&report(settings, deleted))?;
             return Ok(Code::Done);
         }
         out.line(match deleted {
-            Some(count) => format!("telemetry is disabled; deleted {} that were not sent", words::events(count as u64)),
+            Some(count) => format!("telemetry is disabled; deleted what was not sent: {}", words::events(count as u64)),
             None => "telemetry is disabled; what was not sent is kept, and is not sent while it is disabled".to_owned(),
         })?;
         Ok(Code::Done)

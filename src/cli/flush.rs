@@ -104,13 +104,15 @@ impl Args {
 
     fn flush(&self, settings: &Settings, out: &mut Out) -> Result<Report, Failure> {
         let decision = settings.consent.now();
-        let target = settings.target(self.to.as_ref())?;
+        let target = settings.target(self.to.as_ref());
         if !decision.enabled {
+            // A destination that can't be used troubles nobody now.
             return Ok(Report {
                 error: Some(decision.reason),
-                ..Report::nothing(Outcome::Disabled, target.as_ref())
+                ..Report::nothing(Outcome::Disabled, target.ok().flatten().as_ref())
             });
         }
+        let target = target?;
         if self.dry_run {
             // Without a destination the files are those of any new one.
             let shown = target.unwrap_or_else(|| Target::Gist("none".to_owned()));

@@ -13,7 +13,8 @@ use crate::limits::BANNER_SCANS;
 use crate::settings::Settings;
 
 /// What the envelope adds to each event.
-const ENVELOPE: [(&str, &str); 6] = [
+const ENVELOPE: [(&str, &str); 7] = [
+    ("event", "the event's name"),
     ("version", "the scanner's version"),
     ("platform", "Linux, macOS or Windows"),
     ("python_version", "the scanner's Python, 3.N"),

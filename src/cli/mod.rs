@@ -83,7 +83,7 @@ pub fn main(environment: Environment) -> ExitCode {
                 failure.code
             }
         },
-        Err(error) => out.usage(&error),
+        Err(error) => out.usage(error),
     };
     ExitCode::from(code as u8)
 }

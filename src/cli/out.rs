@@ -2,6 +2,7 @@
 
 use std::io::{self, BufWriter, IsTerminal, Stderr, StdoutLock, Write};
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -89,15 +90,16 @@ impl Out {
         }
     }
 
-    /// What clap has to say: help on stdout, a usage error on stderr. The value of a bad argument is not repeated; a
-    /// scanner's log may keep what is printed here.
-    pub(super) fn usage(&mut self, error: &clap::Error) -> Code {
-        if !error.use_stderr() {
-            let _ = error.print();
-            return Code::Done;
-        }
+    /// What clap has to say: help on stdout, a usage error on stderr. What the caller wrote is not repeated; a scanner's
+    /// log may keep what is printed here.
+    pub(super) fn usage(&mut self, mut error: clap::Error) -> Code {
+        withhold(&mut error);
         let _ = error.print();
-        Code::Usage
+        if error.use_stderr() {
+            Code::Usage
+        } else {
+            Code::Done
+        }
     }
 }
 
@@ -115,6 +117,36 @@ impl Drop for Bar {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }
+}
+
+/// Takes the caller's own words out of a usage error: every value, and a name that does not look like one. The name of
+/// the option, the words it takes and the advice stay.
+fn withhold(error: &mut clap::Error) {
+    const WITHHELD: &str = "…";
+    let withheld = || ContextValue::String(WITHHELD.to_owned());
+    let said = |error: &clap::Error, kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        _ => String::new(),
+    };
+    // An empty value is told as "none was supplied".
+    if !said(error, ContextKind::InvalidValue).is_empty() {
+        error.insert(ContextKind::InvalidValue, withheld());
+    }
+    let unknown = match error.kind() {
+        ErrorKind::UnknownArgument => ContextKind::InvalidArg,
+        ErrorKind::InvalidSubcommand => ContextKind::InvalidSubcommand,
+        _ => return,
+    };
+    if !is_plain_name(&said(error, unknown)) {
+        error.insert(unknown, withheld());
+        // "To pass it as a value, …" repeats it.
+        error.remove(ContextKind::Suggested);
+    }
+}
+
+/// `--lower-case`, `-x`, `word`: at most 40 letters and hyphens.
+fn is_plain_name(text: &str) -> bool {
+    text.len() <= 40 && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
 }
 
 impl Drop for Out {

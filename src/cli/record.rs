@@ -327,6 +327,9 @@ impl Args {
         let mut dropped = BTreeMap::new();
         let code = if stdin {
             from_stdin(settings, json, &mut report, &mut dropped, out)?
+        } else if !settings.consent.now().enabled {
+            // Who said no is not told what is wrong with an event that nobody wants.
+            Code::Done
         } else {
             let name = self.event.take().unwrap_or_default();
             let draft = self.draft(&name, &mut dropped)?;

@@ -191,7 +191,10 @@ impl Consent {
                 jmo_yml::telemetry_enabled(&text).map_err(|problem: Problem| problem.to_string()),
             ),
             Err(error)
-                if error.kind() == std::io::ErrorKind::NotFound && !self.config_is_asked_for =>
+                if error.kind() == std::io::ErrorKind::NotFound
+                    && !self.config_is_asked_for
+                    // A link that leads nowhere is a file that can't be read.
+                    && self.config.symlink_metadata().is_err() =>
             {
                 None
             }

@@ -3,8 +3,6 @@
 
 use std::borrow::Cow;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-
 use super::vocabulary::{Bucket, Vocabulary};
 
 /// A JSON value as it came in.
@@ -28,7 +26,7 @@ pub enum Value<'a> {
 
 /// Named values, in the order they came.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Fields<'a>(Vec<(Cow<'a, str>, Value<'a>)>);
+pub struct Fields<'a>(pub(super) Vec<(Cow<'a, str>, Value<'a>)>);
 
 /// Why a field can't be read. The words name fields and types, never values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,12 +52,8 @@ impl<'a> Fields<'a> {
 
     /// Removes a field and gives its value; of a repeated name the last one counts, as in Python's `json`.
     pub fn take(&mut self, name: &str) -> Option<Value<'a>> {
-        let mut found = None;
-        while let Some(at) = self.0.iter().rposition(|(key, _)| key == name) {
-            let value = self.0.remove(at).1;
-            found.get_or_insert(value);
-        }
-        found
+        let all = self.0.extract_if(.., |(key, _)| key == name);
+        all.last().map(|(_, value)| value)
     }
 
     /// The names that nobody took, fit to be shown.
@@ -357,84 +351,5 @@ impl<V: Vocabulary + PartialEq> Field for Vec<V> {
     }
     fn describe() -> String {
         format!("a list of {}", V::WORDS.join(", "))
-    }
-}
-
-impl<'de> Deserialize<'de> for Value<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ValueVisitor)
-    }
-}
-
-impl<'de> Deserialize<'de> for Fields<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Value::deserialize(deserializer)? {
-            Value::Map(fields) => Ok(fields),
-            _ => Err(serde::de::Error::custom("not an object")),
-        }
-    }
-}
-
-/// A key, borrowed where the input allows it.
-struct Key<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Key<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Value::deserialize(deserializer)? {
-            Value::Text(text) => Ok(Self(text)),
-            _ => Err(serde::de::Error::custom("not a key")),
-        }
-    }
-}
-
-struct ValueVisitor;
-
-impl<'de> Visitor<'de> for ValueVisitor {
-    type Value = Value<'de>;
-
-    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("a JSON value")
-    }
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Value::Null)
-    }
-    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
-        Ok(Value::Bool(value))
-    }
-    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
-        Ok(Value::Integer(value))
-    }
-    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "only numbers past i64 lose digits, and only buckets take them"
-        )]
-        Ok(i64::try_from(value).map_or(Value::Float(value as f64), Value::Integer))
-    }
-    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
-        Ok(Value::Float(value))
-    }
-    fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
-        Ok(Value::Text(Cow::Owned(value.to_owned())))
-    }
-    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {
-        Ok(Value::Text(Cow::Borrowed(value)))
-    }
-    fn visit_string<E>(self, value: String) -> Result<Self::Value, E> {
-        Ok(Value::Text(Cow::Owned(value)))
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = access.next_element()? {
-            items.push(item);
-        }
-        Ok(Value::List(items))
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-        let mut fields = Vec::with_capacity(8);
-        while let Some((Key(name), value)) = access.next_entry()? {
-            fields.push((name, value));
-        }
-        Ok(Value::Map(Fields(fields)))
     }
 }

@@ -13,6 +13,13 @@ use crate::event::vocabulary::ScanFrequency;
 use crate::files;
 use crate::limits::SMALL_FILE_WAIT;
 
+/// Whether a change must survive a power cut when it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Durable {
+    Yes,
+    No,
+}
+
 impl Home {
     /// The anonymous id, if `telemetry-id` holds a valid one (UUIDv4 text). Whatever else is in the file is nobody's id.
     ///
@@ -41,12 +48,25 @@ impl Home {
         self.change_id(|_| None)
     }
 
+    /// Puts a new id in the place of whatever `telemetry-id` holds; makes none where there is no file.
+    ///
+    /// # Errors
+    /// When the file can't be written.
+    pub fn forget_anonymous_id(&self) -> Result<(), HomeError> {
+        if self.file("telemetry-id").exists() {
+            self.reset_anonymous_id()?;
+        }
+        Ok(())
+    }
+
     fn change_id(&self, keep: impl Fn(&[u8]) -> Option<Uuid>) -> Result<Uuid, HomeError> {
-        self.change_small("telemetry-id", |content| match keep(content) {
-            Some(id) => (id, None),
-            None => {
-                let id = Uuid::new_v4();
-                (id, Some(id.to_string()))
+        self.change_small("telemetry-id", Durable::Yes, |content| {
+            match keep(content) {
+                Some(id) => (id, None),
+                None => {
+                    let id = Uuid::new_v4();
+                    (id, Some(id.to_string()))
+                }
             }
         })
     }
@@ -59,7 +79,9 @@ impl Home {
         &self,
         scans: u64,
     ) -> Result<impl Iterator<Item = ScanFrequency> + use<>, HomeError> {
-        let before = self.change_small("scan-count", |content| {
+        // A count that a power cut takes back makes a wrong hint; an fsync would cost as much as the event itself, and
+        // those who wait for the file would wait for it too.
+        let before = self.change_small("scan-count", Durable::No, |content| {
             let before = parse_count(content);
             (before, Some(before.saturating_add(scans).to_string()))
         })?;
@@ -79,10 +101,11 @@ impl Home {
     fn change_small<T>(
         &self,
         name: &str,
+        durable: Durable,
         change: impl FnOnce(&[u8]) -> (T, Option<String>),
     ) -> Result<T, HomeError> {
         let path = self.file(name);
-        self.change_locked(&path, change)
+        self.change_locked(&path, durable, change)
             .map_err(|source| HomeError {
                 operation: "update",
                 path,
@@ -93,6 +116,7 @@ impl Home {
     fn change_locked<T>(
         &self,
         path: &PathBuf,
+        durable: Durable,
         change: impl FnOnce(&[u8]) -> (T, Option<String>),
     ) -> io::Result<T> {
         let file = self.making_dir(|| {
@@ -116,8 +140,8 @@ impl Home {
             file.seek(SeekFrom::Start(0))?;
             file.write_all(new.as_bytes())?;
             file.set_len(new.len() as u64)?;
-            file.sync_all()?;
-            if content.is_empty() {
+            if durable == Durable::Yes {
+                file.sync_all()?;
                 files::sync_dir(&self.dir)?;
             }
         }

@@ -90,6 +90,8 @@ impl Home {
     /// # Errors
     /// When the file can't be deleted.
     pub fn forget_route(&self) -> Result<bool, HomeError> {
+        // A `connect` that was killed may have left the token in the copy it was writing.
+        self.remove(&files::partial_name("destination.json"))?;
         self.remove("destination.json")
     }
 }

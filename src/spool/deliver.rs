@@ -255,11 +255,12 @@ impl Writer<'_> {
         Ok(retried)
     }
 
-    /// Forgets the files at a destination; they were deleted there. Their rows, if any are left, are waiting again.
+    /// Forgets the files at a destination, which were deleted there, and the rows that were sent in them; what was not
+    /// confirmed waits again. Gives the number of sent rows.
     ///
     /// # Errors
     /// When the database can't be written.
-    pub fn forget_files(&mut self, destination: &str) -> Result<(), SpoolError> {
+    pub fn forget_files(&mut self, destination: &str) -> Result<usize, SpoolError> {
         let fail = self.spool.fail("forget the files of");
         self.in_transaction(|transaction| {
             const OF_IT: &str = "segment IN (SELECT id FROM segment WHERE destination = ?1)";
@@ -270,9 +271,8 @@ impl Writer<'_> {
             let sent =
                 transaction.execute(&format!("DELETE FROM event WHERE {OF_IT}"), [destination])?;
             super::keep::count(transaction, "forgotten", sent)?;
-            transaction
-                .execute("DELETE FROM segment WHERE destination = ?1", [destination])
-                .map(|_| ())
+            transaction.execute("DELETE FROM segment WHERE destination = ?1", [destination])?;
+            Ok(sent)
         })
         .map_err(fail)
     }

@@ -41,17 +41,24 @@ pub(super) fn count(connection: &Connection, entry: &str, events: usize) -> rusq
 }
 
 impl Writer<'_> {
-    /// Deletes what the user does not want to be sent: pending, sending and held rows, and with `all` the sent ones too.
-    /// Deleted means gone from every file of the database.
+    /// Deletes what the user does not want to be sent, wherever it waits: pending, sending and held rows and the overflow,
+    /// and with `all` the sent rows too. Deleted means gone from every file of the spool.
     ///
     /// # Errors
-    /// When the database can't be written.
+    /// When the database can't be written, or a reader holds on to what it contained before.
     pub fn purge(&mut self, all: bool) -> Result<Deleted, SpoolError> {
+        self.import_all_overflow()?;
         let fail = self.spool.fail("purge");
-        self.purge_rows(all).map_err(fail)
+        match self.purge_rows(all).map_err(fail)? {
+            (deleted, true) => Ok(deleted),
+            (_, false) => Err(SpoolError::Locked {
+                path: self.spool.home.spool_db(),
+            }),
+        }
     }
 
-    fn purge_rows(&mut self, all: bool) -> rusqlite::Result<Deleted> {
+    /// What was deleted, and whether it is gone from the files.
+    fn purge_rows(&mut self, all: bool) -> rusqlite::Result<(Deleted, bool)> {
         let deleted = self.in_transaction(|transaction| {
             let unsent = transaction.execute("DELETE FROM event WHERE state <> 2", [])?;
             count(transaction, "purged", unsent)?;
@@ -62,12 +69,13 @@ impl Writer<'_> {
                 // Their files must never be written again: what they hold is not here any more.
                 transaction.execute("UPDATE segment SET sealed = 1, stale = 0", [])?;
             }
+            // The mark names an event. What it is about was taken in and emptied before.
+            transaction.execute("DELETE FROM overflow", [])?;
             Ok(Deleted { unsent, sent })
         })?;
         // Rows leave their bytes in free pages and in the WAL; this removes both.
         self.spool.connection.execute_batch("VACUUM")?;
-        self.checkpoint()?;
-        Ok(deleted)
+        Ok((deleted, self.checkpoint()?))
     }
 
     /// Applies retention: age and number first, then the size limit; gives space back to the file system. Gives the
@@ -113,7 +121,7 @@ impl Writer<'_> {
         while rows.next()?.is_some() {}
         drop(rows);
         drop(vacuum);
-        self.checkpoint()
+        self.checkpoint().map(|_| ())
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::time::Duration;
 
+use super::SpoolError;
 use crate::event::Payload;
 use crate::files;
 use crate::home::lock::FileLock;
@@ -33,20 +34,26 @@ impl<'h> Overflow<'h> {
         Self { home }
     }
 
-    /// Adds events, all or none; durable when it returns.
+    /// Adds events, all or none; durable when it returns. `allowed` is asked with the file locked, since whoever deletes
+    /// what is in it does so under the same lock, after the user said no: `false` when it said no, and nothing was added.
     ///
     /// # Errors
     /// When the file can't be opened, locked or written.
-    pub fn append(&self, payloads: &[Payload]) -> Result<(), HomeError> {
+    pub fn append(
+        &self,
+        payloads: &[Payload],
+        allowed: impl FnOnce() -> bool,
+    ) -> Result<bool, HomeError> {
         let path = self.home.overflow();
-        self.try_append(payloads).map_err(|source| HomeError {
-            operation: "append to",
-            path,
-            source,
-        })
+        self.try_append(payloads, allowed)
+            .map_err(|source| HomeError {
+                operation: "append to",
+                path,
+                source,
+            })
     }
 
-    fn try_append(&self, payloads: &[Payload]) -> io::Result<()> {
+    fn try_append(&self, payloads: &[Payload], allowed: impl FnOnce() -> bool) -> io::Result<bool> {
         let open = || {
             files::private(OpenOptions::new().read(true).append(true).create(true))
                 .open(self.home.overflow())
@@ -59,6 +66,9 @@ impl<'h> Overflow<'h> {
             other => other?,
         };
         let mut lock = FileLock::lock(file, WAIT)?.ok_or(io::ErrorKind::WouldBlock)?;
+        if !allowed() {
+            return Ok(false);
+        }
         let file = lock.file();
         let before = file.metadata()?.len();
         let mut text = String::new();
@@ -81,7 +91,7 @@ impl<'h> Overflow<'h> {
         if before == 0 {
             files::sync_dir(self.home.dir())?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Whether anything waits there.
@@ -109,10 +119,25 @@ impl<'h> Overflow<'h> {
 
     /// Locks the file for an import; `None` when there is nothing in it, or somebody is appending for unusually long.
     pub(super) fn hold(&self) -> Result<Option<Held>, HomeError> {
-        let path = self.home.overflow();
         if !self.waits() {
             return Ok(None);
         }
+        self.lock()
+    }
+
+    /// Locks the file also when nothing is in it: somebody who was allowed to may be about to append. `None` when there
+    /// is no file.
+    pub(super) fn hold_surely(&self) -> Result<Option<Held>, SpoolError> {
+        if !self.home.overflow().exists() {
+            return Ok(None);
+        }
+        self.lock()?.map(Some).ok_or_else(|| SpoolError::Locked {
+            path: self.home.overflow(),
+        })
+    }
+
+    fn lock(&self) -> Result<Option<Held>, HomeError> {
+        let path = self.home.overflow();
         let locked = OpenOptions::new()
             .read(true)
             .write(true)

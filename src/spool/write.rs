@@ -41,9 +41,24 @@ impl Writer<'_> {
     /// # Errors
     /// When the file can't be read or the events can't be added; then the file is as it was.
     pub fn import_overflow(&mut self) -> Result<usize, SpoolError> {
-        let Some(mut held) = Overflow::of(&self.spool.home).hold()? else {
-            return Ok(0);
-        };
+        match Overflow::of(&self.spool.home).hold()? {
+            Some(held) => self.import(held),
+            None => Ok(0),
+        }
+    }
+
+    /// The same, and sure of it: afterwards nobody is about to append who asked for consent before this.
+    ///
+    /// # Errors
+    /// As above, and when somebody else keeps the file locked.
+    pub(super) fn import_all_overflow(&mut self) -> Result<usize, SpoolError> {
+        match Overflow::of(&self.spool.home).hold_surely()? {
+            Some(held) => self.import(held),
+            None => Ok(0),
+        }
+    }
+
+    fn import(&mut self, mut held: Held) -> Result<usize, SpoolError> {
         let content = held.read()?;
         let (generation, fresh) = self.not_imported_yet(&content)?;
         let payloads: Vec<_> = fresh.lines().filter_map(Payload::reread).collect();
@@ -64,7 +79,7 @@ impl Writer<'_> {
             })
             .map_err(fail)?;
         }
-        Held::empty(&mut held)?;
+        held.empty()?;
         self.tend_wal();
         Ok(payloads.len())
     }
@@ -110,10 +125,12 @@ impl Writer<'_> {
         }
     }
 
-    /// Writes the WAL back and truncates it.
-    pub(super) fn checkpoint(&mut self) -> rusqlite::Result<()> {
+    /// Writes the WAL back and truncates it; `false` when a reader is in the way.
+    pub(super) fn checkpoint(&mut self) -> rusqlite::Result<bool> {
         self.spool
             .connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+                row.get::<_, i64>(0).map(|busy| busy == 0)
+            })
     }
 }

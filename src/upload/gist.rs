@@ -39,6 +39,10 @@ impl Gist {
         if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback(&url)) {
             return Err(UploadError::InsecureApi);
         }
+        // It would end up in receipts and messages, which are no place for a secret.
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(UploadError::SecretInApi);
+        }
         let mut authorization = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
             .map_err(|_| UploadError::NoToken)?;
         authorization.set_sensitive(true);

@@ -69,6 +69,9 @@ pub enum UploadError {
         "JMO_TELEMETRY_GITHUB_API must be https; plain http is accepted for this machine alone"
     )]
     InsecureApi,
+    /// The API base holds a user name or a password.
+    #[error("JMO_TELEMETRY_GITHUB_API must not hold a user name or a password")]
+    SecretInApi,
     /// The HTTP client could not be made.
     #[error("failed to set up the HTTP client")]
     Client(#[source] reqwest::Error),

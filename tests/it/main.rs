@@ -2,8 +2,15 @@
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "these are tests")]
 
+mod choice;
+mod consent;
 mod delivery;
+mod forget;
 mod lifecycle;
+mod notice;
+mod privacy;
 mod recording;
+mod scanner;
 mod storage;
 mod support;
+mod token;

@@ -1,6 +1,8 @@
-//! What the tests stand on: a world of their own, a Gist server, and a tracer.
+//! What the tests stand on: a world of their own, a Gist server, a tracer, poison, and a search for traces.
 
 pub(crate) mod gist_server;
+pub(crate) mod poison;
 #[cfg(target_os = "linux")]
 pub(crate) mod tracer;
+pub(crate) mod traces;
 pub(crate) mod world;
