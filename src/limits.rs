@@ -85,6 +85,9 @@ pub const PENDING_KEPT_FOR: Duration = Duration::from_secs(90 * 86_400);
 /// Size limit of the spool, unless `JMO_TELEMETRY_SPOOL_MAX` says otherwise (contract, section 7).
 pub const SPOOL_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
+/// The largest `overflow.jsonl`, in bytes: as bounded as the spool it stands in for.
+pub const OVERFLOW_BYTES: u64 = SPOOL_MAX_BYTES;
+
 /// The banner is shown while `scan-count` is below this (contract, section 5).
 pub const BANNER_SCANS: u64 = 3;
 

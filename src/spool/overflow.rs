@@ -10,6 +10,7 @@ use crate::event::Payload;
 use crate::files;
 use crate::home::lock::FileLock;
 use crate::home::{Home, HomeError};
+use crate::limits::OVERFLOW_BYTES;
 
 /// Held for the time of an append or an import; far longer than either takes.
 const WAIT: Duration = Duration::from_secs(1);
@@ -79,6 +80,9 @@ impl<'h> Overflow<'h> {
         for payload in payloads {
             text.push_str(payload.as_str());
             text.push('\n');
+        }
+        if before + text.len() as u64 > OVERFLOW_BYTES {
+            return Err(io::ErrorKind::StorageFull.into());
         }
         if let Err(error) = file
             .write_all(text.as_bytes())

@@ -7,6 +7,7 @@ mod consent;
 mod delivery;
 mod forget;
 mod lifecycle;
+mod limits;
 mod notice;
 mod privacy;
 mod recording;

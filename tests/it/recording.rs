@@ -389,6 +389,38 @@ fn between_the_last_write_to_the_spool_and_exit_0_stands_a_successful_fsync() {
     assert_eq!(world.rows().len(), 15);
 }
 
+#[test]
+fn the_names_of_the_first_files_are_durable_before_the_first_record_returns() {
+    let world = World::new();
+    let outcome = Tracer::new(world.command(ONE)).trace().expect("traces");
+    let at = |name: &str, path: &std::path::Path| {
+        outcome
+            .calls
+            .iter()
+            .rposition(|call| call.name() == name && call.path.as_deref() == Some(path))
+    };
+    let made =
+        at("openat", &world.file("spool.db-wal")).max(at("rename", &world.file("spool.db.new")));
+    let synced = at("fsync", &world.home());
+    let first_event = outcome
+        .calls
+        .iter()
+        .rposition(|call| call.name() == "fdatasync");
+    assert!(
+        made.is_some() && synced > at("rename", &world.file("spool.db.new")),
+        "{made:?} {synced:?}"
+    );
+    let wal_made = outcome.calls.iter().position(|call| {
+        call.name() == "openat" && call.path.as_deref() == Some(&world.file("spool.db-wal"))
+    });
+    assert!(
+        synced > wal_made && first_event > synced,
+        "{wal_made:?} {synced:?} {first_event:?}"
+    );
+    // The home's own name, too.
+    assert!(at("fsync", &world.cwd()).is_some());
+}
+
 fn stdin_command(world: &World, count: usize) -> std::process::Command {
     let path = world.cwd().join("input.jsonl");
     std::fs::write(&path, lines(count)).expect("writes");
