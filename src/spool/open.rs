@@ -28,15 +28,11 @@ impl Spool {
     /// When it can't be made or opened, is damaged, or has a newer schema.
     pub fn open(home: &Home, _lock: &SpoolLock) -> Result<Self, SpoolError> {
         let path = home.spool_db();
-        let mut spool = match Self::connect(home, &path) {
-            Ok(spool) => spool,
-            Err(_) if !path.exists() => {
-                Self::create(home)?;
-                Self::connect(home, &path)?
-            }
-            Err(error) => return Err(error),
-        };
+        if !path.exists() {
+            Self::create(home)?;
+        }
         keep_wal(home)?;
+        let mut spool = Self::connect(home, &path)?;
         spool.migrate()?;
         Ok(spool)
     }

@@ -441,3 +441,24 @@ fn sent_rows_go_before_pending_ones_and_never_those_of_an_open_segment() {
     assert_eq!(world.lines_out().len(), 6000);
     world.check();
 }
+
+#[test]
+fn a_prune_never_takes_rows_of_a_segment_that_is_written_again() {
+    let world = World::new();
+    world.record_many(100);
+    world.flush(["--to", &world.out_target()]);
+    let pruned = world
+        .command(["spool", "prune"])
+        .env("JMO_TELEMETRY_SPOOL_MAX", "16KiB")
+        .status()
+        .expect("runs");
+    assert!(pruned.success());
+    world.record_many(10);
+    world.flush(["--to", &world.out_target()]);
+    assert_eq!(
+        world.lines_out().len(),
+        110,
+        "the file has what it had, and more"
+    );
+    world.check();
+}
