@@ -3,10 +3,15 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "these are tests")]
 
 mod choice;
+mod conflicts;
 mod consent;
+#[cfg(target_os = "linux")]
+mod crashes;
 mod delivery;
 mod forget;
 mod lifecycle;
+mod model;
+mod network;
 mod notice;
 mod privacy;
 mod recording;
@@ -14,3 +19,5 @@ mod scanner;
 mod storage;
 mod support;
 mod token;
+mod trouble;
+mod waits;
