@@ -54,7 +54,7 @@ pub fn judge(answer: &Answer, now: DateTime<Utc>) -> Verdict {
     let exhausted = answer.remaining == Some(0);
     let limited = answer.status == 429 || (answer.status == 403 && (exhausted || answer.secondary));
     match answer.status {
-        400.. if limited || answer.retry_after.is_some() => {
+        300.. if limited || answer.retry_after.is_some() => {
             Verdict::NotBefore(wait_until(answer, exhausted, now))
         }
         401 | 403 | 404 | 410 => Verdict::Paused,

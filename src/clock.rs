@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 
-/// The wall clock.
+/// The wall clock, in whole milliseconds, as times are stored.
 #[must_use]
 pub fn now() -> DateTime<Utc> {
-    Utc::now()
+    Utc::now().trunc_subsecs(3)
 }
 
 /// Blocks this thread.

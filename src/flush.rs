@@ -2,18 +2,24 @@
 //! One flusher at a time; `spool.lock` is held for each step in the spool and never while the network is in use. Before
 //! each request consent is asked again.
 
+mod exchange;
+mod pace;
+mod report;
+
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 
+use self::exchange::Stop;
+use self::pace::Pace;
+pub use self::report::{Outcome, Report, SegmentReport};
 use crate::answer::{self, Answer, Verdict};
 use crate::clock::{self, Deadline};
-use crate::consent::{Consent, Decision};
+use crate::consent::Consent;
 use crate::home::{Home, SpoolLock};
-use crate::limits::{CONFLICT_RETRIES, FLUSH_DEADLINE, SEGMENTS_PER_REQUEST};
+use crate::limits::FLUSH_DEADLINE;
 use crate::segment::{Batch, Receipt, SegmentFile};
-use crate::spool::{Attempt, Room, Spool, SpoolError, lock_or_fail};
+use crate::spool::{Attempt, Halved, Spool, SpoolError, lock_or_fail};
 use crate::standing::{Due, Standing};
 use crate::target::Target;
 use crate::upload::{Destination, Reply};
@@ -39,90 +45,6 @@ impl Default for Options {
             limit: None,
             deadline: FLUSH_DEADLINE,
             max_bytes: crate::limits::SPOOL_MAX_BYTES,
-        }
-    }
-}
-
-/// How a flush ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// All that was due is sent.
-    Sent,
-    /// Nothing was due.
-    Idle,
-    /// Telemetry is disabled.
-    Disabled,
-    /// Another flush is at work.
-    Busy,
-    /// There is no destination, or it can't be used.
-    NoDestination,
-    /// Our own backoff is running.
-    Backoff,
-    /// The server asked us to wait.
-    Waiting,
-    /// The destination refused us; somebody has to act.
-    Paused,
-    /// An attempt failed; a later one may not.
-    Failed,
-    /// The deadline or the limit came first.
-    Unfinished,
-    /// These files would be written.
-    DryRun,
-}
-
-/// One remote file that was confirmed, or would be written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SegmentReport {
-    /// Its name.
-    pub name: String,
-    /// Events in it.
-    pub events: usize,
-    /// Its size.
-    pub bytes: usize,
-    /// SHA-256 of its content, hex.
-    pub sha256: String,
-    /// Where it can be read; null for a dry run.
-    pub url: Option<String>,
-    /// Its content, for a dry run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub content: Option<String>,
-}
-
-/// What a flush did, in the words and the order of `flush --json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Report {
-    /// How it ended.
-    pub outcome: Outcome,
-    /// Events confirmed.
-    pub sent: usize,
-    /// Events that still wait, pending or sending.
-    pub remaining: u64,
-    /// Requests made.
-    pub requests: u32,
-    /// Where to.
-    pub destination: Option<String>,
-    /// The files confirmed.
-    pub segments: Vec<SegmentReport>,
-    /// Before this no flush will try, unless told to.
-    pub next_attempt_at: Option<DateTime<Utc>>,
-    /// What went wrong.
-    pub error: Option<String>,
-}
-
-impl Report {
-    /// A report of nothing done.
-    #[must_use]
-    pub fn nothing(outcome: Outcome, destination: Option<&Target>) -> Self {
-        Self {
-            outcome,
-            sent: 0,
-            remaining: 0,
-            requests: 0,
-            destination: destination.map(Target::to_string),
-            segments: Vec::new(),
-            next_attempt_at: None,
-            error: None,
         }
     }
 }
@@ -174,9 +96,8 @@ fn flush_alone(
         let lock = lock_or_fail(home)?;
         let mut spool = Spool::open(home, &lock)?;
         let mut writer = spool.writer(&lock);
-        // What can't be taken in or tidied up now must not keep the rest from being sent.
+        // What can't be taken in now must not keep the rest from being sent.
         not_damaged(writer.import_overflow())?;
-        not_damaged(writer.prune(clock::now(), options.max_bytes))?;
         spool
     };
     let standing = spool.standing(&target)?;
@@ -186,15 +107,7 @@ fn flush_alone(
         destination,
         deadline: Deadline::after(options.deadline),
         left: options.limit.unwrap_or(usize::MAX),
-        // After a failure the first request is small: a slow line must get something through before its timeout.
-        room: Room {
-            segments: if standing.failures > 0 {
-                1
-            } else {
-                SEGMENTS_PER_REQUEST
-            },
-            events: usize::MAX,
-        },
+        pace: Pace::after(standing.failures),
         standing,
         progress,
         total: 0,
@@ -202,6 +115,10 @@ fn flush_alone(
     };
     run.until_done(&mut spool, &target, options.now)?;
     let mut report = run.report;
+    // Retention comes last: what is old by a clock that is wrong today had its chance to be sent.
+    let lock = lock_or_fail(home)?;
+    not_damaged(spool.writer(&lock).prune(clock::now(), options.max_bytes))?;
+    drop(lock);
     let stats = spool.stats()?;
     report.remaining = stats.pending + stats.sending;
     Ok(report)
@@ -243,12 +160,6 @@ fn not_damaged<T>(result: Result<T, SpoolError>) -> Result<(), SpoolError> {
     }
 }
 
-/// A request was not made, since the user has said no in the meantime or no time is left.
-enum Stop {
-    Disabled(Decision),
-    Deadline,
-}
-
 struct Run<'a> {
     home: &'a Home,
     consent: &'a Consent,
@@ -257,7 +168,7 @@ struct Run<'a> {
     /// Events that may still be sent.
     left: usize,
     /// What the next request may carry.
-    room: Room,
+    pace: Pace,
     standing: Standing,
     progress: &'a mut dyn FnMut(u64, u64),
     /// Events that were due at the start.
@@ -290,10 +201,7 @@ impl Run<'_> {
             if self.left == 0 || self.deadline.passed() {
                 return self.stop_early(spool);
             }
-            let room = Room {
-                events: self.room.events.min(self.left),
-                ..self.room
-            };
+            let room = self.pace.room(self.left);
             let batch = {
                 let lock = self.lock()?;
                 spool.writer(&lock).assign(target, room, clock::now())?
@@ -301,8 +209,10 @@ impl Run<'_> {
             if batch.is_empty() {
                 return Ok(());
             }
-            if !self.deliver(spool, target, &batch)? {
-                return Ok(());
+            for step in batch.steps() {
+                if !self.deliver(spool, target, &step)? {
+                    return Ok(());
+                }
             }
         }
     }
@@ -380,75 +290,6 @@ impl Run<'_> {
         }
     }
 
-    /// Writes the batch; after a conflict looks, and tries again a few times.
-    fn exchange(&mut self, batch: &Batch) -> Result<Reply, Stop> {
-        let mut reply = self.write(batch)?;
-        for _ in 0..CONFLICT_RETRIES {
-            if verdict(&reply) != Some(Verdict::Look) {
-                break;
-            }
-            let seen =
-                self.request(|destination, timeout| destination.look(&batch.files, timeout))?;
-            if matches!(seen, Reply::Proved { .. })
-                || verdict(&seen).is_some_and(|v| !matches!(v, Verdict::Later))
-            {
-                return Ok(seen);
-            }
-            // Whoever else is writing should not meet us again at once.
-            clock::sleep(
-                Duration::from_millis(500)
-                    .mul_f64(jitter())
-                    .min(self.deadline.left()),
-            );
-            reply = self.write(batch)?;
-        }
-        Ok(reply)
-    }
-
-    fn write(&mut self, batch: &Batch) -> Result<Reply, Stop> {
-        if !batch.stale.is_empty() {
-            self.keep_spacing()?;
-            let deleted =
-                self.request(|destination, timeout| destination.delete(&batch.stale, timeout))?;
-            if batch.files.is_empty() || matches!(deleted, Reply::Unproven { .. }) {
-                return Ok(deleted);
-            }
-        }
-        self.keep_spacing()?;
-        let reply =
-            self.request(|destination, timeout| destination.write(&batch.files, timeout))?;
-        self.standing.last_write_at = Some(clock::now());
-        Ok(reply)
-    }
-
-    /// The only way to the destination: asks for consent and for time, and counts.
-    fn request(
-        &mut self,
-        make: impl FnOnce(&mut dyn Destination, Duration) -> Reply,
-    ) -> Result<Reply, Stop> {
-        let decision = self.consent.now();
-        if !decision.enabled {
-            return Err(Stop::Disabled(decision));
-        }
-        let left = self.deadline.left();
-        if left.is_zero() {
-            return Err(Stop::Deadline);
-        }
-        self.report.requests += 1;
-        Ok(make(self.destination, left))
-    }
-
-    /// Waits until the destination's pause after the last write is over, also one of an earlier process.
-    fn keep_spacing(&mut self) -> Result<(), Stop> {
-        let spacing = self.destination.spacing();
-        let pause = self.standing.spacing_left(clock::now(), spacing);
-        if pause > self.deadline.left() {
-            return Err(Stop::Deadline);
-        }
-        clock::sleep(pause);
-        Ok(())
-    }
-
     fn confirmed(
         &mut self,
         spool: &mut Spool,
@@ -470,8 +311,10 @@ impl Run<'_> {
             self.total.max(self.report.sent as u64),
         );
         self.left = self.left.saturating_sub(batch.unconfirmed());
-        self.room.segments = (self.room.segments * 2).min(SEGMENTS_PER_REQUEST);
-        self.room.events = self.room.events.saturating_mul(2);
+        // What brings nothing new says nothing about how much fits.
+        if batch.unconfirmed() > 0 {
+            self.pace.confirmed(batch.unconfirmed());
+        }
         for (file, receipt) in batch.files.iter().zip(receipts) {
             self.note(file, receipt);
         }
@@ -501,7 +344,7 @@ impl Run<'_> {
     ) -> Result<bool, SpoolError> {
         let now = clock::now();
         let verdict = answer.map_or(Verdict::Later, |answer| answer::judge(answer, now));
-        if verdict == Verdict::Refused && batch.unconfirmed() > 0 {
+        if verdict == Verdict::Refused && !batch.files.is_empty() {
             return self.refused(spool, target, batch, answer, error);
         }
         let configuration = self.destination.configuration();
@@ -549,13 +392,17 @@ impl Run<'_> {
         let lock = self.lock()?;
         let mut writer = spool.writer(&lock);
         writer.failed(target, batch, &attempt, &standing, false)?;
-        match batch.files.as_slice() {
-            [only] => {
-                let kept = writer.halve(only, &error)?;
-                self.room.events = kept.max(1);
-                self.report.error = (kept == 0).then_some(error);
+        let [only] = batch.files.as_slice() else {
+            self.pace.refused_several();
+            return Ok(true);
+        };
+        match writer.halve(only, &error)? {
+            Halved::Smaller => self.pace.refused(only.unconfirmed),
+            Halved::Held => {
+                self.pace.found();
+                self.report.error = Some(error);
             }
-            _ => self.room.segments = 1,
+            Halved::Settled => {}
         }
         Ok(true)
     }
@@ -578,17 +425,6 @@ impl Run<'_> {
 
     fn lock(&self) -> Result<SpoolLock, SpoolError> {
         lock_or_fail(self.home)
-    }
-}
-
-/// What an unproven answer means; `None` for a proof or no answer at all.
-fn verdict(reply: &Reply) -> Option<Verdict> {
-    match reply {
-        Reply::Unproven {
-            answer: Some(answer),
-            ..
-        } => Some(answer::judge(answer, clock::now())),
-        _ => None,
     }
 }
 

@@ -35,7 +35,7 @@
 //! | layer | modules |
 //! | --- | --- |
 //! | command line | [`cli`], the only place that prints; [`settings`] resolves what it was given |
-//! | use cases | [`record`], [`flush`], [`view`] |
+//! | use cases | [`record`], [`flush`], [`courtesy`], [`view`] |
 //! | adapters | [`spool`] (all SQL), [`upload`] (all HTTP), [`home`] (files and locks), [`consent`] (gathers what decides), [`env`](mod@env), [`clock`], [`files`] |
 //! | pure decisions | [`event`], [`consent::decide`], [`consent::jmo_yml`], [`answer`], [`standing`], [`segment`], [`retention`], [`target`], [`limits`] |
 //!
@@ -51,6 +51,7 @@ pub mod answer;
 pub mod cli;
 pub mod clock;
 pub mod consent;
+pub mod courtesy;
 pub mod env;
 pub mod event;
 pub mod files;

@@ -51,6 +51,9 @@ pub const GITHUB_WRITE_SPACING: Duration = Duration::from_secs(1);
 /// The largest answer that is read, in bytes: a Gist lists at most 300 files of at most 1 MB each.
 pub const ANSWER_BYTES: u64 = 320 * 1024 * 1024;
 
+/// How many redirects of the same host are followed for one request: GitHub gives one, for what was renamed or moved.
+pub const REDIRECTS: u32 = 3;
+
 /// First step of the backoff (contract, section 8).
 pub const BACKOFF_FIRST: Duration = Duration::from_secs(60);
 
@@ -69,6 +72,9 @@ pub const PAUSE: Duration = Duration::from_secs(24 * 3600);
 
 /// How many times a 409 is tried again at once (contract, section 8: "a few times").
 pub const CONFLICT_RETRIES: u32 = 3;
+
+/// The longest pause before such a retry: two writers that collided should not meet again.
+pub const CONFLICT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Attempts remembered for `status` (contract, section 8).
 pub const ATTEMPTS_KEPT: u32 = 100;

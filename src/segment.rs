@@ -38,6 +38,21 @@ impl Batch {
         self.files.iter().map(|file| file.unconfirmed).sum()
     }
 
+    /// Its changes one by one, each with an answer of its own: what must go first, then what comes.
+    pub fn steps(self) -> impl Iterator<Item = Self> {
+        let deletion = Self {
+            stale: self.stale,
+            files: Vec::new(),
+        };
+        let writing = Self {
+            stale: Vec::new(),
+            files: self.files,
+        };
+        [deletion, writing]
+            .into_iter()
+            .filter(|step| !step.is_empty())
+    }
+
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -50,8 +50,9 @@ impl Standing {
         let ends = |until: Option<DateTime<Utc>>, longest| {
             until.filter(|at| *at > now && *at <= clock::after(now, longest))
         };
+        let retry = ends(standing.retry_at, BACKOFF_MAX);
         if let Some(until) = ends(standing.wait_until, SERVER_WAIT_MAX) {
-            return Due::Asked(until);
+            return Due::Asked(until.max(retry.filter(|_| !forced).unwrap_or(until)));
         }
         if forced {
             return Due::Now;
@@ -62,7 +63,7 @@ impl Standing {
         {
             return Due::Paused(until);
         }
-        ends(standing.retry_at, BACKOFF_MAX).map_or(Due::Now, Due::Backoff)
+        retry.map_or(Due::Now, Due::Backoff)
     }
 
     /// How much of the destination's pause between two writes is left.
@@ -114,8 +115,10 @@ impl Standing {
             ..Self::default()
         };
         match verdict {
+            // A server that limits us time and again is left alone for longer and longer (GitHub's documentation).
             Verdict::NotBefore(until) => Self {
                 wait_until: Some(until),
+                retry_at: Some(clock::after(now, backoff(failures, jitter))),
                 ..base
             },
             Verdict::Paused => Self {
@@ -149,7 +152,9 @@ pub fn backoff(failures: u32, jitter: f64) -> Duration {
     let ceiling = BACKOFF_FIRST
         .saturating_mul(1 << doublings)
         .min(BACKOFF_MAX);
-    ceiling.mul_f64(jitter.clamp(0.0, 1.0))
+    // In whole milliseconds, as times are stored.
+    let pause = ceiling.mul_f64(jitter.clamp(0.0, 1.0)).as_millis();
+    Duration::from_millis(u64::try_from(pause).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -189,6 +194,21 @@ mod tests {
             Due::Backoff(now() + TimeDelta::seconds(30))
         );
         assert_eq!(failed.due(now(), "c", true), Due::Now);
+    }
+
+    #[test]
+    fn a_server_that_limits_us_again_and_again_is_left_alone_for_longer() {
+        let minute = now() + TimeDelta::minutes(1);
+        let often = Standing {
+            failures: 5,
+            ..Standing::default()
+        };
+        let asked = often.after(Verdict::NotBefore(minute), now(), "c", 0.5);
+        let later = now() + TimeDelta::minutes(16);
+        assert_eq!(asked.due(now(), "c", false), Due::Asked(later));
+        assert_eq!(asked.due(now(), "c", true), Due::Asked(minute));
+        assert_eq!(asked.due(minute, "c", false), Due::Backoff(later));
+        assert_eq!(asked.due(minute, "c", true), Due::Now);
     }
 
     #[test]

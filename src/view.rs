@@ -7,8 +7,6 @@ use crate::limits::RECORD_LOCK_WAIT;
 use crate::spool::{
     Check, Deleted, Filter, Overflow, Row, Spool, SpoolError, Writer, lock_or_fail,
 };
-use crate::standing::Standing;
-use crate::target::Target;
 
 /// Opens the spool and looks at it; first takes in what waits in `overflow.jsonl`, where that can be
 /// done. A spool that turns out to be damaged is set aside, and what was carried over is looked at.
@@ -166,14 +164,6 @@ impl<'h> Forgetting<'h> {
     /// When the spool can't be read.
     pub fn remote_files(&self) -> Result<Vec<(String, Vec<String>)>, SpoolError> {
         Ok(look(self.home, Spool::remote_files)?.unwrap_or_default())
-    }
-
-    /// How we stand with a destination: its waits hold for deleting too.
-    ///
-    /// # Errors
-    /// When the spool can't be read.
-    pub fn standing(&self, target: &Target) -> Result<Standing, SpoolError> {
-        Ok(look(self.home, |spool| spool.standing(target))?.unwrap_or_default())
     }
 
     /// Forgets the names of files that were deleted, and the rows that were in them.

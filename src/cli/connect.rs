@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::failure::{Code, Failure};
 use super::out::Out;
+use crate::courtesy;
 use crate::home::Route;
 use crate::limits::REQUEST_TIMEOUT;
 use crate::settings::Settings;
@@ -122,7 +123,7 @@ fn connect(settings: &Settings, to: To) -> Result<(), Failure> {
             Failure::new(Code::Configuration, error).hint("enable it first, or connect later")
         );
     }
-    prove(&route)?;
+    prove(settings, &route)?;
     Ok(settings.home.store_route(&route)?)
 }
 
@@ -144,10 +145,13 @@ fn token(settings: &Settings) -> Result<Token, Failure> {
 }
 
 /// Finds out whether the destination exists and may be written, and changes nothing in it.
-fn prove(route: &Route) -> Result<(), Failure> {
+fn prove(settings: &Settings, route: &Route) -> Result<(), Failure> {
     let mut destination = upload::open(&route.target, route.token.clone(), route.api.as_deref())
         .map_err(|error| Failure::new(Code::Configuration, error))?;
-    let Reply::Unproven { answer, error } = destination.probe(REQUEST_TIMEOUT) else {
+    let reply = courtesy::ask(&settings.home, destination.as_mut(), |destination| {
+        destination.probe(REQUEST_TIMEOUT)
+    });
+    let Reply::Unproven { answer, error } = reply else {
         return Ok(());
     };
     let failure = |code| {

@@ -6,10 +6,9 @@ use serde::Serialize;
 use super::failure::{Code, Failure};
 use super::out::Out;
 use super::words;
-use crate::clock;
+use crate::courtesy;
 use crate::limits::REQUEST_TIMEOUT;
 use crate::settings::Settings;
-use crate::standing::Due;
 use crate::target::Target;
 use crate::upload::Reply;
 use crate::view;
@@ -81,7 +80,7 @@ impl Args {
         let mut forgetting = view::Forgetting::begin(&settings.home)?;
         let (mut remote_deleted, mut remote_left) = (Vec::new(), Vec::new());
         for (target, files) in forgetting.remote_files()? {
-            match delete_remote(settings, &forgetting, &target, &files) {
+            match delete_remote(settings, &target, &files) {
                 Ok(()) => {
                     forgetting.remote_is_gone(&target)?;
                     remote_deleted.extend(files);
@@ -130,28 +129,26 @@ impl Args {
 }
 
 /// Deletes files at a destination. The user asked for it right now, so it is done after a "no" too: nothing is sent.
-fn delete_remote(
-    settings: &Settings,
-    forgetting: &view::Forgetting<'_>,
-    target: &str,
-    files: &[String],
-) -> Result<(), String> {
+fn delete_remote(settings: &Settings, target: &str, files: &[String]) -> Result<(), String> {
     let target: Target = target
         .parse()
         .map_err(|error: crate::target::TargetError| error.to_string())?;
     let mut destination = settings
         .destination(&target)
         .map_err(|error| Failure::from(error).told())?;
-    let standing = forgetting
-        .standing(&target)
-        .map_err(|error| Failure::from(error).told())?;
-    let now = clock::now();
-    if let Due::Asked(until) = standing.due(now, &destination.configuration(), true) {
-        let when = words::relative(until, now);
-        return Err(format!("it asked to be left alone; try again {when}"));
-    }
-    clock::sleep(standing.spacing_left(now, destination.spacing()));
-    match destination.delete(files, REQUEST_TIMEOUT) {
+    let reply = courtesy::ask(
+        &settings.home,
+        destination.as_mut(),
+        |destination| match destination.present(files, REQUEST_TIMEOUT) {
+            Ok(present) if !present.is_empty() => destination.delete(&present, REQUEST_TIMEOUT),
+            Ok(_) => Reply::Proved {
+                receipts: Vec::new(),
+                http_status: None,
+            },
+            Err(reply) => reply,
+        },
+    );
+    match reply {
         Reply::Proved { .. } => Ok(()),
         Reply::Unproven { error, .. } => Err(error),
     }

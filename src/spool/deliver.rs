@@ -2,25 +2,19 @@
 //! kill at any point leaves safe: rows are assigned, durably, before their segment is sent, and `sent` only after the
 //! proof. `flush.lock` makes sure that there is one deliverer.
 
+mod assemble;
+
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
+pub use self::assemble::Room;
+use self::assemble::next_batch;
 use super::{Spool, SpoolError, Writer, ms, time};
-use crate::event::Payload;
 use crate::limits::ATTEMPTS_KEPT;
-use crate::segment::{self, Batch, Receipt, SegmentFile};
+use crate::segment::{Batch, Receipt, SegmentFile};
 use crate::standing::Standing;
 use crate::target::Target;
-
-/// How much may go into one request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
-    /// Segments.
-    pub segments: usize,
-    /// Events that are not confirmed yet.
-    pub events: usize,
-}
 
 /// One try to deliver, as `status` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -39,12 +33,15 @@ pub struct Attempt {
     pub error: Option<String>,
 }
 
-/// A segment that may change or whose upload is not confirmed.
-struct Unfinished {
-    id: i64,
-    name: String,
-    sealed: bool,
-    stale: bool,
+/// What became of a segment whose content was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Halved {
+    /// Half of its events stay in it for the next try, or none; the others wait again.
+    Smaller,
+    /// Its one event is held.
+    Held,
+    /// There was nothing new in it.
+    Settled,
 }
 
 impl Writer<'_> {
@@ -64,7 +61,7 @@ impl Writer<'_> {
                 transaction
                     .execute(&format!("UPDATE segment SET sealed = 0, stale = 1 WHERE {FOREIGN}"), [&destination])?;
                 transaction.execute(
-                    "UPDATE event SET state = 0, segment = NULL
+                    "UPDATE event SET state = 0, last_error = (SELECT last_error FROM segment WHERE id = event.segment), segment = NULL
                      WHERE state = 1 AND segment IN (SELECT id FROM segment WHERE destination <> ?1)",
                     [&destination],
                 )?;
@@ -156,7 +153,7 @@ impl Writer<'_> {
                         params![file.id, ms(now)],
                     )?;
                     transaction.execute(
-                        "UPDATE segment SET stale = 0, bytes = ?2, sha256 = ?3, url = ?4, confirmed_at = ?5 WHERE id = ?1",
+                        "UPDATE segment SET stale = 0, last_error = NULL, bytes = ?2, sha256 = ?3, url = ?4, confirmed_at = ?5 WHERE id = ?1",
                         params![file.id, stored(receipt.bytes), receipt.sha256, receipt.url, ms(now)],
                     )?;
                 }
@@ -204,7 +201,7 @@ impl Writer<'_> {
                 if give_back {
                     release(transaction, file.id, 0)?;
                     // An earlier try of the same rows may have arrived; should they end up elsewhere, this file must go.
-                    transaction.execute("UPDATE segment SET stale = 1 WHERE id = ?1", [file.id])?;
+                    mark_stale(transaction, file.id)?;
                 }
             }
             set_standing(transaction, &target.to_string(), standing)?;
@@ -215,27 +212,39 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// After the destination refused the content of one segment: halves what is unconfirmed in it, or, when one event
-    /// stands alone, holds that one. Gives the number of events that stay for the next try.
+    /// After the destination refused the content of one segment: halves what is unconfirmed in it. A last event gets a
+    /// segment to itself, since it may be the size of the others that was refused; refused there, it is held.
     ///
     /// # Errors
     /// When the database can't be written.
-    pub fn halve(&mut self, file: &SegmentFile, error: &str) -> Result<usize, SpoolError> {
+    pub fn halve(&mut self, file: &SegmentFile, error: &str) -> Result<Halved, SpoolError> {
         let fail = self.spool.fail("halve a refused segment in");
-        let kept = file.unconfirmed / 2;
-        self.in_transaction(|transaction| {
-            if kept == 0 {
+        let halved = self.in_transaction(|transaction| match (file.unconfirmed, file.events) {
+            // It was to be made right, and the destination keeps what it has.
+            (0, _) => settle(transaction, file.id).map(|()| Halved::Settled),
+            (1, 1) => {
                 transaction.execute(
                     "UPDATE event SET state = 3, segment = NULL, last_error = ?2 WHERE segment = ?1 AND state = 1",
                     params![file.id, error],
                 )?;
-                return reopen(transaction, file.id);
+                reopen(transaction, file.id)?;
+                // Should an earlier try of it have arrived, it must not stay there.
+                mark_stale(transaction, file.id).map(|()| Halved::Held)
             }
-            release(transaction, file.id, kept)
-        })
-        .map_err(fail)?;
+            (unconfirmed, _) => {
+                let kept = unconfirmed / 2;
+                release(transaction, file.id, kept)?;
+                if kept == 0 {
+                    // The same; and it is to go into another segment.
+                    settle(transaction, file.id)?;
+                    mark_stale(transaction, file.id)?;
+                }
+                Ok(Halved::Smaller)
+            }
+        });
+        let halved = halved.map_err(fail)?;
         self.tend_wal();
-        Ok(kept)
+        Ok(halved)
     }
 
     /// Puts held events back to `pending`: one, or all. Gives their number.
@@ -367,182 +376,10 @@ impl Spool {
     }
 }
 
-fn next_batch(
-    connection: &Connection,
-    destination: &str,
-    room: Room,
-    now: DateTime<Utc>,
-) -> rusqlite::Result<Batch> {
-    let mut batch = Batch::default();
-    let mut left = room.events;
-    for segment in unfinished(connection, destination)? {
-        if batch.files.len() == room.segments {
-            return Ok(batch);
-        }
-        let file = fill(connection, &segment, &mut left)?;
-        if file.unconfirmed > 0 || (segment.stale && file.events > 0) {
-            batch.files.push(file);
-        } else if segment.stale {
-            batch.stale.push(file.name);
-        }
-    }
-    while batch.files.len() < room.segments && left > 0 {
-        let Some(segment) = start_segment(connection, destination, now)? else {
-            break;
-        };
-        batch.files.push(fill(connection, &segment, &mut left)?);
-    }
-    Ok(batch)
-}
-
-/// Segments with rows under way first, oldest first, so that what may be there already is confirmed before anything new;
-/// then the open one.
-fn unfinished(connection: &Connection, destination: &str) -> rusqlite::Result<Vec<Unfinished>> {
-    let mut statement = connection.prepare(
-        "SELECT id, name, sealed, stale FROM segment WHERE destination = ?1
-         AND (sealed = 0 OR stale = 1 OR id IN (SELECT DISTINCT segment FROM event WHERE state = 1))
-         ORDER BY id NOT IN (SELECT DISTINCT segment FROM event WHERE state = 1), id",
-    )?;
-    let segments = statement.query_map([destination], |row| {
-        Ok(Unfinished {
-            id: row.get(0)?,
-            name: row.get(1)?,
-            sealed: row.get(2)?,
-            stale: row.get(3)?,
-        })
-    })?;
-    segments.collect()
-}
-
-/// Starts a segment for the oldest pending event, if there is one.
-fn start_segment(
-    connection: &Connection,
-    destination: &str,
-    now: DateTime<Utc>,
-) -> rusqlite::Result<Option<Unfinished>> {
-    let first = connection
-        .query_row(
-            "SELECT payload FROM event WHERE state = 0 ORDER BY seq LIMIT 1",
-            [],
-            |row| row.get::<_, String>(0),
-        )
-        .optional()?;
-    let Some(first) = first else { return Ok(None) };
-    let event_id = Payload::event_id_of(&first);
-    for nth in 0.. {
-        let name = segment::name(event_id, nth, now);
-        let made = connection.execute(
-            "INSERT INTO segment (destination, name) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-            [destination, &name],
-        )?;
-        if made == 1 {
-            let id = connection.last_insert_rowid();
-            return Ok(Some(Unfinished {
-                id,
-                name,
-                sealed: false,
-                stale: false,
-            }));
-        }
-    }
-    Ok(None)
-}
-
-/// Reads a segment whole and, while it is open, has room and `left` allows, moves pending rows into it.
-fn fill(
-    connection: &Connection,
-    segment: &Unfinished,
-    left: &mut usize,
-) -> rusqlite::Result<SegmentFile> {
-    let mut file = read_segment(connection, segment)?;
-    *left = left.saturating_sub(file.unconfirmed);
-    if file.unconfirmed > 0 {
-        connection.execute(
-            "UPDATE event SET attempts = attempts + 1 WHERE segment = ?1 AND state = 1",
-            [segment.id],
-        )?;
-    }
-    if segment.sealed {
-        return Ok(file);
-    }
-    let Some((first, last)) = take_pending(connection, segment, &mut file, left)? else {
-        return Ok(file);
-    };
-    // Oldest first and without gaps, so the pending rows up to the last one are those that were read.
-    connection.execute(
-        "UPDATE event SET state = 1, segment = ?1, attempts = attempts + 1 WHERE state = 0 AND seq <= ?2",
-        params![segment.id, last],
-    )?;
-    // Events that were given back can be older than those in the segment; a file is in the order of its events.
-    let newest_before = connection.query_row(
-        "SELECT max(seq) FROM event WHERE segment = ?1 AND seq NOT BETWEEN ?2 AND ?3",
-        [segment.id, first, last],
-        |row| row.get::<_, Option<i64>>(0),
-    )?;
-    if newest_before.is_some_and(|seq| seq > first) {
-        read_segment(connection, segment)
-    } else {
-        Ok(file)
-    }
-}
-
-fn read_segment(connection: &Connection, segment: &Unfinished) -> rusqlite::Result<SegmentFile> {
-    let mut file = SegmentFile {
-        id: segment.id,
-        name: segment.name.clone(),
-        content: String::new(),
-        events: 0,
-        unconfirmed: 0,
-    };
-    let mut statement =
-        connection.prepare("SELECT payload, state FROM event WHERE segment = ?1 ORDER BY seq")?;
-    let mut rows = statement.query([segment.id])?;
-    while let Some(row) = rows.next()? {
-        add(&mut file, row)?;
-        file.unconfirmed += usize::from(row.get::<_, i64>(1)? == 1);
-    }
-    Ok(file)
-}
-
-/// Adds pending rows to the file, oldest first, and seals the segment when the next one does not fit. Gives the first and
-/// the last `seq` that were added.
-fn take_pending(
-    connection: &Connection,
-    segment: &Unfinished,
-    file: &mut SegmentFile,
-    left: &mut usize,
-) -> rusqlite::Result<Option<(i64, i64)>> {
-    let mut added: Option<(i64, i64)> = None;
-    let mut statement =
-        connection.prepare("SELECT payload, seq FROM event WHERE state = 0 ORDER BY seq")?;
-    let mut rows = statement.query([])?;
-    while *left > 0
-        && let Some(row) = rows.next()?
-    {
-        if !segment::takes(file.content.len(), row.get_ref(0)?.as_str()?.len()) {
-            connection.execute("UPDATE segment SET sealed = 1 WHERE id = ?1", [segment.id])?;
-            break;
-        }
-        add(file, row)?;
-        file.unconfirmed += 1;
-        *left -= 1;
-        let seq = row.get(1)?;
-        added = Some((added.map_or(seq, |(first, _)| first), seq));
-    }
-    Ok(added)
-}
-
-fn add(file: &mut SegmentFile, row: &Row<'_>) -> rusqlite::Result<()> {
-    file.content.push_str(row.get_ref(0)?.as_str()?);
-    file.content.push('\n');
-    file.events += 1;
-    Ok(())
-}
-
 /// Gives back the unconfirmed rows of a segment beyond the first `kept`, and opens it for others.
 fn release(connection: &Connection, segment: i64, kept: usize) -> rusqlite::Result<()> {
     connection.execute(
-        "UPDATE event SET state = 0, segment = NULL WHERE seq IN
+        "UPDATE event SET state = 0, last_error = (SELECT last_error FROM segment WHERE id = ?1), segment = NULL WHERE seq IN
          (SELECT seq FROM event WHERE segment = ?1 AND state = 1 ORDER BY seq LIMIT -1 OFFSET ?2)",
         params![segment, stored(kept)],
     )?;
@@ -552,6 +389,23 @@ fn release(connection: &Connection, segment: i64, kept: usize) -> rusqlite::Resu
 fn reopen(connection: &Connection, segment: i64) -> rusqlite::Result<()> {
     connection
         .execute("UPDATE segment SET sealed = 0 WHERE id = ?1", [segment])
+        .map(|_| ())
+}
+
+/// What the remote file of a segment holds is not known: it is to be written again, or deleted when nothing is left of it.
+fn mark_stale(connection: &Connection, segment: i64) -> rusqlite::Result<()> {
+    connection
+        .execute("UPDATE segment SET stale = 1 WHERE id = ?1", [segment])
+        .map(|_| ())
+}
+
+/// Leaves a segment as its file is.
+fn settle(connection: &Connection, segment: i64) -> rusqlite::Result<()> {
+    connection
+        .execute(
+            "UPDATE segment SET sealed = 1, stale = 0 WHERE id = ?1",
+            [segment],
+        )
         .map(|_| ())
 }
 

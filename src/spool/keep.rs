@@ -127,7 +127,7 @@ impl Writer<'_> {
 
 /// Sent rows that may go: of sealed segments with nothing under way. The others' files are written again, whole.
 const SETTLED: &str = "state = 2 AND (segment IS NULL OR segment IN
-    (SELECT id FROM segment WHERE sealed = 1 AND id NOT IN (SELECT DISTINCT segment FROM event WHERE state = 1)))";
+    (SELECT id FROM segment WHERE sealed = 1 AND stale = 0 AND id NOT IN (SELECT DISTINCT segment FROM event WHERE state = 1)))";
 
 fn expire(connection: &Connection, cutoffs: &Cutoffs) -> rusqlite::Result<Deleted> {
     let keep = i64::try_from(cutoffs.sent_rows).unwrap_or(i64::MAX);

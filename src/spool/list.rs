@@ -103,7 +103,7 @@ impl Spool {
             let from = self.first_of_page(filter)?.max(filter.after + 1);
             let mut statement = self.connection.prepare(
                 "SELECT seq, state, recorded_at, sent_at, attempts, name, destination,
-                        coalesce(event.last_error, CASE state WHEN 1 THEN segment.last_error END), payload,
+                        coalesce(CASE state WHEN 1 THEN segment.last_error END, event.last_error), payload,
                         bytes, sha256, url
                  FROM event LEFT JOIN segment ON segment.id = event.segment
                  WHERE seq >= ?1 AND (?2 IS NULL OR state = ?2) AND (?3 IS NULL OR payload LIKE ?3)

@@ -23,7 +23,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 use serde::Serialize;
 
-pub use deliver::{Attempt, Room};
+pub use deliver::{Attempt, Halved, Room};
 pub use keep::{Check, Deleted};
 pub use list::{Filter, Row, Stats};
 pub use open::lock_or_fail;

@@ -75,6 +75,11 @@ impl Destination for Dir {
         self.reply("look into", segments.iter().map(look).collect())
     }
 
+    fn present(&mut self, names: &[String], _: Duration) -> Result<Vec<String>, Reply> {
+        let present = |name: &&String| self.path.join(name).exists();
+        Ok(names.iter().filter(present).cloned().collect())
+    }
+
     fn delete(&mut self, names: &[String], _: Duration) -> Reply {
         let delete = |name: &String| match fs::remove_file(self.path.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

@@ -1,21 +1,25 @@
 //! A GitHub Gist as a destination. All HTTP of the program is here. Facts about the API: GIST.md of the project.
 
+mod answer;
+
 use std::collections::HashMap;
 use std::error::Error as _;
 use std::io::{BufReader, Read};
 use std::time::Duration;
 
-use chrono::DateTime;
-use reqwest::blocking::{Client, RequestBuilder, Response};
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{StatusCode, Url, redirect};
-use serde::de::{DeserializeOwned, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use reqwest::blocking::{Client, Response};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION};
+use reqwest::{Method, StatusCode, Url, redirect};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
+use self::answer::{ContentHash, GistAnswer, Unread, refusal};
 use super::{Destination, Reply, UploadError};
-use crate::answer::{self, Answer};
-use crate::clock;
-use crate::limits::{ANSWER_BYTES, CONNECT_TIMEOUT, GITHUB_WRITE_SPACING, REQUEST_TIMEOUT};
+use crate::answer::Answer;
+use crate::clock::Deadline;
+use crate::limits::{
+    ANSWER_BYTES, CONNECT_TIMEOUT, GITHUB_WRITE_SPACING, REDIRECTS, REQUEST_TIMEOUT,
+};
 use crate::segment::{self, Receipt, SegmentFile};
 use crate::target::{Target, Token};
 
@@ -51,7 +55,7 @@ impl Gist {
         let client = Client::builder()
             .user_agent(USER_AGENT)
             .connect_timeout(CONNECT_TIMEOUT)
-            // A redirect is a failure: the token goes nowhere but to the host it is for.
+            // The client itself would follow to other hosts, and as a GET.
             .redirect(redirect::Policy::none())
             .build()
             .map_err(UploadError::Client)?;
@@ -68,31 +72,67 @@ impl Gist {
         })
     }
 
-    fn get(&self) -> RequestBuilder {
-        self.client.get(self.url.clone())
-    }
-
-    fn patch(&self, body: &impl Serialize) -> RequestBuilder {
-        let body = serde_json::to_vec(body).expect("strings serialize");
-        self.client
-            .patch(self.url.clone())
-            .header(CONTENT_TYPE, "application/json")
-            .body(body)
-    }
-
-    /// Sends a request and reads a proof from its answer.
-    fn send<A: DeserializeOwned>(
+    fn get<A: DeserializeOwned>(
         &self,
-        request: RequestBuilder,
         timeout: Duration,
         prove: impl FnOnce(&GistAnswer<A>) -> Result<Vec<Receipt>, &'static str>,
     ) -> Reply {
-        let request = request
-            .header(ACCEPT, "application/vnd.github+json")
-            .header("X-GitHub-Api-Version", "2022-11-28")
-            .header(AUTHORIZATION, self.authorization.clone())
-            .timeout(timeout.min(REQUEST_TIMEOUT));
-        let response = match request.send() {
+        self.send(&Method::GET, &[], timeout, prove)
+    }
+
+    /// Changes the Gist; the answer is the whole of it.
+    fn patch(
+        &self,
+        body: &impl Serialize,
+        timeout: Duration,
+        prove: impl FnOnce(&GistAnswer<Unread>) -> Result<Vec<Receipt>, &'static str>,
+    ) -> Reply {
+        let body = serde_json::to_vec(body).expect("strings serialize");
+        self.send(&Method::PATCH, &body, timeout, prove)
+    }
+
+    /// Makes a request, and the same again where this very host redirects it to. A redirect to anywhere else is an answer
+    /// like any other that is no success: the token goes nowhere but to the host it is for.
+    fn request(
+        &self,
+        method: &Method,
+        body: &[u8],
+        timeout: Duration,
+    ) -> reqwest::Result<Response> {
+        let deadline = Deadline::after(timeout.min(REQUEST_TIMEOUT));
+        let mut url = self.url.clone();
+        let mut hops = 0;
+        loop {
+            let mut request = self
+                .client
+                .request(method.clone(), url.clone())
+                .header(ACCEPT, "application/vnd.github+json")
+                .header("X-GitHub-Api-Version", "2022-11-28")
+                .header(AUTHORIZATION, self.authorization.clone())
+                .timeout(deadline.left());
+            if !body.is_empty() {
+                request = request
+                    .header(CONTENT_TYPE, "application/json")
+                    .body(body.to_vec());
+            }
+            let response = request.send()?;
+            match redirected(&url, &response) {
+                Some(next) if hops < REDIRECTS => url = next,
+                _ => return Ok(response),
+            }
+            hops += 1;
+        }
+    }
+
+    /// Makes a request and reads a proof from its answer.
+    fn send<A: DeserializeOwned>(
+        &self,
+        method: &Method,
+        body: &[u8],
+        timeout: Duration,
+        prove: impl FnOnce(&GistAnswer<A>) -> Result<Vec<Receipt>, &'static str>,
+    ) -> Reply {
+        let response = match self.request(method, body, timeout) {
             Ok(response) => response,
             Err(error) => {
                 return Reply::Unproven {
@@ -155,7 +195,7 @@ impl Destination for Gist {
         let body = Patch {
             files: named.collect(),
         };
-        self.send::<Unread>(self.patch(&body), timeout, |gist| {
+        self.patch(&body, timeout, |gist| {
             files
                 .iter()
                 .map(|file| gist.proof_of_size(file, &self.url))
@@ -164,7 +204,7 @@ impl Destination for Gist {
     }
 
     fn look(&mut self, files: &[SegmentFile], timeout: Duration) -> Reply {
-        self.send::<ContentHash>(self.get(), timeout, |gist| {
+        self.get::<ContentHash>(timeout, |gist| {
             files
                 .iter()
                 .map(|file| gist.proof_of_content(file, &self.url))
@@ -172,25 +212,28 @@ impl Destination for Gist {
         })
     }
 
-    fn delete(&mut self, names: &[String], timeout: Duration) -> Reply {
-        // A PATCH that deletes a file which is not there is refused whole, so look first.
-        let mut there = Vec::new();
-        let listed = self.send::<Unread>(self.get(), timeout, |gist| {
-            there = names
-                .iter()
-                .filter(|name| gist.files.contains_key(*name))
-                .cloned()
-                .collect();
+    fn present(&mut self, names: &[String], timeout: Duration) -> Result<Vec<String>, Reply> {
+        let mut present = Vec::new();
+        let listed = self.get::<Unread>(timeout, |gist| {
+            let listed = |name: &&String| gist.files.contains_key(*name);
+            present = names.iter().filter(listed).cloned().collect();
+            if gist.truncated && present.len() < names.len() {
+                return Err("the Gist has more files than GitHub lists; connect another Gist");
+            }
             Ok(Vec::new())
         });
-        if there.is_empty() || matches!(listed, Reply::Unproven { .. }) {
-            return listed;
+        match listed {
+            Reply::Proved { .. } => Ok(present),
+            unproven @ Reply::Unproven { .. } => Err(unproven),
         }
+    }
+
+    fn delete(&mut self, names: &[String], timeout: Duration) -> Reply {
         let body = Patch {
-            files: there.iter().map(|name| (name.as_str(), None)).collect(),
+            files: names.iter().map(|name| (name.as_str(), None)).collect(),
         };
-        self.send::<Unread>(self.patch(&body), timeout, |gist| {
-            let gone = there.iter().all(|name| !gist.files.contains_key(name));
+        self.patch(&body, timeout, |gist| {
+            let gone = names.iter().all(|name| !gist.files.contains_key(name));
             gone.then(Vec::new)
                 .ok_or("the answer still lists a deleted file")
         })
@@ -198,7 +241,7 @@ impl Destination for Gist {
 
     fn probe(&mut self, timeout: Duration) -> Reply {
         let mut description = None;
-        let seen = self.send::<Unread>(self.get(), timeout, |gist| {
+        let seen = self.get::<Unread>(timeout, |gist| {
             description = gist.description.clone();
             Ok(Vec::new())
         });
@@ -207,7 +250,7 @@ impl Destination for Gist {
         }
         // Only the owner gets past this, and it says what is there already.
         let unchanged = HashMap::from([("description", description.unwrap_or_default())]);
-        match self.send::<Unread>(self.patch(&unchanged), timeout, |_| Ok(Vec::new())) {
+        match self.patch(&unchanged, timeout, |_| Ok(Vec::new())) {
             // "Nothing to change" is an answer to somebody who may change things.
             Reply::Unproven {
                 answer: Some(Answer { status: 409, .. }),
@@ -231,87 +274,15 @@ struct NewContent<'a> {
     content: &'a str,
 }
 
-/// A Gist as the API gives it; `C` is what is read of the contents, which can be 300 MB together.
-#[derive(Deserialize)]
-#[serde(bound(deserialize = "C: DeserializeOwned"))]
-struct GistAnswer<C> {
-    id: String,
-    description: Option<String>,
-    #[serde(default = "HashMap::new")]
-    files: HashMap<String, Option<FileAnswer<C>>>,
-}
-
-#[derive(Deserialize)]
-struct FileAnswer<C> {
-    size: Option<usize>,
-    raw_url: Option<String>,
-    #[serde(default)]
-    truncated: bool,
-    content: Option<C>,
-}
-
-/// A content that nobody looks at; it is not kept in memory.
-struct Unread;
-
-impl<'de> Deserialize<'de> for Unread {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        serde::de::IgnoredAny::deserialize(deserializer).map(|_| Self)
+/// Where a redirect leads, if it is one that keeps method and body, and leads to the same scheme, host and port.
+fn redirected(from: &Url, response: &Response) -> Option<Url> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 307 | 308) {
+        return None;
     }
-}
-
-/// A content as its SHA-256.
-struct ContentHash(String);
-
-impl<'de> Deserialize<'de> for ContentHash {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Hash;
-        impl Visitor<'_> for Hash {
-            type Value = ContentHash;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a file's content")
-            }
-            fn visit_str<E>(self, content: &str) -> Result<ContentHash, E> {
-                Ok(ContentHash(segment::sha256(content.as_bytes())))
-            }
-        }
-        deserializer.deserialize_str(Hash)
-    }
-}
-
-impl<C> GistAnswer<C> {
-    fn file(&self, name: &str) -> Result<&FileAnswer<C>, &'static str> {
-        self.files
-            .get(name)
-            .and_then(Option::as_ref)
-            .ok_or("the answer does not name our file")
-    }
-
-    /// The contract's proof: the answer names our file with our size.
-    fn proof_of_size(&self, file: &SegmentFile, gist: &Url) -> Result<Receipt, &'static str> {
-        let found = self.file(&file.name)?;
-        if found.size != Some(file.content.len()) {
-            return Err("the answer gives our file another size");
-        }
-        Ok(Receipt::of(
-            file,
-            found.raw_url.clone().unwrap_or_else(|| gist.to_string()),
-        ))
-    }
-}
-
-impl GistAnswer<ContentHash> {
-    /// The stronger proof for what we did not just write: our size and our content.
-    fn proof_of_content(&self, file: &SegmentFile, gist: &Url) -> Result<Receipt, &'static str> {
-        let receipt = self.proof_of_size(file, gist)?;
-        let found = self.file(&file.name)?;
-        let same = !found.truncated
-            && found
-                .content
-                .as_ref()
-                .is_some_and(|content| content.0 == receipt.sha256);
-        same.then_some(receipt)
-            .ok_or("the file has another content")
-    }
+    let location = response.headers().get(LOCATION)?.to_str().ok()?;
+    let to = from.join(location).ok()?;
+    let anonymous = to.username().is_empty() && to.password().is_none();
+    (to.origin() == from.origin() && anonymous).then_some(to)
 }
 
 fn is_loopback(url: &Url) -> bool {
@@ -323,37 +294,6 @@ fn is_loopback(url: &Url) -> bool {
             .is_ok_and(|ip| ip.is_loopback()),
         None => false,
     }
-}
-
-/// Reads what matters of an answer that is no success.
-fn refusal(response: Response) -> Reply {
-    let now = clock::now();
-    let status = response.status();
-    let headers = response.headers().clone();
-    let number =
-        |name: &str| text(&headers, name).and_then(|value| value.trim().parse::<i64>().ok());
-    // The words are GitHub's own and English; a page in HTML just does not match.
-    let mut message = String::new();
-    let _ = response.take(64 * 1024).read_to_string(&mut message);
-    let answer = Answer {
-        status: status.as_u16(),
-        retry_after: text(&headers, "retry-after")
-            .and_then(|value| answer::retry_after(value, now)),
-        remaining: number("x-ratelimit-remaining").and_then(|n| u64::try_from(n).ok()),
-        reset: number("x-ratelimit-reset").and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
-        secondary: message
-            .to_ascii_lowercase()
-            .contains("secondary rate limit"),
-    };
-    let reason = status.canonical_reason().unwrap_or("unknown status");
-    Reply::Unproven {
-        answer: Some(answer),
-        error: format!("HTTP {}: {reason}", status.as_u16()),
-    }
-}
-
-fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 /// A transport error as one line, without the URL, which says nothing new.

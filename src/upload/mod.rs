@@ -46,7 +46,13 @@ pub trait Destination {
     /// Looks whether these files are there with exactly this content.
     fn look(&mut self, files: &[SegmentFile], timeout: Duration) -> Reply;
 
-    /// Deletes the files of these names; one that is not there is deleted already.
+    /// Which of these files are there.
+    ///
+    /// # Errors
+    /// With the reply, when that could not be found out.
+    fn present(&mut self, names: &[String], timeout: Duration) -> Result<Vec<String>, Reply>;
+
+    /// Deletes these files, which are there: a Gist refuses to delete anything if one of them is not.
     fn delete(&mut self, names: &[String], timeout: Duration) -> Reply;
 
     /// Finds out whether it exists and may be written, and changes nothing in it.

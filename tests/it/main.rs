@@ -1,13 +1,24 @@
 //! The promises of the contract, through the real binary. Each test is a sentence that would be false without the code.
 
-#![allow(missing_docs, clippy::unwrap_used, reason = "these are tests")]
+// Kills and faults are injected through ptrace.
+#![cfg(target_os = "linux")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "these are tests"
+)]
 
 mod choice;
+mod conflicts;
 mod consent;
+mod crashes;
 mod delivery;
 mod forget;
 mod lifecycle;
 mod limits;
+mod model;
+mod network;
 mod notice;
 mod privacy;
 mod recording;
@@ -15,3 +26,5 @@ mod scanner;
 mod storage;
 mod support;
 mod token;
+mod trouble;
+mod waits;

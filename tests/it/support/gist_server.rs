@@ -401,6 +401,18 @@ impl GistServer {
         self.shared.change(|state| state.always = fault);
     }
 
+    /// All is well from now on: no faults, planned or standing, and no wait that is still asked for.
+    pub fn recover(&self) {
+        self.shared.change(|state| {
+            state.plan.clear();
+            state.always = None;
+            state.refusing = false;
+            state.wait_until = None;
+            state.refused_content = None;
+            state.largest_body = None;
+        });
+    }
+
     /// How many planned faults still wait for their request.
     pub fn planned(&self) -> usize {
         self.shared.look().plan.len()

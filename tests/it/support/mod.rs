@@ -1,8 +1,9 @@
-//! What the tests stand on: a world of their own, a Gist server, a tracer, poison, and a search for traces.
+//! What the tests stand on: a world of their own, a Gist server, places that are none, a tracer, poison, and a search for
+//! traces.
 
+pub(crate) mod elsewhere;
 pub(crate) mod gist_server;
 pub(crate) mod poison;
-#[cfg(target_os = "linux")]
 pub(crate) mod tracer;
 pub(crate) mod traces;
 pub(crate) mod world;

@@ -1,0 +1,198 @@
+//! Putting a request together: which segments, and which rows into them.
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::event::Payload;
+use crate::segment::{self, Batch, SegmentFile};
+
+/// How much may go into one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Segments.
+    pub segments: usize,
+    /// Events that are not confirmed yet.
+    pub events: usize,
+}
+
+/// A segment that may change or whose upload is not confirmed.
+struct Unfinished {
+    id: i64,
+    name: String,
+    sealed: bool,
+    stale: bool,
+}
+
+/// Puts the next request together: what is not confirmed yet, oldest segments first, then pending rows as far as there is
+/// room. Afterwards every row in it is `sending`.
+pub(super) fn next_batch(
+    connection: &Connection,
+    destination: &str,
+    room: Room,
+    now: DateTime<Utc>,
+) -> rusqlite::Result<Batch> {
+    let mut batch = Batch::default();
+    let mut left = room.events;
+    for segment in unfinished(connection, destination)? {
+        if batch.files.len() == room.segments {
+            return Ok(batch);
+        }
+        let file = fill(connection, &segment, &mut left)?;
+        if file.unconfirmed > 0 || (segment.stale && file.events > 0) {
+            batch.files.push(file);
+        } else if segment.stale {
+            batch.stale.push(file.name);
+        }
+    }
+    while batch.files.len() < room.segments && left > 0 {
+        let Some(segment) = start_segment(connection, destination, now)? else {
+            break;
+        };
+        batch.files.push(fill(connection, &segment, &mut left)?);
+    }
+    Ok(batch)
+}
+
+/// Segments with rows under way first, oldest first, so that what may be there already is confirmed before anything new;
+/// then the open one.
+fn unfinished(connection: &Connection, destination: &str) -> rusqlite::Result<Vec<Unfinished>> {
+    let mut statement = connection.prepare(
+        "SELECT id, name, sealed, stale FROM segment WHERE destination = ?1
+         AND (sealed = 0 OR stale = 1 OR id IN (SELECT DISTINCT segment FROM event WHERE state = 1))
+         ORDER BY id NOT IN (SELECT DISTINCT segment FROM event WHERE state = 1), id",
+    )?;
+    let segments = statement.query_map([destination], |row| {
+        Ok(Unfinished {
+            id: row.get(0)?,
+            name: row.get(1)?,
+            sealed: row.get(2)?,
+            stale: row.get(3)?,
+        })
+    })?;
+    segments.collect()
+}
+
+/// Starts a segment for the oldest pending event, if there is one.
+fn start_segment(
+    connection: &Connection,
+    destination: &str,
+    now: DateTime<Utc>,
+) -> rusqlite::Result<Option<Unfinished>> {
+    let first = connection
+        .query_row(
+            "SELECT payload FROM event WHERE state = 0 ORDER BY seq LIMIT 1",
+            [],
+            |row| row.get::<_, String>(0),
+        )
+        .optional()?;
+    let Some(first) = first else { return Ok(None) };
+    let event_id = Payload::event_id_of(&first);
+    for nth in 0.. {
+        let name = segment::name(event_id, nth, now);
+        let made = connection.execute(
+            "INSERT INTO segment (destination, name) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+            [destination, &name],
+        )?;
+        if made == 1 {
+            let id = connection.last_insert_rowid();
+            return Ok(Some(Unfinished {
+                id,
+                name,
+                sealed: false,
+                stale: false,
+            }));
+        }
+    }
+    Ok(None)
+}
+
+/// Reads a segment whole and, while it is open, has room and `left` allows, moves pending rows into it.
+fn fill(
+    connection: &Connection,
+    segment: &Unfinished,
+    left: &mut usize,
+) -> rusqlite::Result<SegmentFile> {
+    let mut file = read_segment(connection, segment)?;
+    *left = left.saturating_sub(file.unconfirmed);
+    if file.unconfirmed > 0 {
+        connection.execute(
+            "UPDATE event SET attempts = attempts + 1 WHERE segment = ?1 AND state = 1",
+            [segment.id],
+        )?;
+    }
+    if segment.sealed {
+        return Ok(file);
+    }
+    let Some((first, last)) = take_pending(connection, segment, &mut file, left)? else {
+        return Ok(file);
+    };
+    // Oldest first and without gaps, so the pending rows up to the last one are those that were read.
+    connection.execute(
+        "UPDATE event SET state = 1, segment = ?1, attempts = attempts + 1 WHERE state = 0 AND seq <= ?2",
+        params![segment.id, last],
+    )?;
+    // Events that were given back can be older than those in the segment; a file is in the order of its events.
+    let newest_before = connection.query_row(
+        "SELECT max(seq) FROM event WHERE segment = ?1 AND seq NOT BETWEEN ?2 AND ?3",
+        [segment.id, first, last],
+        |row| row.get::<_, Option<i64>>(0),
+    )?;
+    if newest_before.is_some_and(|seq| seq > first) {
+        read_segment(connection, segment)
+    } else {
+        Ok(file)
+    }
+}
+
+fn read_segment(connection: &Connection, segment: &Unfinished) -> rusqlite::Result<SegmentFile> {
+    let mut file = SegmentFile {
+        id: segment.id,
+        name: segment.name.clone(),
+        content: String::new(),
+        events: 0,
+        unconfirmed: 0,
+    };
+    let mut statement =
+        connection.prepare("SELECT payload, state FROM event WHERE segment = ?1 ORDER BY seq")?;
+    let mut rows = statement.query([segment.id])?;
+    while let Some(row) = rows.next()? {
+        add(&mut file, row)?;
+        file.unconfirmed += usize::from(row.get::<_, i64>(1)? == 1);
+    }
+    Ok(file)
+}
+
+/// Adds pending rows to the file, oldest first, and seals the segment when the next one does not fit. Gives the first and
+/// the last `seq` that were added.
+fn take_pending(
+    connection: &Connection,
+    segment: &Unfinished,
+    file: &mut SegmentFile,
+    left: &mut usize,
+) -> rusqlite::Result<Option<(i64, i64)>> {
+    let mut added: Option<(i64, i64)> = None;
+    let mut statement =
+        connection.prepare("SELECT payload, seq FROM event WHERE state = 0 ORDER BY seq")?;
+    let mut rows = statement.query([])?;
+    while *left > 0
+        && let Some(row) = rows.next()?
+    {
+        if !segment::takes(file.content.len(), row.get_ref(0)?.as_str()?.len()) {
+            connection.execute("UPDATE segment SET sealed = 1 WHERE id = ?1", [segment.id])?;
+            break;
+        }
+        add(file, row)?;
+        file.unconfirmed += 1;
+        *left -= 1;
+        let seq = row.get(1)?;
+        added = Some((added.map_or(seq, |(first, _)| first), seq));
+    }
+    Ok(added)
+}
+
+fn add(file: &mut SegmentFile, row: &Row<'_>) -> rusqlite::Result<()> {
+    file.content.push_str(row.get_ref(0)?.as_str()?);
+    file.content.push('\n');
+    file.events += 1;
+    Ok(())
+}

@@ -1,0 +1,385 @@
+//! Refused content, and destinations that change while answers are lost: each event ends where it should, once.
+
+use std::time::Duration;
+
+use crate::support::elsewhere::{all_of, database, later};
+use crate::support::gist_server::{Fault, GistServer, Identical, Method};
+use crate::support::world::World;
+
+fn sorted(mut lines: Vec<String>) -> Vec<String> {
+    lines.sort();
+    lines
+}
+
+fn sql(world: &World, statement: &str) {
+    database(world).execute_batch(statement).expect(statement);
+}
+
+/// Points the world at this server's Gist.
+fn turn_to(world: &mut World, server: &GistServer) {
+    world.set("JMO_TELEMETRY_GIST_ID", server.gist_id());
+    world.set("JMO_TELEMETRY_GITHUB_TOKEN", server.token());
+    world.set("JMO_TELEMETRY_GITHUB_API", server.api());
+}
+
+#[test]
+fn one_refused_event_is_held_and_the_others_go_in_few_requests() {
+    for refused in [0, 6, 15] {
+        let server = GistServer::start();
+        let world = World::with_gist(&server);
+        world.record_many(16);
+        let id = world.event_ids()[refused].clone();
+        server.refuse_content_containing(&id);
+        let report = world.flush(["--deadline", "60s"]);
+        assert_eq!(
+            (report["outcome"].as_str(), report["sent"].as_u64()),
+            (Some("sent"), Some(15)),
+            "{report}"
+        );
+        assert!(
+            report["error"].as_str().is_some_and(|e| e.contains("422")),
+            "{report}"
+        );
+        // All, four halvings, the file without it, once more alone, is that gone, and those behind it.
+        assert!(
+            report["requests"].as_u64().is_some_and(|n| n <= 9),
+            "{report}"
+        );
+        let held: Vec<_> = world
+            .rows()
+            .into_iter()
+            .filter(|row| row["state"] == "held")
+            .collect();
+        assert_eq!(held.len(), 1);
+        assert_eq!(held[0]["event_id"], id);
+        assert!(
+            held[0]["last_error"]
+                .as_str()
+                .is_some_and(|e| e.contains("422"))
+        );
+        assert_eq!(server.event_ids_across_files().len(), 15);
+        let before = server.connections();
+        assert_eq!(
+            world.flush(["--now"])["outcome"],
+            "idle",
+            "a held event is left alone"
+        );
+        assert_eq!(server.connections(), before);
+        world.check();
+
+        server.recover();
+        world.run(["spool", "retry", "ALL"]).ok();
+        assert_eq!(world.flush([])["sent"], 1);
+        assert_eq!(sorted(server.lines()), sorted(world.payloads()));
+        assert_eq!(server.violations(), Vec::<String>::new());
+        world.check();
+    }
+}
+
+#[test]
+fn a_refused_event_in_the_second_of_two_segments_holds_up_nobody_else() {
+    let server = GistServer::start();
+    let world = World::with_gist(&server);
+    world.record_many(4);
+    server.plan(Fault::CutAfterCommit);
+    world.flush([]);
+    world.record_many(4);
+    sql(
+        &world,
+        "UPDATE segment SET sealed = 1; DELETE FROM destination",
+    );
+    let id = world.event_ids()[5].clone();
+    server.refuse_content_containing(&id);
+    server.set_spacing_check(false);
+    let report = world.flush([]);
+    assert_eq!(report["sent"], 7, "{report}");
+    assert_eq!(world.count("held"), 1);
+    server.recover();
+    world.run(["spool", "retry", "6"]).ok();
+    world.flush([]);
+    assert_eq!(sorted(server.lines()), sorted(world.payloads()));
+    world.check();
+}
+
+#[test]
+fn a_server_that_takes_only_small_bodies_gets_everything_in_small_files() {
+    let server = GistServer::start();
+    let world = World::with_gist(&server);
+    world.record_many(12);
+    let longest = world.payloads().iter().map(String::len).max().unwrap_or(0);
+    server.refuse_bodies_over(longest * 5);
+    let report = world.flush(["--deadline", "120s"]);
+    assert_eq!(
+        (report["sent"].as_u64(), report["remaining"].as_u64()),
+        (Some(12), Some(0)),
+        "{report}"
+    );
+    assert_eq!(world.count("held"), 0, "none is too large by itself");
+    assert_eq!(sorted(server.lines()), sorted(world.payloads()));
+    assert_eq!(server.violations(), Vec::<String>::new());
+    world.check();
+}
+
+#[test]
+fn a_file_that_the_server_takes_no_more_does_not_hold_up_new_events() {
+    let server = GistServer::start();
+    let world = World::with_gist(&server);
+    world.record_many(2);
+    world.flush([]);
+    let old = world.event_ids()[0].clone();
+    world.record_many(2);
+    server.plan(Fault::CutAfterCommit);
+    world.flush([]);
+    world.flush(["--to", &world.out_target()]);
+    server.refuse_content_containing(&old);
+    server.set_spacing_check(false);
+    for sealed in ["", "UPDATE segment SET sealed = 1, stale = 1"] {
+        sql(&world, sealed);
+        world.record_many(1);
+        let report = world.flush(["--now"]);
+        assert_eq!(
+            (report["sent"].as_u64(), report["remaining"].as_u64()),
+            (Some(1), Some(0)),
+            "{report}"
+        );
+        assert_eq!(world.count("held"), 0);
+    }
+    world.check();
+}
+
+#[test]
+fn destinations_that_change_after_lost_answers_each_hold_an_event_once() {
+    let (a, b) = (GistServer::start(), GistServer::start());
+    let mut world = World::with_gist(&a);
+    a.set_identical_patch(Identical::Conflict409);
+    world.record_many(3);
+    a.plan(Fault::CutAfterCommit);
+    world.flush([]);
+    turn_to(&mut world, &b);
+    b.plan(Fault::HalfBodyAfterCommit);
+    world.record_many(2);
+    world.flush([]);
+    turn_to(&mut world, &a);
+    a.plan(Fault::ResetAfterCommit);
+    world.record_many(2);
+    world.flush(["--now"]);
+    assert_eq!(world.count("sent"), 0);
+    turn_to(&mut world, &b);
+    assert_eq!(world.flush(["--now"])["sent"], 7);
+    assert_eq!(
+        sorted(b.lines()),
+        sorted(world.payloads()),
+        "what was not confirmed went to the new one"
+    );
+    // What A holds without having said so is taken back when it has something to do again.
+    turn_to(&mut world, &a);
+    world.record_many(1);
+    assert_eq!(world.flush(["--now"])["sent"], 1);
+    let ids = world.event_ids();
+    assert_eq!(a.event_ids_across_files(), ids[7..]);
+    assert_eq!(
+        sorted(b.event_ids_across_files()),
+        sorted(ids[..7].to_vec())
+    );
+    for server in [&a, &b] {
+        assert_eq!(server.violations(), Vec::<String>::new());
+    }
+    world.check();
+}
+
+#[test]
+fn a_file_that_must_go_is_not_forgotten_before_it_is_gone() {
+    let on = |method, fault| Some((method, fault));
+    let patch = |fault| on(Method::PATCH, fault);
+    let deletions = [
+        ("well", None),
+        ("409, not written", patch(Fault::conflict(false))),
+        ("409, written", patch(Fault::conflict(true))),
+        ("cut, not written", patch(Fault::CutBeforeCommit)),
+        ("cut, written", patch(Fault::CutAfterCommit)),
+        ("422", patch(Fault::unprocessable())),
+        ("500, written", patch(Fault::server_error(500, true))),
+        ("a login page", patch(Fault::CaptivePortal)),
+        ("a look at another Gist", on(Method::GET, Fault::OtherGist)),
+        (
+            "a look at a login page",
+            on(Method::GET, Fault::CaptivePortal),
+        ),
+        (
+            "a look that is refused",
+            on(Method::GET, Fault::unprocessable()),
+        ),
+        (
+            "a look that conflicts",
+            on(Method::GET, Fault::conflict(false)),
+        ),
+    ];
+    all_of(
+        deletions,
+        |(name, _)| (*name).to_owned(),
+        |(_, fault)| {
+            let server = GistServer::start();
+            let world = World::with_gist(&server);
+            // Two segments there, and no answer that said so.
+            for _ in 0..2 {
+                world.record_many(2);
+                server.plan(Fault::CutAfterCommit);
+                world.flush(["--now"]);
+                sql(
+                    &world,
+                    "UPDATE segment SET sealed = 1; UPDATE destination SET failures = 0",
+                );
+            }
+            assert_eq!(server.event_ids_across_files().len(), 4);
+            world.flush(["--to", &world.out_target()]);
+            world.record_many(1);
+            if let Some((method, fault)) = fault {
+                server.plan_on(method, fault);
+            }
+            world.flush(["--now"]);
+            later(&world, Duration::from_secs(2));
+            world.flush(["--now"]);
+            assert_eq!(server.event_ids_across_files(), world.event_ids()[4..]);
+            assert_eq!(world.lines_out().len(), 4);
+            let held = world.count("held");
+            assert_eq!(held, 0, "no event is to blame for it");
+            assert_eq!(world.count("sent"), 5);
+            let spaced = server.violations();
+            assert!(
+                spaced
+                    .iter()
+                    .all(|breach| breach.contains("less than a second")),
+                "{spaced:?}"
+            );
+            world.check();
+        },
+    );
+}
+
+#[test]
+fn a_deletion_and_a_write_keep_their_distance() {
+    let server = GistServer::start();
+    let world = World::with_gist(&server);
+    for _ in 0..2 {
+        world.record_many(2);
+        server.plan(Fault::CutAfterCommit);
+        world.flush(["--now"]);
+        sql(
+            &world,
+            "UPDATE segment SET sealed = 1; UPDATE destination SET failures = 0",
+        );
+    }
+    world.flush(["--to", &world.out_target()]);
+    world.record_many(1);
+    let report = world.flush(["--now"]);
+    assert_eq!(
+        (report["sent"].as_u64(), report["requests"].as_u64()),
+        (Some(1), Some(3)),
+        "{report}"
+    );
+    assert_eq!(server.violations(), Vec::<String>::new());
+}
+
+#[test]
+fn more_files_than_github_lists_confirm_nothing_and_say_so() {
+    let server = GistServer::start();
+    let world = World::with_gist(&server);
+    for n in 0..300 {
+        server.put_file(&format!("a-{n}.txt"), "Somebody else's.");
+    }
+    world.record_many(1);
+    let report = world.flush([]);
+    assert_eq!(report["outcome"], "failed");
+    assert!(
+        report["error"]
+            .as_str()
+            .is_some_and(|e| e.contains("more files than GitHub lists")),
+        "{report}"
+    );
+    for n in 0..5 {
+        server.remove_file(&format!("a-{n}.txt"));
+    }
+    assert_eq!(world.flush(["--now"])["sent"], 1);
+    assert_eq!(server.lines(), world.payloads());
+}
+
+#[test]
+fn another_content_of_the_same_size_is_no_proof() {
+    let server = GistServer::start();
+    let world = World::with_gist(&server);
+    world.record_many(3);
+    server.plan(Fault::CutBeforeCommit);
+    world.flush([]);
+    let segment = world.rows()[0]["segment"]
+        .as_str()
+        .expect("a name")
+        .to_owned();
+    let size: usize = world.payloads().iter().map(|line| line.len() + 1).sum();
+    server.put_file(&segment, &"x".repeat(size));
+    server.plan(Fault::conflict(false));
+    world.flush(["--now"]);
+    assert_eq!(server.lines(), world.payloads());
+}
+
+#[test]
+fn what_is_to_be_written_again_is_not_pruned_before() {
+    let server = GistServer::start();
+    let world = World::with_gist(&server);
+    world.record_many(3);
+    world.flush([]);
+    // As when an answer was lost, the destination changed, and the rest of the segment was purged.
+    sql(
+        &world,
+        "UPDATE segment SET sealed = 1, stale = 1; UPDATE event SET sent_at = 0",
+    );
+    world.run(["spool", "prune"]).ok();
+    world.record_many(1);
+    later(&world, Duration::from_secs(2));
+    world.flush(["--now"]);
+    assert_eq!(server.event_ids_across_files().len(), 4);
+}
+
+#[test]
+fn a_refused_look_says_nothing_against_an_event() {
+    let server = GistServer::start();
+    let world = World::with_gist(&server);
+    world.record_many(1);
+    server.plan_many([Fault::conflict(true), Fault::unprocessable()]);
+    assert_eq!(world.flush([])["sent"], 1);
+    assert_eq!(server.lines(), world.payloads());
+}
+
+#[test]
+fn a_refusal_after_a_lost_answer_doubles_nothing() {
+    for sent_before in [0, 2] {
+        let server = GistServer::start();
+        let world = World::with_gist(&server);
+        if sent_before > 0 {
+            world.record_many(sent_before);
+            world.flush([]);
+        }
+        world.record_many(1);
+        server.plan(Fault::CutAfterCommit);
+        world.flush([]);
+        server.plan(Fault::unprocessable());
+        let report = world.flush(["--now"]);
+        assert_eq!(report["remaining"], 0, "{report}");
+        let sent = world
+            .rows()
+            .into_iter()
+            .filter(|row| row["state"] == "sent");
+        let sent: Vec<_> = sent
+            .map(|row| row["event_id"].as_str().expect("a string").to_owned())
+            .collect();
+        assert_eq!(
+            sorted(server.event_ids_across_files()),
+            sorted(sent),
+            "a held event is not there"
+        );
+        world.run(["spool", "retry", "ALL"]).ok();
+        world.flush(["--now"]);
+        assert_eq!(sorted(server.lines()), sorted(world.payloads()));
+        assert_eq!(server.violations(), Vec::<String>::new());
+        world.check();
+    }
+}
