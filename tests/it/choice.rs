@@ -324,11 +324,21 @@ fn disable_does_not_claim_to_have_deleted_what_somebody_is_about_to_add() {
     world.check();
 }
 
+/// Stops the others also when the test fails, so that it fails rather than waits.
+struct StopsAtTheEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopsAtTheEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn after_disable_nothing_unsent_is_left_however_many_are_recording() {
     let world = World::new();
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let stops = StopsAtTheEnd(&stop);
         for _ in 0..16 {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
@@ -348,7 +358,7 @@ fn after_disable_nothing_unsent_is_left_however_many_are_recording() {
         for _ in 0..10 {
             world.run(RECORD.split_whitespace()).ok();
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(stops);
         let last = world.stats();
         assert_eq!(
             (unsent(&last), &last["recorded"]),
