@@ -373,23 +373,6 @@ fn after_disable_nothing_unsent_is_left_however_many_are_recording() {
 }
 
 #[test]
-fn what_was_sent_stays_at_the_destination_when_it_is_purged_here() {
-    let world = World::new();
-    world.record_many(3);
-    world.flush(["--to", &world.out_target()]);
-    let mut sent = world.lines_out();
-    world.run(["spool", "purge", "--all", "--yes"]).ok();
-    world.record_many(2);
-    world.flush(["--to", &world.out_target()]);
-    sent.extend(world.payloads());
-    sent.sort();
-    let mut there = world.lines_out();
-    there.sort();
-    assert_eq!(there, sent, "its file is not written again without it");
-    world.check();
-}
-
-#[test]
 fn who_has_said_no_is_not_troubled_by_a_broken_destination() {
     let mut world = World::new();
     world.record(1);
