@@ -303,3 +303,20 @@ fn forget_replaces_also_what_is_no_id() {
         Vec::<String>::new()
     );
 }
+
+#[test]
+fn what_was_sent_stays_at_the_destination_when_it_is_purged_here() {
+    let world = World::new();
+    world.record_many(3);
+    world.flush(["--to", &world.out_target()]);
+    let mut sent = world.lines_out();
+    world.run(["spool", "purge", "--all", "--yes"]).ok();
+    world.record_many(2);
+    world.flush(["--to", &world.out_target()]);
+    sent.extend(world.payloads());
+    sent.sort();
+    let mut there = world.lines_out();
+    there.sort();
+    assert_eq!(there, sent, "its file is not written again without it");
+    world.check();
+}
