@@ -53,7 +53,7 @@ impl Out {
         if self.is_terminal() {
             let mut table = Table::new();
             table
-                .load_style(presets::UTF8_HORIZONTAL_ONLY)
+                .load_style(presets::NOTHING)
                 .set_content_arrangement(ContentArrangement::Dynamic);
             table.set_header(head).add_rows(rows);
             return self.line(table);

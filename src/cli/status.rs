@@ -253,8 +253,9 @@ fn told(attempt: &Attempt, now: DateTime<Utc>) -> String {
         .as_deref()
         .map_or(String::new(), |error| format!(", {error}"));
     format!(
-        "{}: {}{sent}{status}{error}",
+        "{}: {}{sent}, {}{status}{error}",
         words::relative(attempt.at, now),
-        attempt.outcome
+        attempt.outcome,
+        attempt.destination
     )
 }
