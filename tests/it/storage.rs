@@ -258,15 +258,19 @@ fn a_database_locked_by_another_program_sends_events_to_the_overflow() {
     world.check();
 }
 
-/// A home with three events in the overflow file and one in the database.
-fn with_overflow() -> World {
-    let other = World::new();
-    other.record_many(3);
-    let lines: String = other
-        .payloads()
+/// Three events as they stand in an overflow file.
+fn overflow_lines() -> String {
+    let world = World::new();
+    world.record_many(3);
+    let payloads = world.payloads();
+    payloads
         .iter()
         .map(|payload| format!("{payload}\n"))
-        .collect();
+        .collect()
+}
+
+/// A home with these lines in the overflow file and one event in the database.
+fn with_overflow(lines: &str) -> World {
     let world = World::new();
     world.run(ONE).ok();
     fs::write(world.file("overflow.jsonl"), lines).expect("writes");
@@ -275,9 +279,10 @@ fn with_overflow() -> World {
 
 #[test]
 fn the_overflow_is_imported_once_also_when_the_import_is_killed_anywhere() {
+    let lines = overflow_lines();
     let mut n = 0;
     loop {
-        let world = with_overflow();
+        let world = with_overflow(&lines);
         let killed = Tracer::new(world.command(["spool", "list"]))
             .kill_at(n)
             .expect("traces")
@@ -295,7 +300,7 @@ fn the_overflow_is_imported_once_also_when_the_import_is_killed_anywhere() {
 
 #[test]
 fn a_torn_line_in_the_overflow_costs_no_other_event() {
-    let world = with_overflow();
+    let world = with_overflow(&overflow_lines());
     let path = world.file("overflow.jsonl");
     let mut text = String::new();
     File::open(&path)
