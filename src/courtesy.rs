@@ -7,8 +7,8 @@ use crate::home::Home;
 use crate::spool::{Spool, SpoolError, lock_or_fail};
 use crate::standing::{Due, Standing};
 use crate::target::Target;
+use crate::tend;
 use crate::upload::{Destination, Reply};
-use crate::view;
 
 /// Makes a request, unless the server has asked us to wait.
 pub fn ask(
@@ -44,7 +44,7 @@ pub fn ask(
 }
 
 fn standing(home: &Home, target: &Target) -> Result<Standing, SpoolError> {
-    Ok(view::look(home, |spool| spool.standing(target))?.unwrap_or_default())
+    Ok(tend::look(home, |spool| spool.standing(target))?.unwrap_or_default())
 }
 
 fn remember(home: &Home, target: &Target, standing: &Standing) -> Result<(), SpoolError> {
