@@ -35,7 +35,7 @@
 //! | layer | modules |
 //! | --- | --- |
 //! | command line | [`cli`], the only place that prints; [`settings`] resolves what it was given |
-//! | use cases | [`record`], [`flush`], [`courtesy`], [`tend`] |
+//! | use cases | [`record`], [`flush`], [`courtesy`], [`tend`], [`view`] |
 //! | adapters | [`spool`] (all SQL), [`upload`] (all HTTP), [`home`] (files and locks), [`consent`] (gathers what decides), [`env`](mod@env), [`clock`], [`files`] |
 //! | pure decisions | [`event`], [`consent::decide`], [`consent::jmo_yml`], [`answer`], [`standing`], [`segment`], [`retention`], [`target`], [`limits`] |
 //!
@@ -67,3 +67,4 @@ pub mod standing;
 pub mod target;
 pub mod tend;
 pub mod upload;
+pub mod view;

@@ -1,0 +1,155 @@
+//! A Gist: our segments and the former module's single file. What it held is kept under the home with its ETag, so the
+//! next look costs nothing of the rate limit.
+
+use chrono::{DateTime, Utc};
+
+use super::dir::is_jsonl;
+use super::{Pass, Source, ViewError};
+use crate::clock;
+use crate::home::{CachedLines, Home, NewCache};
+use crate::spool::Spool;
+use crate::standing::Due;
+use crate::target::Target;
+use crate::upload::{Content, Fetched, GistFile, GistReader, Listing, ReadError};
+use crate::view::clean;
+
+/// A Gist, and the home that keeps what it held.
+#[derive(Debug)]
+pub struct GistSource {
+    reader: GistReader,
+    home: Home,
+}
+
+impl GistSource {
+    /// Contacts nobody yet.
+    #[must_use]
+    pub fn new(reader: GistReader, home: Home) -> Self {
+        Self { reader, home }
+    }
+
+    fn fresh(&self, listing: Listing, pass: &mut Pass<'_>) -> Result<(), ViewError> {
+        let mut incomplete = Vec::new();
+        if listing.more_files {
+            incomplete.push(
+                "the Gist has more files than GitHub lists (300); the others are not counted"
+                    .to_owned(),
+            );
+        }
+        let etag = listing.etag.as_deref();
+        // Without a cache the numbers are the same, so what keeps us from writing one is nobody's trouble.
+        let mut cache = etag.and_then(|etag| {
+            self.home
+                .cache_lines(self.reader.address(), etag, &incomplete)
+                .ok()
+        });
+        for why in incomplete {
+            pass.incomplete(why);
+        }
+        for file in listing.files {
+            if !is_jsonl(&file.name) {
+                continue;
+            }
+            let name = clean(&file.name);
+            match self.content(file, pass) {
+                Ok(content) => {
+                    cache = cache.and_then(|cache| kept(cache, &content));
+                    pass.lines(&name, content.as_slice())?;
+                }
+                Err(Missing { why, some }) => {
+                    // The next look may find all of it.
+                    cache = None;
+                    pass.incomplete(format!("failed to read all of {name}: {why}"));
+                    pass.lines(&name, some.as_slice())?;
+                }
+            }
+        }
+        if let Some(cache) = cache {
+            let _ = cache.commit();
+        }
+        Ok(())
+    }
+
+    /// Until when a flush was asked to leave this server alone; GitHub means reading too.
+    fn asked_to_wait(&self) -> Option<DateTime<Utc>> {
+        let spool = Spool::open_to_read(&self.home).ok().flatten()?;
+        let target = Target::gist(self.reader.id()).ok()?;
+        match spool.standing(&target).ok()?.due(clock::now(), "", true) {
+            Due::Asked(until) => Some(until),
+            Due::Now | Due::Backoff(_) | Due::Paused(_) => None,
+        }
+    }
+
+    /// All of a file, wherever it is.
+    fn content(&self, file: GistFile, pass: &mut Pass<'_>) -> Result<Vec<u8>, Missing> {
+        let nothing = |why: String| Missing {
+            why,
+            some: Vec::new(),
+        };
+        let url = match file.content {
+            Content::Whole(content) => return Ok(content.into_bytes()),
+            Content::Elsewhere(url) => url,
+            Content::Unknown => return Err(nothing("GitHub does not say where it is".to_owned())),
+        };
+        let content = self
+            .reader
+            .fetch_raw(&url, &mut |bytes| pass.progress().advance(bytes))
+            .map_err(nothing)?;
+        match file.size {
+            Some(size) if size != content.len() as u64 => Err(Missing {
+                why: format!("{} of {size} bytes came", content.len()),
+                some: content,
+            }),
+            _ => Ok(content),
+        }
+    }
+}
+
+/// A file that could not be read, or not to its end.
+struct Missing {
+    why: String,
+    some: Vec<u8>,
+}
+
+fn kept(mut cache: NewCache, content: &[u8]) -> Option<NewCache> {
+    cache.add(content).ok().map(|()| cache)
+}
+
+impl Source for GistSource {
+    fn name(&self) -> String {
+        format!("gist:{}", self.reader.id())
+    }
+
+    fn read(&mut self, pass: &mut Pass<'_>) -> Result<(), ViewError> {
+        let fail = |source| ViewError::Gist {
+            id: self.reader.id().to_owned(),
+            source,
+        };
+        if let Some(until) = self.asked_to_wait() {
+            return Err(fail(ReadError::Limited {
+                why: "a flush was asked to wait".to_owned(),
+                until,
+                with_token: true,
+            }));
+        }
+        let cached = self.home.cached_lines(self.reader.address());
+        let etag = cached.as_ref().map(|cached| cached.etag.as_str());
+        let fetched = self
+            .reader
+            .fetch(etag, &mut |bytes| pass.progress().advance(bytes))
+            .map_err(fail)?;
+        match (fetched, cached) {
+            (Fetched::Listing(listing), _) => self.fresh(listing, pass),
+            (Fetched::NotModified, Some(cached)) => again(cached, pass),
+            (Fetched::NotModified, None) => Ok(()),
+        }
+    }
+}
+
+/// Reads what was kept.
+fn again(cached: CachedLines, pass: &mut Pass<'_>) -> Result<(), ViewError> {
+    for why in cached.incomplete {
+        pass.incomplete(why);
+    }
+    pass.expect(cached.bytes);
+    pass.lines("view-cache", cached.lines)
+}
