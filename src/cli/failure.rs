@@ -66,7 +66,8 @@ impl Failure {
     }
 }
 
-fn code_of(error: &std::io::Error) -> Code {
+/// The exit code of a file that can't be made or written.
+pub(super) fn code_of(error: &std::io::Error) -> Code {
     match error.kind() {
         ErrorKind::PermissionDenied
         | ErrorKind::ReadOnlyFilesystem

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 
-use super::failure::{Code, Failure};
+use super::failure::{Code, Failure, code_of};
 use super::out::Out;
 use super::words;
 use crate::clock;
@@ -223,13 +223,11 @@ fn wrote(collected: &Collected, path: &Path) -> String {
 }
 
 fn cant_write(path: &Path, error: std::io::Error) -> Failure {
-    let failure = Failure::from(error);
-    match failure.code {
-        Code::Done => failure,
-        code => Failure {
-            error: format!("failed to write `{}`: {}", path.display(), failure.error).into(),
-            code,
-            ..failure
-        },
+    // The reader of a pipe that was named as a file has seen enough.
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
+        return error.into();
     }
+    let text = format!("failed to write `{}`: {error}", path.display());
+    Failure::new(code_of(&error), text)
+        .hint("name a file in a directory that is there and writable")
 }

@@ -28,3 +28,4 @@ mod support;
 mod token;
 mod trouble;
 mod waits;
+mod view;

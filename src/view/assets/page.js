@@ -29,7 +29,7 @@
     { id: "pythons", title: "Python versions", kind: "columns", natural: true },
     { id: "target_types", title: "Targets scanned", kind: "bars", of: null },
   ];
-  const MOST_BARS = 12;
+  const MOST_BARS = 14;
   const MOST_SERIES = 7;
 
   /* ---- filters ---- */
@@ -155,7 +155,7 @@
     const days = [...perDay.keys()].sort();
     if (days.length === 0) return { unit: "day", steps: [] };
     const span = (dayOf(days[days.length - 1]) - dayOf(days[0])) / DAY + 1;
-    const unit = span <= 92 ? "day" : span <= 730 ? "week" : "month";
+    const unit = span <= 184 ? "day" : span <= 730 ? "week" : "month";
     const start = (day) => {
       if (unit === "day") return day;
       if (unit === "month") return day.slice(0, 7);
@@ -189,10 +189,12 @@
       const heading = make("h2", { id: "h-" + card.id, textContent: card.title });
       card.canvas = make("canvas", { id: "c-" + card.id });
       card.canvas.setAttribute("role", "img");
+      card.more = make("p", { className: "more" });
       card.table = make("table", { id: "t-" + card.id });
       card.section = make("section", { className: card.kind === "time" ? "card wide" : "card" },
         heading,
         make("div", { className: "plot" }, card.canvas),
+        card.more,
         make("p", { className: "none", textContent: "Nothing here for these filters." }),
         make("details", {},
           make("summary", { textContent: "Table: " + card.title.toLowerCase() }),
@@ -283,7 +285,9 @@
     const share = (n) => (of > 0 ? ((100 * n) / of).toFixed(1) + " %" : "");
     const head = of > 0 ? ["Name", "Count", card.of === "scans" ? "Of scans" : "Share"] : ["Name", "Count"];
     fillTable(card, head, all.map(([word, n]) => (of > 0 ? [word, number.format(n), share(n)] : [word, number.format(n)])));
-    const rows = firstFew(all, card.kind === "ring" ? MOST_SERIES + 1 : MOST_BARS);
+    // A ring is of all there is; a bar for all others would only make the rest look small.
+    const rows = card.kind === "ring" ? firstFew(all, MOST_SERIES + 1) : all.slice(0, MOST_BARS);
+    card.more.textContent = card.kind !== "ring" && all.length > MOST_BARS ? `and ${all.length - MOST_BARS} more in the table` : "";
     const told = rows.slice(0, 3).map(([word, n]) => `${word} ${number.format(n)}`).join(", ");
     card.canvas.setAttribute("aria-label", `Chart of ${card.title.toLowerCase()}: ${told}. The table has all numbers.`);
     const ring = card.kind === "ring";
@@ -335,8 +339,10 @@
     byId("n-failures").textContent = number.format(found.failures);
     const days = [...found.perDay.keys()].sort();
     const period = days.length === 0 ? "" : days.length === 1 ? `, on ${days[0]}` : `, ${days[0]} to ${days[days.length - 1]}`;
-    const all = found.events === summary.events ? "All" : `${number.format(found.events)} of`;
-    byId("said").textContent = `${all} ${number.format(summary.events)} events${period}`;
+    const total = number.format(summary.events);
+    const all = found.events !== summary.events ? `${number.format(found.events)} of ${total} events`
+      : ["No events", "The only event"][summary.events] ?? `All ${total} events`;
+    byId("said").textContent = all + period;
     for (const card of CARDS) draw(card, found);
   }
 

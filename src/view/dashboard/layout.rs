@@ -82,12 +82,17 @@ impl Block {
         let bars = self.rows.iter().any(|row| row.bar.is_some());
         let fixed = 2 + values + if shares > 0 { shares + 1 } else { 0 };
         let least_bar = if bars { 8 } else { 0 };
-        let names = widest(|row| &row.name).min(width.saturating_sub(fixed + least_bar));
+        let names = widest(|row| &row.name);
+        let names = if bars {
+            names.min(width.saturating_sub(fixed + least_bar))
+        } else {
+            names.min(width / 2)
+        };
         for row in &self.rows {
             let name = cut(&row.name, names);
             let value = cut(&row.value, width.saturating_sub(names + 2));
             let mut line = format!("{}{}  ", name, blanks(names - name.width()));
-            if row.bar.is_none() && row.share.is_empty() && !bars {
+            if !bars {
                 let width = line.width() + value.width();
                 lines.push((line + &value, width));
                 continue;

@@ -98,7 +98,8 @@ fn head(text: &mut String, collected: &Collected, frame: &Frame<'_>, paint: Pain
         let s = if count == 1 { "" } else { "s" };
         format!("{} {one}{s}", number(count))
     };
-    let mut line = format!(
+    let _ = writeln!(
+        text,
         "{} from {}",
         paint.title(&plural(summary.events, "event")),
         paint.title(&plural(summary.unique_ids, "anonymous id"))
@@ -107,11 +108,10 @@ fn head(text: &mut String, collected: &Collected, frame: &Frame<'_>, paint: Pain
         let (from, to) = (first.date_naive(), last.date_naive());
         let days = u64::try_from((to - from).num_days()).unwrap_or(0) + 1;
         let _ = match days {
-            1 => write!(line, ", on {from}"),
-            _ => write!(line, ", {from} to {to} ({} days)", number(days)),
+            1 => writeln!(text, "on {from}"),
+            _ => writeln!(text, "{from} to {to} ({} days)", number(days)),
         };
     }
-    let _ = writeln!(text, "{line}");
     let mut left_out = Vec::new();
     if summary.duplicates > 0 {
         left_out.push(plural(summary.duplicates, "duplicate"));
