@@ -1,6 +1,7 @@
 //! The page in a real browser: headless Chromium, as Debian packages it. `.ci/run` installs it and sets
 //! JMO_TELEMETRY_REQUIRE_BROWSER; elsewhere these tests say that there is none and pass.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -21,7 +22,10 @@ fn chromium() -> Option<PathBuf> {
             std::env::var_os("JMO_TELEMETRY_REQUIRE_BROWSER").is_none(),
             "JMO_TELEMETRY_REQUIRE_BROWSER is set and there is no Chromium"
         );
-        println!("skipped: there is no Chromium here (apt-get install chromium)");
+        let _ = writeln!(
+            std::io::stderr(),
+            "skipped: there is no Chromium here (apt-get install chromium)"
+        );
     }
     found
 }

@@ -56,8 +56,8 @@ fn ours(n: usize) -> Value {
         ),
     };
     json!({
-        "event": event, "version": if n % 2 == 0 { "1.0.2" } else { "1.1.0" }, "platform": "macOS",
-        "python_version": if n % 10 == 0 { Value::Null } else { json!("3.12") },
+        "event": event, "version": if n.is_multiple_of(2) { "1.0.2" } else { "1.1.0" }, "platform": "macOS",
+        "python_version": if n.is_multiple_of(10) { Value::Null } else { json!("3.12") },
         "anonymous_id": format!("11111111-2222-4333-8444-{:012x}", n % 101),
         "timestamp": format!("2026-{:02}-{:02}T01:02:03.456Z", 1 + n % 11, 1 + n % 28),
         "metadata": metadata, "event_id": format!("019389ab-cdef-7000-8000-{n:012x}"),
