@@ -6,7 +6,6 @@ use std::io;
 
 use chrono::NaiveDate;
 use serde::Serialize;
-use serde::ser::{SerializeSeq, Serializer};
 
 use super::{Consumer, Event};
 use crate::limits::{PAGE_EVENTS, PAGE_VISITS, PAGE_WORDS, VIEW_WORD_CHARS};
@@ -136,6 +135,28 @@ impl Cube {
         }
     }
 
+    /// Who sent what, by day and version. Ids ascend, so that their distances are short numbers.
+    fn visits(&self, place: impl Fn(Option<NaiveDate>) -> i64) -> Vec<(i64, u32, Vec<u32>)> {
+        let mut groups: BTreeMap<(i64, u32), BTreeMap<u32, u32>> = BTreeMap::new();
+        for ((day, version, id), events) in &self.visits {
+            let group = groups.entry((place(*day), *version)).or_default();
+            group.insert(*id, *events);
+        }
+        let flat = |ids: BTreeMap<u32, u32>| {
+            let mut before = 0;
+            let pairs = ids.into_iter().flat_map(move |(id, events)| {
+                let distance = id - before;
+                before = id;
+                [distance, events]
+            });
+            pairs.collect()
+        };
+        groups
+            .into_iter()
+            .map(|((day, version), ids)| (day, version, flat(ids)))
+            .collect()
+    }
+
     /// As the page reads it.
     pub(super) fn data(&self) -> CubeData<'_> {
         let mut days: Vec<_> = self.groups.keys().filter_map(|(day, _, _)| *day).collect();
@@ -162,19 +183,14 @@ impl Cube {
         });
         let mut groups: Vec<_> = groups.collect();
         groups.sort_unstable();
-        let visits = self
-            .visits
-            .iter()
-            .map(|((day, version, id), events)| (place(*day), *version, *id, *events));
-        let mut visits: Vec<_> = visits.collect();
-        visits.sort_unstable();
+        let visits = (!self.too_many_visits).then(|| self.visits(place));
         CubeData {
             days,
             events: &self.events.words,
             versions: &self.versions.words,
             words,
             groups,
-            visits: (!self.too_many_visits).then_some(Visits(visits)),
+            visits,
         }
     }
 }
@@ -189,23 +205,7 @@ pub(super) struct CubeData<'c> {
     words: Vec<(About, &'c str)>,
     /// Day, event, version, events, then words and how often they come, in turns.
     groups: Vec<(i64, u32, u32, u64, Vec<u64>)>,
-    /// Day, version, id and a bit for each event, in turns; null when there are too many for a page.
-    visits: Option<Visits>,
-}
-
-/// Written as one flat list: a third of the size.
-#[derive(Debug)]
-struct Visits(Vec<(i64, u32, u32, u32)>);
-
-impl Serialize for Visits {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut list = serializer.serialize_seq(Some(self.0.len() * 4))?;
-        for (day, version, id, events) in &self.0 {
-            list.serialize_element(day)?;
-            list.serialize_element(version)?;
-            list.serialize_element(id)?;
-            list.serialize_element(events)?;
-        }
-        list.end()
-    }
+    /// Day, version, then in turns the distance from the id before and a bit for each event; null when there are too many
+    /// for a page.
+    visits: Option<Vec<(i64, u32, Vec<u32>)>>,
 }

@@ -1,6 +1,7 @@
 //! The one pass over a source: line → event → counted once, in the period → the summary, the last few, and whatever a
 //! rendering collects.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -164,7 +165,7 @@ impl<'p> Pass<'p> {
         if self.recent.len() == VIEW_RECENT && at < self.recent[0].at {
             return;
         }
-        let owned = |text: Option<std::borrow::Cow<'_, str>>| text.unwrap_or_default().into_owned();
+        let owned = |text: Option<Cow<'_, str>>| text.unwrap_or_default().into_owned();
         let place = self.recent.partition_point(|recent| recent.at <= at);
         self.recent.insert(
             place,
@@ -196,21 +197,26 @@ impl<'p> Pass<'p> {
     }
 }
 
-/// "fast, 5-15min", "trivy timeout".
+/// "cli, fast, 5 tools", "trivy timeout".
 fn about(event: &Event<'_>) -> String {
     let failure = event.failed_tool().map(|tool| {
         let how = event.detail("failure_type").unwrap_or_default();
         format!("{tool} {how}").trim_end().to_owned()
     });
-    let findings = event
-        .findings()
-        .map(|findings| format!("{findings} findings"));
+    let counted = |count: Option<Cow<'_, str>>, of| count.map(|count| format!("{count} {of}"));
+    let tools = match event.tools().count() {
+        0 => None,
+        1 => Some("1 tool".to_owned()),
+        count => Some(format!("{count} tools")),
+    };
     let parts = [
         failure,
         event.detail("mode").map(Into::into),
         event.profile().map(Into::into),
+        tools,
         event.duration().map(Into::into),
-        findings,
+        counted(event.findings(), "findings"),
+        counted(event.detail("violations_bucket"), "violations"),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

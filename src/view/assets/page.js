@@ -119,9 +119,12 @@
     } else if (cube.visits) {
       const ids = new Set();
       const wanted = event < 0 ? -1 : 1 << event;
-      for (let at = 0; at < cube.visits.length; at += 4) {
-        if (keeps(cube.visits[at]) && (version < 0 || cube.visits[at + 1] === version) && (cube.visits[at + 3] & wanted) !== 0) {
-          ids.add(cube.visits[at + 2]);
+      for (const [day, of, pairs] of cube.visits) {
+        if (!keeps(day) || (version >= 0 && of !== version)) continue;
+        let id = 0;
+        for (let at = 0; at < pairs.length; at += 2) {
+          id += pairs[at];
+          if ((pairs[at + 1] & wanted) !== 0) ids.add(id);
         }
       }
       found.ids = ids.size;
@@ -187,6 +190,7 @@
   function buildCards() {
     for (const card of CARDS) {
       const heading = make("h2", { id: "h-" + card.id, textContent: card.title });
+      card.heading = heading;
       card.canvas = make("canvas", { id: "c-" + card.id });
       card.canvas.setAttribute("role", "img");
       card.more = make("p", { className: "more" });
@@ -260,6 +264,7 @@
       label, data: steps.map(([, counts]) => value(counts, names)), backgroundColor: hue(index), borderWidth: 0, maxBarThickness: 40,
     }));
     const total = (counts) => [...counts.values()].reduce((sum, n) => sum + n, 0);
+    card.heading.textContent = `${card.title}, by ${unit}`;
     fillTable(card, [unit[0].toUpperCase() + unit.slice(1), "Events"], steps.map(([step, counts]) => [step, number.format(total(counts))]));
     const most = steps.reduce((best, step) => (total(step[1]) > best[1] ? [step[0], total(step[1])] : best), ["", 0]);
     card.canvas.setAttribute("aria-label",
@@ -306,7 +311,7 @@
           datasets: [{
             data: rows.map((row) => row[1]), maxBarThickness: 26, borderRadius: ring ? 0 : 3,
             backgroundColor: ring ? rows.map((_, index) => hue(index)) : color(card.id === "tool_failures" ? "c4" : "c1"),
-            borderColor: color("card"), borderWidth: ring ? 2 : 0,
+            borderColor: color("card"), borderWidth: ring && rows.length > 1 ? 2 : 0,
           }],
         },
         options,
@@ -341,7 +346,7 @@
     const period = days.length === 0 ? "" : days.length === 1 ? `, on ${days[0]}` : `, ${days[0]} to ${days[days.length - 1]}`;
     const total = number.format(summary.events);
     const all = found.events !== summary.events ? `${number.format(found.events)} of ${total} events`
-      : ["No events", "The only event"][summary.events] ?? `All ${total} events`;
+      : ["Nothing was collected here yet.", "The only event"][summary.events] ?? `All ${total} events`;
     byId("said").textContent = all + period;
     for (const card of CARDS) draw(card, found);
   }
@@ -356,6 +361,7 @@
     const notes = data.notes.map((note) => make("li", { textContent: note }));
     byId("notes").append(...notes);
     byId("notes").hidden = notes.length === 0;
+    byId("filters").hidden = byId("cards").hidden = summary.events === 0;
   }
 
   tellOrigin();
