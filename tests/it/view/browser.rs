@@ -207,7 +207,10 @@ fn a_page_that_asks_for_something_or_fails_is_noticed() {
 #[test]
 fn a_page_of_nothing_and_of_one_event_loads() {
     let Some(browser) = chromium() else { return };
-    for (events, said) in [(0, "Nothing was collected here yet."), (1, "The only event")] {
+    for (events, said) in [
+        (0, "Nothing was collected here yet."),
+        (1, "The only event"),
+    ] {
         let world = World::new();
         let dir = dir_of(&world, &lines(events));
         world
