@@ -3,6 +3,7 @@
 mod browser;
 mod gist;
 mod hostile;
+mod keyboard;
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;

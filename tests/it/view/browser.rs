@@ -8,7 +8,19 @@ use std::process::Command;
 use super::dir_of;
 use crate::support::world::{World, lines};
 
-fn chromium() -> Option<PathBuf> {
+/// A browser that shows nothing, needs no graphics card, and asks for as little of its own as it can be told to.
+pub(super) const FLAGS: [&str; 8] = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+];
+
+pub(super) fn chromium() -> Option<PathBuf> {
     let found = [
         "/usr/bin/chromium",
         "/usr/bin/chromium-browser",
@@ -43,20 +55,9 @@ impl Visit {
         let profile = tempfile::tempdir().expect("a directory");
         let log = profile.path().join("net-log.json");
         let output = Command::new(browser)
-            .args([
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-quic",
-                "--no-first-run",
-                "--disable-background-networking",
-                "--disable-component-update",
-                "--disable-sync",
-                "--enable-logging=stderr",
-                "--v=0",
-                "--virtual-time-budget=10000",
-                "--dump-dom",
-            ])
+            .args(FLAGS)
+            .args(["--enable-logging=stderr", "--v=0"])
+            .args(["--virtual-time-budget=10000", "--dump-dom"])
             .arg(format!(
                 "--user-data-dir={}",
                 profile.path().join("profile").display()
@@ -116,7 +117,7 @@ impl Visit {
 }
 
 /// 60 events of our six kinds on two days, with two versions.
-fn page(world: &World) -> PathBuf {
+pub(super) fn page(world: &World) -> PathBuf {
     let stamped = |text: String, at: &str| {
         text.replace(
             "\"version\"",
