@@ -209,3 +209,59 @@ pub(super) struct CubeData<'c> {
     /// for a page.
     visits: Option<Vec<(i64, u32, Vec<u32>)>>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cube(lines: impl Iterator<Item = String>) -> Cube {
+        let mut cube = Cube::default();
+        for line in lines {
+            let event = Event::read(line.as_bytes()).expect("an event");
+            cube.event(&event, line.as_bytes()).expect("counts");
+        }
+        cube
+    }
+
+    #[test]
+    fn groups_hold_every_event_and_ids_ascend_by_their_distances() {
+        let line = |n: usize| {
+            let (event, day) = (["a", "b"][n % 2], n / 4 + 1);
+            format!(
+                r#"{{"event":"{event}","version":"1.{}","anonymous_id":"id{}","timestamp":"2026-01-{day:02}T00:00:00Z"}}"#,
+                n / 8,
+                n % 3
+            )
+        };
+        let cube = cube((0..16).map(line).chain([r#"{"event":"a"}"#.to_owned()]));
+        let data = serde_json::to_value(cube.data()).expect("serializes");
+        assert_eq!(data["days"].as_array().map(Vec::len), Some(4));
+        assert_eq!(data["events"], serde_json::json!(["a", "b"]));
+        let groups = data["groups"].as_array().expect("a list");
+        assert_eq!(groups[0][0], -1, "no day");
+        let counted: u64 = groups.iter().filter_map(|group| group[3].as_u64()).sum();
+        assert_eq!((groups.len(), counted), (9, 17));
+        // Events 0 to 3 on the first day: id0 sent a and b, id1 sent b, id2 sent a.
+        assert_eq!(
+            data["visits"][0],
+            serde_json::json!([0, 0, [0, 3, 1, 2, 1, 1]])
+        );
+    }
+
+    #[test]
+    fn names_without_end_fit_the_bits_and_the_page() {
+        let line = |n: usize| format!(r#"{{"event":"e{n}","version":"v{n}","anonymous_id":"i"}}"#);
+        let cube = cube((0..500).map(line));
+        assert_eq!(cube.events.words.len(), PAGE_EVENTS);
+        assert_eq!(cube.versions.words.len(), PAGE_WORDS + 1);
+        let counted: u64 = cube.groups.values().map(|group| group.events).sum();
+        assert_eq!(counted, 500);
+    }
+
+    #[test]
+    fn too_many_visits_are_not_told_rather_than_told_wrong() {
+        let line = |n: usize| format!(r#"{{"event":"e","anonymous_id":"{n}"}}"#);
+        assert!(cube((0..=PAGE_VISITS).map(line)).data().visits.is_none());
+        assert!(cube((0..PAGE_VISITS).map(line)).data().visits.is_some());
+    }
+}

@@ -339,7 +339,6 @@
     const found = count();
     byId("n-events").textContent = number.format(found.events);
     byId("n-ids").textContent = found.ids === null ? "n/a" : number.format(found.ids);
-    byId("n-ids").title = found.ids === null ? "There are too many to tell for a part of the events." : "";
     byId("n-scans").textContent = number.format(found.scans);
     byId("n-failures").textContent = number.format(found.failures);
     const days = [...found.perDay.keys()].sort();
@@ -347,7 +346,8 @@
     const total = number.format(summary.events);
     const all = found.events !== summary.events ? `${number.format(found.events)} of ${total} events`
       : ["Nothing was collected here yet.", "The only event"][summary.events] ?? `All ${total} events`;
-    byId("said").textContent = all + period;
+    const untold = found.ids === null ? ". There are too many anonymous ids to tell those of a part." : "";
+    byId("said").textContent = all + period + untold;
     for (const card of CARDS) draw(card, found);
   }
 

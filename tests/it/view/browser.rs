@@ -9,8 +9,10 @@ use super::dir_of;
 use crate::support::world::{World, lines};
 
 /// A browser that shows nothing, needs no graphics card, and asks for as little of its own as it can be told to.
-pub(super) const FLAGS: [&str; 8] = [
+pub(super) const FLAGS: [&str; 9] = [
     "--headless",
+    // A container has little of it.
+    "--disable-dev-shm-usage",
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",

@@ -127,7 +127,7 @@ impl Driver {
 
     /// Waits until an expression is true.
     fn until(&mut self, expression: &str) {
-        for _ in 0..1000 {
+        for _ in 0..3000 {
             if self.text(expression) == "true" {
                 return;
             }
