@@ -1,5 +1,7 @@
-//! Requests outside of a flush (`connect`, `forget`) keep to the waits and the spacing that the server asks for, and
+//! Requests outside of a flush (`connect`, `forget`, `view`) keep to the waits and the spacing that the server asks for, and
 //! remember new waits.
+
+use chrono::{DateTime, Utc};
 
 use crate::answer::{self, Verdict};
 use crate::clock;
@@ -41,6 +43,30 @@ pub fn ask(
         let _ = remember(home, &target, &standing.after(verdict, now, "", 0.0));
     }
     reply
+}
+
+/// Until when the server asked to be left alone; that means reading too.
+#[must_use]
+pub fn asked_to_wait(home: &Home, target: &Target) -> Option<DateTime<Utc>> {
+    match standing(home, target).ok()?.due(clock::now(), "", true) {
+        Due::Asked(until) => Some(until),
+        Due::Now | Due::Backoff(_) | Due::Paused(_) => None,
+    }
+}
+
+/// Remembers for the flushes to come that the server asked to be left alone; a home without a spool has none to come.
+pub fn remember_wait(home: &Home, target: &Target, until: DateTime<Utc>) {
+    if home.spool_db().exists()
+        && let Ok(standing) = standing(home, target)
+    {
+        let verdict = Verdict::NotBefore(until);
+        // As above: the answer itself is what matters to the user.
+        let _ = remember(
+            home,
+            target,
+            &standing.after(verdict, clock::now(), "", 0.0),
+        );
+    }
 }
 
 fn standing(home: &Home, target: &Target) -> Result<Standing, SpoolError> {

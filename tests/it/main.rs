@@ -27,5 +27,6 @@ mod storage;
 mod support;
 mod token;
 mod trouble;
-mod waits;
+
 mod view;
+mod waits;

@@ -1,14 +1,10 @@
 //! A Gist: our segments and the former module's single file. What it held is kept under the home with its ETag, so the
 //! next look costs nothing of the rate limit.
 
-use chrono::{DateTime, Utc};
-
 use super::dir::is_jsonl;
 use super::{Pass, Source, ViewError};
-use crate::clock;
+use crate::courtesy;
 use crate::home::{CachedLines, Home, NewCache};
-use crate::spool::Spool;
-use crate::standing::Due;
 use crate::target::Target;
 use crate::upload::{Content, Fetched, GistFile, GistReader, Listing, ReadError};
 use crate::view::clean;
@@ -69,16 +65,6 @@ impl GistSource {
         Ok(())
     }
 
-    /// Until when a flush was asked to leave this server alone; GitHub means reading too.
-    fn asked_to_wait(&self) -> Option<DateTime<Utc>> {
-        let spool = Spool::open_to_read(&self.home).ok().flatten()?;
-        let target = Target::gist(self.reader.id()).ok()?;
-        match spool.standing(&target).ok()?.due(clock::now(), "", true) {
-            Due::Asked(until) => Some(until),
-            Due::Now | Due::Backoff(_) | Due::Paused(_) => None,
-        }
-    }
-
     /// All of a file, wherever it is.
     fn content(&self, file: GistFile, pass: &mut Pass<'_>) -> Result<Vec<u8>, Missing> {
         let nothing = |why: String| Missing {
@@ -124,9 +110,10 @@ impl Source for GistSource {
             id: self.reader.id().to_owned(),
             source,
         };
-        if let Some(until) = self.asked_to_wait() {
+        let target = Target::Gist(self.reader.id().to_owned());
+        if let Some(until) = courtesy::asked_to_wait(&self.home, &target) {
             return Err(fail(ReadError::Limited {
-                why: "a flush was asked to wait".to_owned(),
+                why: "GitHub asked to be left alone".to_owned(),
                 until,
                 with_token: true,
             }));
@@ -135,8 +122,16 @@ impl Source for GistSource {
         let etag = cached.as_ref().map(|cached| cached.etag.as_str());
         let fetched = self
             .reader
-            .fetch(etag, &mut |bytes| pass.progress().advance(bytes))
-            .map_err(fail)?;
+            .fetch(etag, &mut |bytes| pass.progress().advance(bytes));
+        if let Err(ReadError::Limited {
+            until,
+            with_token: true,
+            ..
+        }) = &fetched
+        {
+            courtesy::remember_wait(&self.home, &target, *until);
+        }
+        let fetched = fetched.map_err(fail)?;
         match (fetched, cached) {
             (Fetched::Listing(listing), _) => self.fresh(listing, pass),
             (Fetched::NotModified, Some(cached)) => again(cached, pass),

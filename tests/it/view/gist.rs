@@ -207,3 +207,21 @@ fn while_github_asks_to_wait_nobody_looks() {
     assert_eq!(server.connections(), before);
     assert_eq!(numbers(&world, ["--from", "spool"])["events"], 1);
 }
+
+#[test]
+fn a_look_that_is_limited_is_a_wait_for_flushes_too_if_it_had_their_token() {
+    for (token, waits) in [(true, true), (false, false)] {
+        let server = GistServer::start();
+        let mut world = World::with_gist(&server);
+        world.record_many(1);
+        if !token {
+            world.unset("JMO_TELEMETRY_GITHUB_TOKEN");
+        }
+        server.plan(Fault::rate_limited(Duration::from_secs(3600)));
+        let ran = world.run(["view"]).exits(75);
+        assert_eq!(ran.stderr.contains("instead of 60"), !token, "{ran}");
+        world.set("JMO_TELEMETRY_GITHUB_TOKEN", server.token());
+        let report = world.flush(["--now"]);
+        assert_eq!(report["outcome"] == "waiting", waits, "{report}");
+    }
+}
