@@ -1,5 +1,7 @@
-//! Requests outside of a flush (`connect`, `forget`) keep to the waits and the spacing that the server asks for, and
+//! Requests outside of a flush (`connect`, `forget`, `view`) keep to the waits and the spacing that the server asks for, and
 //! remember new waits.
+
+use chrono::{DateTime, Utc};
 
 use crate::answer::{self, Verdict};
 use crate::clock;
@@ -7,8 +9,8 @@ use crate::home::Home;
 use crate::spool::{Spool, SpoolError, lock_or_fail};
 use crate::standing::{Due, Standing};
 use crate::target::Target;
+use crate::tend;
 use crate::upload::{Destination, Reply};
-use crate::view;
 
 /// Makes a request, unless the server has asked us to wait.
 pub fn ask(
@@ -43,8 +45,32 @@ pub fn ask(
     reply
 }
 
+/// Until when the server asked to be left alone; that means reading too.
+#[must_use]
+pub fn asked_to_wait(home: &Home, target: &Target) -> Option<DateTime<Utc>> {
+    match standing(home, target).ok()?.due(clock::now(), "", true) {
+        Due::Asked(until) => Some(until),
+        Due::Now | Due::Backoff(_) | Due::Paused(_) => None,
+    }
+}
+
+/// Remembers for the flushes to come that the server asked to be left alone; a home without a spool has none to come.
+pub fn remember_wait(home: &Home, target: &Target, until: DateTime<Utc>) {
+    if home.spool_db().exists()
+        && let Ok(standing) = standing(home, target)
+    {
+        let verdict = Verdict::NotBefore(until);
+        // As above: the answer itself is what matters to the user.
+        let _ = remember(
+            home,
+            target,
+            &standing.after(verdict, clock::now(), "", 0.0),
+        );
+    }
+}
+
 fn standing(home: &Home, target: &Target) -> Result<Standing, SpoolError> {
-    Ok(view::look(home, |spool| spool.standing(target))?.unwrap_or_default())
+    Ok(tend::look(home, |spool| spool.standing(target))?.unwrap_or_default())
 }
 
 fn remember(home: &Home, target: &Target, standing: &Standing) -> Result<(), SpoolError> {

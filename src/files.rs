@@ -1,8 +1,8 @@
 //! Files as this program makes them: private to their owner, and durable when it says so.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::path::Path;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
 
 /// Files made with these options are readable and writable by their owner alone.
 pub fn private(options: &mut OpenOptions) -> &mut OpenOptions {
@@ -40,6 +40,69 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
 #[must_use]
 pub fn partial_name(name: &str) -> String {
     format!(".{name}.partial")
+}
+
+/// A file of the user's that is being written. It takes its name once it is complete, so that what has that name already
+/// is not lost to a failure on the way. A pipe or a device is written as it is.
+#[derive(Debug)]
+pub struct NewFile {
+    out: BufWriter<File>,
+    /// Where it is written until then, and its name.
+    moves: Option<(PathBuf, PathBuf)>,
+}
+
+impl NewFile {
+    /// Starts one.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        // A link stays one.
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let is_file = fs::metadata(&path).map_or(true, |metadata| metadata.is_file());
+        let moves = match path.file_name() {
+            Some(name) if is_file => {
+                let name = partial_name(&name.to_string_lossy());
+                Some((path.with_file_name(name), path.clone()))
+            }
+            _ => None,
+        };
+        let file = File::create(moves.as_ref().map_or(&path, |(partial, _)| partial))?;
+        Ok(Self {
+            out: BufWriter::new(file),
+            moves,
+        })
+    }
+
+    /// Gives it its name.
+    ///
+    /// # Errors
+    /// When its end can't be written, or it can't be renamed.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.out.flush()?;
+        match self.moves.take() {
+            Some((partial, path)) => fs::rename(partial, path),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if let Some((partial, _)) = &self.moves {
+            // Nobody asked for half a file.
+            let _ = fs::remove_file(partial);
+        }
+    }
 }
 
 /// Whether the file's group or others may read it. Where the system has no such rights, nobody else can.

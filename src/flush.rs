@@ -22,8 +22,8 @@ use crate::segment::{Batch, Receipt, SegmentFile};
 use crate::spool::{Attempt, Halved, Spool, SpoolError, lock_or_fail};
 use crate::standing::{Due, Standing};
 use crate::target::Target;
+use crate::tend;
 use crate::upload::{Destination, Reply};
-use crate::view;
 
 /// How to flush.
 #[derive(Debug, Clone, Copy)]
@@ -131,11 +131,11 @@ fn flush_alone(
 pub fn dry_run(home: &Home, target: &Target, limit: Option<usize>) -> Result<Report, SpoolError> {
     let mut report = Report::nothing(Outcome::DryRun, Some(target));
     let limit = limit.unwrap_or(usize::MAX);
-    let files = view::tend(home, |writer| writer.preview(target, limit, clock::now()))?;
+    let files = tend::tend(home, |writer| writer.preview(target, limit, clock::now()))?;
     let Some(files) = files else {
         return Ok(report);
     };
-    if let Some(stats) = view::look(home, Spool::stats)? {
+    if let Some(stats) = tend::look(home, Spool::stats)? {
         report.remaining = stats.pending + stats.sending;
     }
     report.segments = files

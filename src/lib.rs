@@ -35,7 +35,7 @@
 //! | layer | modules |
 //! | --- | --- |
 //! | command line | [`cli`], the only place that prints; [`settings`] resolves what it was given |
-//! | use cases | [`record`], [`flush`], [`courtesy`], [`view`] |
+//! | use cases | [`record`], [`flush`], [`courtesy`], [`tend`], [`view`] |
 //! | adapters | [`spool`] (all SQL), [`upload`] (all HTTP), [`home`] (files and locks), [`consent`] (gathers what decides), [`env`](mod@env), [`clock`], [`files`] |
 //! | pure decisions | [`event`], [`consent::decide`], [`consent::jmo_yml`], [`answer`], [`standing`], [`segment`], [`retention`], [`target`], [`limits`] |
 //!
@@ -65,5 +65,6 @@ pub mod settings;
 pub mod spool;
 pub mod standing;
 pub mod target;
+pub mod tend;
 pub mod upload;
 pub mod view;

@@ -99,3 +99,35 @@ pub const BANNER_SCANS: u64 = 3;
 
 /// Rows of `spool list` unless `--limit` says otherwise (contract, section 5).
 pub const LIST_LIMIT: u32 = 50;
+
+/// Time for one request of `view`, from connecting to the last byte: its answer may be 300 MB, and a person watches.
+pub const VIEW_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// The largest file that is read from a `raw_url`, in bytes: GitHub gives at most 10 MB of one.
+pub const RAW_FILE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Answers that `view` keeps, all together, in bytes: a few Gists of 100,000 events.
+pub const VIEW_CACHE_BYTES: u64 = 256 * 1024 * 1024;
+
+/// The last events that the dashboard shows (contract, section 9).
+pub const VIEW_RECENT: usize = 10;
+
+/// Different words that are counted apart in one list; the others are counted together. Real lists have a few dozen, and
+/// a source can be anybody's.
+pub const VIEW_WORDS: usize = 10_000;
+
+/// The most of a word that is kept, in characters.
+pub const VIEW_WORD_CHARS: usize = 100;
+
+/// A read that is longer than this, in bytes, shows its progress: it takes about a tenth of a second.
+pub const LONG_READ_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Different event names on the page: one bit each of 32.
+pub const PAGE_EVENTS: usize = 32;
+
+/// Different words of a kind (versions, tools, …) on the page; the others are counted together.
+pub const PAGE_WORDS: usize = 100;
+
+/// Who sent something on which day, on the page: more would make it larger than 3 MB, and then the number of anonymous
+/// ids is shown for all events alone.
+pub const PAGE_VISITS: usize = 150_000;

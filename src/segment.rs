@@ -114,6 +114,15 @@ pub fn sha256(content: &[u8]) -> String {
     hex(&Sha256::digest(content))
 }
 
+/// The first 128 bits of the SHA-256: enough to tell ids apart, whoever makes them up.
+#[must_use]
+pub fn hash128(content: &[u8]) -> u128 {
+    let digest = Sha256::digest(content);
+    digest[..16]
+        .iter()
+        .fold(0, |hash, byte| hash << 8 | u128::from(*byte))
+}
+
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes

@@ -11,7 +11,7 @@ use crate::files;
 use crate::home::{Home, NoHome, RouteError};
 use crate::limits::SPOOL_MAX_BYTES;
 use crate::target::{Target, TargetError, Token};
-use crate::upload::{self, Destination, UploadError};
+use crate::upload::{self, Destination, GistReader, UploadError};
 
 /// Everything a command needs to know of where it runs.
 #[derive(Debug, Clone)]
@@ -113,21 +113,41 @@ impl Settings {
             return Ok(upload::open(target, None, None)?);
         }
         let given = self.given_token()?;
+        let (token, api) = self.remembered(target, given.is_some())?;
+        let api = self.given_api().or(api.as_deref());
+        Ok(upload::open(target, given.or(token), api)?)
+    }
+
+    /// The remembered token and API, which belong to the remembered destination alone; a broken memory matters only
+    /// where it is needed.
+    fn remembered(
+        &self,
+        target: &Target,
+        has_token: bool,
+    ) -> Result<(Option<Token>, Option<String>), SettingsError> {
         let route = self.home.route();
-        // The remembered token belongs to the remembered Gist; a broken memory matters only where it is needed.
-        let route = if given.is_some() {
+        let route = if has_token {
             route.ok().flatten()
         } else {
             route?
-        }
-        .filter(|route| route.target == *target);
-        let (token, api) = route.map_or((None, None), |route| (route.token, route.api));
-        let api = self
-            .environment
-            .get("JMO_TELEMETRY_GITHUB_API")
-            .map(str::to_owned)
-            .or(api);
-        Ok(upload::open(target, given.or(token), api.as_deref())?)
+        };
+        let route = route.filter(|route| route.target == *target);
+        Ok(route.map_or((None, None), |route| (route.token, route.api)))
+    }
+
+    /// A Gist to read from, with the token if there is one for it, and the API that belongs to it; contacts nobody.
+    ///
+    /// # Errors
+    /// When it can't be used.
+    pub fn gist_reader(&self, id: &str) -> Result<GistReader, SettingsError> {
+        let given = self.given_token()?;
+        let target = Target::gist(id).map_err(SettingsError::GistId)?;
+        let (token, api) = self.remembered(&target, given.is_some())?;
+        Ok(GistReader::new(
+            id,
+            given.or(token).as_ref(),
+            self.given_api().or(api.as_deref()),
+        )?)
     }
 
     /// The token of the environment: `JMO_TELEMETRY_GITHUB_TOKEN`, else the file that `…_TOKEN_FILE` names.

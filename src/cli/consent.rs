@@ -10,7 +10,7 @@ use super::words;
 use crate::clock;
 use crate::home::Choice;
 use crate::settings::Settings;
-use crate::view;
+use crate::tend;
 
 /// Choose to take part
 #[derive(Debug, ClapArgs)]
@@ -95,7 +95,7 @@ impl DisableArgs {
         let deleted = if self.keep {
             None
         } else {
-            let deleted = view::purge(&settings.home, false).map_err(|error| {
+            let deleted = tend::purge(&settings.home, false).map_err(|error| {
                 Failure::from(error).hint(
                     "telemetry is disabled all the same; run `jmo-telemetry disable` again to delete what was not sent",
                 )

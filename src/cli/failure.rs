@@ -3,11 +3,15 @@
 use std::error::Error;
 use std::io::ErrorKind;
 
+use super::words;
+use crate::clock;
 use crate::event::EventError;
 use crate::home::HomeError;
 use crate::record::RecordError;
 use crate::settings::SettingsError;
 use crate::spool::SpoolError;
+use crate::upload::ReadError;
+use crate::view::ViewError;
 
 /// Exit codes, with their numbers from sysexits.h (contract, section 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +66,8 @@ impl Failure {
     }
 }
 
-fn code_of(error: &std::io::Error) -> Code {
+/// The exit code of a file that can't be made or written.
+pub(super) fn code_of(error: &std::io::Error) -> Code {
     match error.kind() {
         ErrorKind::PermissionDenied
         | ErrorKind::ReadOnlyFilesystem
@@ -110,6 +115,64 @@ impl From<RecordError> for Failure {
 impl From<EventError> for Failure {
     fn from(error: EventError) -> Self {
         Self::new(Code::BadEvent, error)
+    }
+}
+
+impl From<ViewError> for Failure {
+    fn from(error: ViewError) -> Self {
+        match error {
+            ViewError::Spool(error) => error.into(),
+            ViewError::Write(error) => error.into(),
+            ViewError::Read { ref source, .. } => match source.kind() {
+                ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::PermissionDenied => {
+                    Self::new(Code::Configuration, error)
+                        .hint("a source is gist, gist:ID, dir:PATH, spool, or the path of a JSONL file; see `view --help`")
+                }
+                _ => Self::new(Code::Io, error),
+            },
+            ViewError::Gist { ref source, .. } => {
+                let (code, hint) = way_out(source);
+                Self::new(code, error).hint(hint)
+            }
+        }
+    }
+}
+
+/// What to do about a Gist that can't be read.
+fn way_out(error: &ReadError) -> (Code, String) {
+    match error {
+        ReadError::Refused { status: 401, .. } => (
+            Code::Configuration,
+            "the token is not valid; make a new one, or unset it: reading a Gist needs none"
+                .to_owned(),
+        ),
+        ReadError::Refused {
+            status: 403,
+            with_token: true,
+            ..
+        } => (
+            Code::Configuration,
+            "the token may not read this Gist; unset it: reading a Gist needs none".to_owned(),
+        ),
+        ReadError::Refused { .. } => (
+            Code::Configuration,
+            "there is no such Gist; its id is the last part of its URL".to_owned(),
+        ),
+        ReadError::Limited {
+            until, with_token, ..
+        } => {
+            let more = if *with_token {
+                ""
+            } else {
+                "; with a token in JMO_TELEMETRY_GITHUB_TOKEN, GitHub allows 5,000 requests an hour instead of 60"
+            };
+            let when = words::relative(*until, clock::now());
+            (Code::TryLater, format!("try again {when}{more}"))
+        }
+        ReadError::Later(_) => (
+            Code::TryLater,
+            "try again when GitHub can be reached".to_owned(),
+        ),
     }
 }
 

@@ -14,8 +14,8 @@ use crate::limits::{COMMAND_LOCK_WAIT, FLUSH_DEADLINE};
 use crate::settings::{Settings, SettingsError};
 use crate::spool::{Spool, SpoolError};
 use crate::target::Target;
+use crate::tend;
 use crate::upload::UploadError;
-use crate::view;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -154,7 +154,7 @@ impl Args {
 
     /// Nothing can leave; what waits is counted all the same.
     fn nowhere(&self, settings: &Settings, target: Option<&Target>, error: String) -> Report {
-        let waiting = view::look(&settings.home, Spool::stats)
+        let waiting = tend::look(&settings.home, Spool::stats)
             .ok()
             .flatten()
             .unwrap_or_default();

@@ -10,8 +10,8 @@ use crate::courtesy;
 use crate::limits::REQUEST_TIMEOUT;
 use crate::settings::Settings;
 use crate::target::Target;
+use crate::tend;
 use crate::upload::Reply;
-use crate::view;
 
 /// Show the anonymous id, or make a new one
 #[derive(Debug, ClapArgs)]
@@ -77,7 +77,7 @@ impl Args {
             self.yes,
             out,
         )?;
-        let mut forgetting = view::Forgetting::begin(&settings.home)?;
+        let mut forgetting = tend::Forgetting::begin(&settings.home)?;
         let (mut remote_deleted, mut remote_left) = (Vec::new(), Vec::new());
         for (target, files) in forgetting.remote_files()? {
             match delete_remote(settings, &target, &files) {

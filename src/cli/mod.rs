@@ -12,6 +12,7 @@ mod record;
 mod shell;
 mod spool;
 mod status;
+mod view;
 mod watch;
 mod words;
 
@@ -40,7 +41,8 @@ Examples:
   jmo-telemetry record scan.started --mode cli --profile balanced --tool trivy --repos 3
   jmo-telemetry flush --to dir:/tmp/telemetry
   jmo-telemetry spool list
-  jmo-telemetry status";
+  jmo-telemetry status
+  jmo-telemetry view";
 
 /// Anonymous usage events for JMo Security: recorded at once, uploaded later, all of it visible.
 #[derive(Debug, Parser)]
@@ -61,6 +63,7 @@ enum Command {
     Disconnect(connect::DisconnectArgs),
     Spool(spool::Args),
     Status(status::Args),
+    View(view::Args),
     Enable(consent::EnableArgs),
     Disable(consent::DisableArgs),
     Info(info::Args),
@@ -134,6 +137,7 @@ fn run(cli: Cli, environment: Environment, out: &mut Out) -> Result<Code, Failur
         Command::Disconnect(args) => args.run(&settings, out),
         Command::Spool(args) => args.run(&settings, out),
         Command::Status(args) => args.run(&settings, out),
+        Command::View(args) => args.run(&settings, out),
         Command::Enable(args) => args.run(&settings, out),
         Command::Disable(args) => args.run(&settings, out),
         Command::Info(args) => args.run(&settings, out),

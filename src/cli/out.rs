@@ -8,6 +8,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::failure::{Code, Failure};
+use crate::limits::LONG_READ_BYTES;
+use crate::view::Progress;
 
 pub(super) struct Out {
     data: BufWriter<StdoutLock<'static>>,
@@ -30,6 +32,27 @@ impl Out {
     /// Whether a person reads stderr; cron does not.
     pub(super) fn talks_to_a_person(&self) -> bool {
         self.talk.is_terminal()
+    }
+
+    /// How many columns a person sees; 80 when there is no telling.
+    pub(super) fn columns(&self) -> usize {
+        terminal_size::terminal_size_of(self.data.get_ref())
+            .map_or(80, |(width, _)| usize::from(width.0))
+    }
+
+    /// Data as a stream.
+    pub(super) fn stream(&mut self) -> &mut impl Write {
+        &mut self.data
+    }
+
+    /// Tells a person on stderr how far a long read is; nobody else.
+    pub(super) fn progress(&self, what: &str) -> ReadBar {
+        ReadBar {
+            watched: self.talks_to_a_person(),
+            what: what.to_owned(),
+            bar: None,
+            behind: 0,
+        }
     }
 
     /// Data as text.
@@ -147,6 +170,58 @@ fn withhold(error: &mut clap::Error) {
 /// `--lower-case`, `-x`, `word`: at most 40 letters and hyphens.
 fn is_plain_name(text: &str) -> bool {
     text.len() <= 40 && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
+}
+
+/// A progress bar that appears when a read turns out to be long, and leaves nothing behind.
+pub(super) struct ReadBar {
+    watched: bool,
+    what: String,
+    bar: Option<ProgressBar>,
+    /// Bytes that the bar was not told of yet.
+    behind: u64,
+}
+
+impl ReadBar {
+    fn show(&mut self, bar: ProgressBar, style: &str) {
+        let style = ProgressStyle::with_template(style).expect("a template of our own");
+        bar.set_style(style);
+        bar.set_message(self.what.clone());
+        bar.tick();
+        self.bar = Some(bar);
+    }
+}
+
+impl Progress for ReadBar {
+    fn expect(&mut self, bytes: u64) {
+        if self.watched && bytes > LONG_READ_BYTES && self.bar.is_none() {
+            self.show(
+                ProgressBar::new(bytes),
+                "{msg} {bar:30} {binary_bytes} of {binary_total_bytes}, {eta} left",
+            );
+        }
+    }
+
+    fn advance(&mut self, bytes: u64) {
+        self.behind += bytes;
+        if !self.watched || self.behind < LONG_READ_BYTES / 64 {
+            return;
+        }
+        match &self.bar {
+            Some(bar) => bar.inc(std::mem::take(&mut self.behind)),
+            None if self.behind > LONG_READ_BYTES / 16 => {
+                self.show(ProgressBar::new_spinner(), "{spinner} {msg} {binary_bytes}");
+            }
+            None => {}
+        }
+    }
+}
+
+impl Drop for ReadBar {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
 }
 
 impl Drop for Out {

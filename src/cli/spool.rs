@@ -13,7 +13,7 @@ use crate::event::EVENT_NAMES;
 use crate::limits::LIST_LIMIT;
 use crate::settings::Settings;
 use crate::spool::{Filter, Row, Spool, State, Stats};
-use crate::view;
+use crate::tend;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -164,12 +164,12 @@ impl ListArgs {
             ..Filter::default()
         };
         if self.json {
-            view::list(&settings.home, &filter, |row| out.json(&row))?;
+            tend::list(&settings.home, &filter, |row| out.json(&row))?;
             return Ok(Code::Done);
         }
         let now = clock::now();
         let mut rows = Vec::new();
-        view::list::<Failure>(&settings.home, &filter, |row| {
+        tend::list::<Failure>(&settings.home, &filter, |row| {
             rows.push(vec![
                 row.seq.to_string(),
                 words::relative(row.recorded_at, now),
@@ -212,7 +212,7 @@ impl ShowArgs {
             seq: Some(self.seq),
             ..Filter::default()
         };
-        view::list::<Failure>(&settings.home, &filter, |row| {
+        tend::list::<Failure>(&settings.home, &filter, |row| {
             found = Some(row);
             Ok(())
         })?;
@@ -250,7 +250,7 @@ struct Shown<'a> {
 }
 
 fn stats(settings: &Settings, json: bool, out: &mut Out) -> Result<Code, Failure> {
-    let stats = view::look(&settings.home, Spool::stats)?.unwrap_or_default();
+    let stats = tend::look(&settings.home, Spool::stats)?.unwrap_or_default();
     if json {
         out.json(&stats)?;
     } else {
@@ -290,7 +290,7 @@ pub(super) fn told(stats: &Stats) -> Vec<(&'static str, String)> {
 }
 
 fn check(settings: &Settings, json: bool, out: &mut Out) -> Result<Code, Failure> {
-    let check = view::check(&settings.home)?;
+    let check = tend::check(&settings.home)?;
     if json {
         out.json(&check)?;
     } else if check.ok {
@@ -305,7 +305,7 @@ fn check(settings: &Settings, json: bool, out: &mut Out) -> Result<Code, Failure
 }
 
 fn prune(settings: &Settings, json: bool, out: &mut Out) -> Result<Code, Failure> {
-    let pruned = view::tend(&settings.home, |writer| {
+    let pruned = tend::tend(&settings.home, |writer| {
         writer.prune(clock::now(), settings.spool_max)
     })?;
     let deleted = pruned.unwrap_or_default();
@@ -329,7 +329,7 @@ impl PurgeArgs {
             "all events that were not sent"
         };
         confirm(&format!("delete {what}?"), self.yes, out)?;
-        let deleted = view::purge(&settings.home, self.all)?;
+        let deleted = tend::purge(&settings.home, self.all)?;
         if self.json {
             out.json(&deleted)?;
         } else {
@@ -371,7 +371,7 @@ impl RetryArgs {
             Which::One(seq) => Some(seq),
             Which::All => None,
         };
-        let retried = view::tend(&settings.home, |writer| writer.retry(seq))?.unwrap_or(0);
+        let retried = tend::tend(&settings.home, |writer| writer.retry(seq))?.unwrap_or(0);
         if self.json {
             out.json(&serde_json::json!({ "retried": retried }))?;
         } else {

@@ -12,7 +12,7 @@ use crate::settings::Settings;
 use crate::spool::{Attempt, Stats};
 use crate::standing::Due;
 use crate::target::Target;
-use crate::view;
+use crate::tend;
 
 /// Say what is recorded, what can leave this machine and where to, and what waits
 #[derive(Debug, ClapArgs)]
@@ -110,7 +110,7 @@ impl Status {
         settings: &Settings,
         target: Option<&Target>,
     ) -> Result<Option<Due>, Failure> {
-        let known = view::look(&settings.home, |spool| {
+        let known = tend::look(&settings.home, |spool| {
             let standing = target.map(|target| spool.standing(target)).transpose()?;
             Ok((spool.stats()?, spool.attempts(ATTEMPTS_SHOWN)?, standing))
         })?;

@@ -5,6 +5,7 @@ mod choice;
 mod identity;
 pub mod lock;
 mod route;
+mod view_cache;
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 pub use choice::Choice;
 pub use route::{Route, RouteError};
+pub use view_cache::{CachedLines, NewCache};
 
 use crate::env::Environment;
 use crate::files;

@@ -1,4 +1,4 @@
-//! A GitHub Gist as a destination. All HTTP of the program is here. Facts about the API: GIST.md of the project.
+//! A GitHub Gist as a destination. All HTTP of the program is in this directory. Facts about the API: GIST.md of the project.
 
 mod answer;
 
@@ -13,7 +13,8 @@ use reqwest::{Method, StatusCode, Url, redirect};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use self::answer::{ContentHash, GistAnswer, Unread, refusal};
+pub(super) use self::answer::refusal;
+use self::answer::{ContentHash, GistAnswer, Unread};
 use super::{Destination, Reply, UploadError};
 use crate::answer::Answer;
 use crate::clock::Deadline;
@@ -24,7 +25,7 @@ use crate::segment::{self, Receipt, SegmentFile};
 use crate::target::{Target, Token};
 
 /// Says who we are; GitHub refuses requests without it.
-const USER_AGENT: &str = concat!("jmo-telemetry/", env!("CARGO_PKG_VERSION"));
+pub(super) const USER_AGENT: &str = concat!("jmo-telemetry/", env!("CARGO_PKG_VERSION"));
 
 /// One Gist, and the token of its owner.
 pub(super) struct Gist {
@@ -275,7 +276,7 @@ struct NewContent<'a> {
 }
 
 /// Where a redirect leads, if it is one that keeps method and body, and leads to the same scheme, host and port.
-fn redirected(from: &Url, response: &Response) -> Option<Url> {
+pub(super) fn redirected(from: &Url, response: &Response) -> Option<Url> {
     if !matches!(response.status().as_u16(), 301 | 302 | 307 | 308) {
         return None;
     }
@@ -285,7 +286,7 @@ fn redirected(from: &Url, response: &Response) -> Option<Url> {
     (to.origin() == from.origin() && anonymous).then_some(to)
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host_str() {
         Some("localhost") => true,
         Some(host) => host
@@ -297,7 +298,7 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 /// A transport error as one line, without the URL, which says nothing new.
-fn describe(error: reqwest::Error) -> String {
+pub(super) fn describe(error: reqwest::Error) -> String {
     if error.is_timeout() {
         return if error.is_connect() {
             "connecting timed out"

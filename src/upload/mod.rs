@@ -3,8 +3,11 @@
 
 mod dir;
 mod gist;
+mod reader;
 
 use std::time::Duration;
+
+pub use reader::{Content, Fetched, GistFile, GistReader, Listing, ReadError};
 
 use crate::answer::Answer;
 use crate::segment::{Receipt, SegmentFile};

@@ -27,4 +27,5 @@ mod storage;
 mod support;
 mod token;
 mod trouble;
+mod view;
 mod waits;

@@ -114,7 +114,7 @@ impl GistAnswer<ContentHash> {
 }
 
 /// Reads what matters of an answer that is no success.
-pub(super) fn refusal(response: Response) -> Reply {
+pub(in crate::upload) fn refusal(response: Response) -> Reply {
     let now = clock::now();
     let status = response.status();
     let headers = response.headers().clone();

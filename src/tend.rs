@@ -176,13 +176,14 @@ impl<'h> Forgetting<'h> {
         Ok(())
     }
 
-    /// Deletes everything here: rows, overflow, damaged copies; and makes a new id if there was one.
+    /// Deletes everything here: rows, overflow, damaged copies, what `view` kept; and makes a new id if there was one.
     ///
     /// # Errors
     /// When the home can't be written.
     pub fn finish(self) -> Result<Deleted, SpoolError> {
         let deleted = purge(self.home, true)?;
         self.home.delete_quarantined()?;
+        self.home.delete_view_cache()?;
         self.home.forget_anonymous_id()?;
         Ok(Deleted {
             sent: deleted.sent + self.sent,

@@ -1,0 +1,233 @@
+//! `view`: what was collected, for its maintainer.
+
+use std::convert::Infallible;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args as ClapArgs;
+
+use super::failure::{Code, Failure, code_of};
+use super::out::Out;
+use super::words;
+use crate::clock;
+use crate::files::NewFile;
+use crate::settings::Settings;
+use crate::spool::Spool;
+use crate::target::Target;
+use crate::tend;
+use crate::view::{
+    Collected, Consumer, Csv, Cube, DirSource, FileSource, Frame, GistSource, Local, Raw, Source,
+    SpoolSource, collect, dashboard, page,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  view                              the dashboard, of the configured destination or else the local spool
+  view --from gist:0123456789abcdef0123456789abcdef --since 30d
+  view --from dir:/tmp/telemetry --json | jq .tools
+  view --export events.csv          for a spreadsheet
+  view --html report.html           one page with charts and filters, for a browser";
+
+/// See what was collected: a dashboard, numbers, the events, or a page
+#[derive(Debug, ClapArgs)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// Where the events are: gist, gist:ID, dir:PATH, spool, or a JSONL file [default: the configured destination, else
+    /// spool]
+    #[arg(long, value_name = "SOURCE")]
+    from: Option<From>,
+    /// Only events of this last stretch of time, e.g. 30d
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    since: Option<Duration>,
+    /// The numbers, as JSON
+    #[arg(long, group = "form")]
+    json: bool,
+    /// The events, as JSONL
+    #[arg(long, group = "form")]
+    raw: bool,
+    /// Write the events to this file, as CSV
+    #[arg(long, group = "form", value_name = "FILE.csv")]
+    export: Option<PathBuf>,
+    /// Write a page with charts and filters to this file
+    #[arg(long, group = "form", value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+/// `--from`, as it is given.
+#[derive(Debug, Clone)]
+enum From {
+    Gist,
+    Target(Target),
+    Spool,
+    Path(PathBuf),
+}
+
+impl FromStr for From {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match (text, text.parse::<Target>()) {
+            ("gist", _) => Self::Gist,
+            ("spool", _) => Self::Spool,
+            (_, Ok(target)) => Self::Target(target),
+            (path, Err(_)) => Self::Path(path.into()),
+        })
+    }
+}
+
+impl Args {
+    pub(super) fn run(self, settings: &Settings, out: &mut Out) -> Result<Code, Failure> {
+        let mut source = self.source(settings)?;
+        if self.json {
+            let collected = self.collect(source.as_mut(), &mut (), out)?;
+            tell_notes(&collected, out);
+            out.json(&collected.summary)?;
+        } else if self.raw {
+            self.raw(source.as_mut(), out)?;
+        } else if let Some(path) = &self.export {
+            self.export(source.as_mut(), path, out)?;
+        } else if let Some(path) = &self.html {
+            self.html(source.as_mut(), path, out)?;
+        } else {
+            self.dashboard(settings, source.as_mut(), out)?;
+        }
+        Ok(Code::Done)
+    }
+
+    fn source(&self, settings: &Settings) -> Result<Box<dyn Source>, Failure> {
+        let configured = || settings.target(None);
+        let target = match &self.from {
+            None => match configured()? {
+                Some(target) => target,
+                None => return Ok(Box::new(SpoolSource::new(settings.home.clone()))),
+            },
+            Some(From::Gist) => configured()?
+                .filter(|target| matches!(target, Target::Gist(_)))
+                .ok_or_else(|| {
+                    Failure::new(Code::Configuration, "no Gist is configured")
+                        .hint("name it: --from gist:ID, or JMO_TELEMETRY_GIST_ID, or `jmo-telemetry connect gist ID`")
+                })?,
+            Some(From::Target(target)) => target.clone(),
+            Some(From::Spool) => return Ok(Box::new(SpoolSource::new(settings.home.clone()))),
+            Some(From::Path(path)) if path.is_dir() => Target::Dir(path.clone()),
+            Some(From::Path(path)) => return Ok(Box::new(FileSource::new(path))),
+        };
+        Ok(match target {
+            Target::Dir(path) => Box::new(DirSource::new(path)),
+            Target::Gist(id) => {
+                let reader = settings.gist_reader(&id)?;
+                Box::new(GistSource::new(reader, settings.home.clone()))
+            }
+        })
+    }
+
+    fn collect(
+        &self,
+        source: &mut dyn Source,
+        consumer: &mut dyn Consumer,
+        out: &Out,
+    ) -> Result<Collected, Failure> {
+        let since = self.since.map(|time| clock::before(clock::now(), time));
+        let mut progress = out.progress(&format!("reading {}", source.name()));
+        Ok(collect(source, since, consumer, &mut progress)?)
+    }
+
+    fn raw(&self, source: &mut dyn Source, out: &mut Out) -> Result<(), Failure> {
+        let since = self.since.map(|time| clock::before(clock::now(), time));
+        // The lines themselves show how far it is; a bar between them would only disturb.
+        let collected = collect(source, since, &mut Raw(out.stream()), &mut ())?;
+        out.stream().flush()?;
+        tell_notes(&collected, out);
+        Ok(())
+    }
+
+    fn export(&self, source: &mut dyn Source, path: &Path, out: &mut Out) -> Result<(), Failure> {
+        let fail = |error| cant_write(path, error);
+        let mut csv = NewFile::create(path).and_then(Csv::new).map_err(fail)?;
+        let collected = self.collect(source, &mut csv, out)?;
+        csv.finish().and_then(NewFile::finish).map_err(fail)?;
+        tell_notes(&collected, out);
+        out.say(wrote(&collected, path));
+        Ok(())
+    }
+
+    fn html(&self, source: &mut dyn Source, path: &Path, out: &mut Out) -> Result<(), Failure> {
+        let fail = |error| cant_write(path, error);
+        let mut cube = Cube::default();
+        let collected = self.collect(source, &mut cube, out)?;
+        let text = page(&collected, &cube, &source.name(), clock::now());
+        let mut file = NewFile::create(path).map_err(fail)?;
+        file.write_all(text.as_bytes()).map_err(fail)?;
+        file.finish().map_err(fail)?;
+        tell_notes(&collected, out);
+        out.say(wrote(&collected, path));
+        Ok(())
+    }
+
+    fn dashboard(
+        &self,
+        settings: &Settings,
+        source: &mut dyn Source,
+        out: &mut Out,
+    ) -> Result<(), Failure> {
+        let collected = self.collect(source, &mut (), out)?;
+        let plain = settings.environment.get("NO_COLOR").is_some()
+            || settings.environment.get("TERM") == Some("dumb");
+        let frame = Frame {
+            width: out.columns(),
+            colour: out.is_terminal() && !plain,
+            source: &source.name(),
+            now: clock::now(),
+            relative: words::relative,
+            local: &local(settings),
+        };
+        out.text(&dashboard(&collected, &frame))?;
+        Ok(out.stream().flush()?)
+    }
+}
+
+/// This machine's own numbers. What can't be read is told there, not failed on.
+fn local(settings: &Settings) -> Local {
+    let stats = tend::look(&settings.home, Spool::stats);
+    Local {
+        id: settings
+            .home
+            .known_anonymous_id()
+            .ok()
+            .flatten()
+            .map(|id| id.to_string()),
+        scans: settings.home.scan_count(),
+        stats: stats
+            .map(Option::unwrap_or_default)
+            .map_err(|error| Failure::from(error).told()),
+    }
+}
+
+/// What a person should know about numbers that are printed elsewhere.
+fn tell_notes(collected: &Collected, out: &mut Out) {
+    for note in &collected.notes {
+        let mark = if collected.summary.incomplete {
+            "incomplete"
+        } else {
+            "note"
+        };
+        out.say(format_args!("{mark}: {note}"));
+    }
+}
+
+fn wrote(collected: &Collected, path: &Path) -> String {
+    let events = words::events(collected.summary.events);
+    format!("wrote {events} to {}", path.display())
+}
+
+fn cant_write(path: &Path, error: std::io::Error) -> Failure {
+    // The reader of a pipe that was named as a file has seen enough.
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
+        return error.into();
+    }
+    let text = format!("failed to write `{}`: {error}", path.display());
+    Failure::new(code_of(&error), text)
+        .hint("name a file in a directory that is there and writable")
+}

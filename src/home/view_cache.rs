@@ -1,0 +1,182 @@
+//! `view-cache/`: what Gists held when `view` last looked, each with its ETag, so that the next look is answered "not
+//! modified" and costs nothing of the rate limit. One file a Gist: a line of JSON that says what it is, then all its
+//! lines. Nothing here is missed when it is gone; together the files are bounded.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Home, HomeError};
+use crate::files;
+use crate::limits::VIEW_CACHE_BYTES;
+use crate::segment;
+
+const DIR: &str = "view-cache";
+
+/// What a Gist held.
+#[derive(Debug)]
+pub struct CachedLines {
+    /// Its ETag then.
+    pub etag: String,
+    /// Why there was more than that.
+    pub incomplete: Vec<String>,
+    /// All its lines.
+    pub lines: BufReader<File>,
+    /// Their bytes, about.
+    pub bytes: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Head {
+    address: String,
+    etag: String,
+    incomplete: Vec<String>,
+}
+
+/// A file of the cache that is being written; it counts once it is committed, and is gone when it is not.
+#[derive(Debug)]
+pub struct NewCache {
+    body: BufWriter<File>,
+    partial: PathBuf,
+    path: PathBuf,
+    dir: PathBuf,
+    bytes: u64,
+    address: String,
+    committed: bool,
+}
+
+impl Home {
+    fn view_cache(&self, address: &str) -> PathBuf {
+        let name = &segment::sha256(address.as_bytes())[..16];
+        self.dir.join(DIR).join(format!("{name}.jsonl"))
+    }
+
+    /// What was found at this address last time.
+    #[must_use]
+    pub fn cached_lines(&self, address: &str) -> Option<CachedLines> {
+        let file = File::open(self.view_cache(address)).ok()?;
+        let bytes = file.metadata().ok()?.len();
+        let mut lines = BufReader::with_capacity(256 * 1024, file);
+        let mut head = String::new();
+        lines.read_line(&mut head).ok()?;
+        let head: Head = serde_json::from_str(&head).ok()?;
+        (head.address == address).then_some(CachedLines {
+            etag: head.etag,
+            incomplete: head.incomplete,
+            lines,
+            bytes,
+        })
+    }
+
+    /// Starts to keep what is found at this address.
+    ///
+    /// # Errors
+    /// When the home can't be written; then there is no cache.
+    pub fn cache_lines(
+        &self,
+        address: &str,
+        etag: &str,
+        incomplete: &[String],
+    ) -> io::Result<NewCache> {
+        self.create().map_err(|error| error.source)?;
+        let dir = Self::at(self.dir.join(DIR));
+        dir.create().map_err(|error| error.source)?;
+        let path = self.view_cache(address);
+        let partial = path.with_extension(format!("{}.partial", std::process::id()));
+        let file = files::private(OpenOptions::new().write(true).create(true).truncate(true))
+            .open(&partial)?;
+        let mut cache = NewCache {
+            body: BufWriter::new(file),
+            partial,
+            path,
+            dir: dir.dir,
+            bytes: 0,
+            address: address.to_owned(),
+            committed: false,
+        };
+        let head = Head {
+            address: cache.address.clone(),
+            etag: etag.to_owned(),
+            incomplete: incomplete.to_vec(),
+        };
+        cache.add(&serde_json::to_vec(&head)?)?;
+        Ok(cache)
+    }
+
+    /// Deletes all of it.
+    ///
+    /// # Errors
+    /// When it is there and can't be deleted.
+    pub fn delete_view_cache(&self) -> Result<(), HomeError> {
+        let path = self.dir.join(DIR);
+        match fs::remove_dir_all(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(HomeError {
+                operation: "delete",
+                path,
+                source,
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl NewCache {
+    /// Adds a file's lines.
+    ///
+    /// # Errors
+    /// When they can't be written, or the cache would be too large.
+    pub fn add(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.bytes += lines.len() as u64 + 1;
+        if self.bytes > VIEW_CACHE_BYTES {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.body.write_all(lines)?;
+        if !lines.ends_with(b"\n") {
+            self.body.write_all(b"\n")?;
+        }
+        Ok(())
+    }
+
+    /// Replaces what was kept before, and makes room.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn commit(mut self) -> io::Result<()> {
+        self.body.flush()?;
+        self.body.get_ref().sync_all()?;
+        fs::rename(&self.partial, &self.path)?;
+        self.committed = true;
+        make_room(&self.dir)
+    }
+}
+
+impl Drop for NewCache {
+    fn drop(&mut self) {
+        if !self.committed {
+            // What can't be deleted now is found by the next `make_room`.
+            let _ = fs::remove_file(&self.partial);
+        }
+    }
+}
+
+/// Deletes the oldest files until the others are within the limit.
+fn make_room(dir: &std::path::Path) -> io::Result<()> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        found.push((metadata.modified()?, metadata.len(), entry.path()));
+    }
+    found.sort();
+    let mut total: u64 = found.iter().map(|(_, bytes, _)| bytes).sum();
+    for (_, bytes, path) in found {
+        if total <= VIEW_CACHE_BYTES {
+            break;
+        }
+        fs::remove_file(path)?;
+        total -= bytes;
+    }
+    Ok(())
+}

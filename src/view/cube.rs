@@ -1,0 +1,267 @@
+//! What the page's filters need: counts by day × event × version, so that every chart can be filtered in the browser
+//! without the events themselves. Its size follows the number of such groups, not of events.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+
+use chrono::NaiveDate;
+use serde::Serialize;
+
+use super::{Consumer, Event};
+use crate::limits::{PAGE_EVENTS, PAGE_VISITS, PAGE_WORDS, VIEW_WORD_CHARS};
+
+/// What the charts are about; the page has the same list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum About {
+    Platforms,
+    Pythons,
+    Profiles,
+    Modes,
+    Tools,
+    ToolFailures,
+    FailureTypes,
+    Durations,
+    Findings,
+    TargetTypes,
+}
+
+/// Words by number. Those past the limit share one.
+#[derive(Debug, Default)]
+struct Words {
+    numbers: HashMap<String, u32>,
+    words: Vec<String>,
+}
+
+impl Words {
+    fn number(&mut self, word: &str, limit: usize) -> u32 {
+        if let Some(number) = self.numbers.get(word) {
+            return *number;
+        }
+        let word = match word.char_indices().nth(VIEW_WORD_CHARS) {
+            Some((end, _)) => &word[..end],
+            None => word,
+        };
+        let word = if self.words.len() < limit {
+            word
+        } else {
+            "(others)"
+        };
+        if let Some(number) = self.numbers.get(word) {
+            return *number;
+        }
+        let number = u32::try_from(self.words.len()).unwrap_or(u32::MAX);
+        self.words.push(word.to_owned());
+        self.numbers.insert(word.to_owned(), number);
+        number
+    }
+}
+
+/// A day, if the event has one, an event and a version, by their numbers.
+type Group = (Option<NaiveDate>, u32, u32);
+
+/// The events of a group, and how often each word comes in them.
+#[derive(Debug, Default)]
+struct Counted {
+    events: u64,
+    words: BTreeMap<(About, u32), u64>,
+}
+
+/// Collects while events are read.
+#[derive(Debug, Default)]
+pub struct Cube {
+    events: Words,
+    versions: Words,
+    about: BTreeMap<About, Words>,
+    groups: HashMap<Group, Counted>,
+    ids: HashMap<u128, u32>,
+    /// On which day, with which version, who sent which events (one bit each).
+    visits: HashMap<(Option<NaiveDate>, u32, u32), u32>,
+    too_many_visits: bool,
+}
+
+impl Consumer for Cube {
+    fn event(&mut self, event: &Event<'_>, _: &[u8]) -> io::Result<()> {
+        let day = event.at().map(|at| at.date_naive());
+        let name = self.events.number(event.name(), PAGE_EVENTS - 1);
+        let version = event.text("version");
+        let version = self
+            .versions
+            .number(version.as_deref().unwrap_or("(none)"), PAGE_WORDS);
+        let group = self.groups.entry((day, name, version)).or_default();
+        group.events += 1;
+        let about = &mut self.about;
+        let mut add = |of: About, word: Option<&str>, count: u64| {
+            if let Some(word) = word {
+                let number = about.entry(of).or_default().number(word, PAGE_WORDS);
+                *group.words.entry((of, number)).or_default() += count;
+            }
+        };
+        add(About::Platforms, event.platform().as_deref(), 1);
+        add(About::Pythons, event.text("python_version").as_deref(), 1);
+        add(About::Profiles, event.profile().as_deref(), 1);
+        add(About::Modes, event.detail("mode").as_deref(), 1);
+        for tool in event.tools() {
+            add(About::Tools, Some(&tool), 1);
+        }
+        add(About::ToolFailures, event.failed_tool().as_deref(), 1);
+        add(
+            About::FailureTypes,
+            event.detail("failure_type").as_deref(),
+            1,
+        );
+        add(About::Durations, event.duration().as_deref(), 1);
+        add(About::Findings, event.findings().as_deref(), 1);
+        for (kind, count) in event.targets() {
+            add(About::TargetTypes, Some(kind), count);
+        }
+        self.visit(day, name, version, event.anonymous_id());
+        Ok(())
+    }
+}
+
+impl Cube {
+    fn visit(&mut self, day: Option<NaiveDate>, name: u32, version: u32, id: Option<u128>) {
+        let Some(id) = id.filter(|_| !self.too_many_visits) else {
+            return;
+        };
+        let next = u32::try_from(self.ids.len()).unwrap_or(u32::MAX);
+        let id = *self.ids.entry(id).or_insert(next);
+        *self.visits.entry((day, version, id)).or_default() |= 1 << name;
+        if self.visits.len() > PAGE_VISITS {
+            self.too_many_visits = true;
+            self.visits = HashMap::new();
+            self.ids = HashMap::new();
+        }
+    }
+
+    /// Who sent what, by day and version. Ids ascend, so that their distances are short numbers.
+    fn visits(&self, place: impl Fn(Option<NaiveDate>) -> i64) -> Vec<(i64, u32, Vec<u32>)> {
+        let mut groups: BTreeMap<(i64, u32), BTreeMap<u32, u32>> = BTreeMap::new();
+        for ((day, version, id), events) in &self.visits {
+            let group = groups.entry((place(*day), *version)).or_default();
+            group.insert(*id, *events);
+        }
+        let flat = |ids: BTreeMap<u32, u32>| {
+            let mut before = 0;
+            let pairs = ids.into_iter().flat_map(move |(id, events)| {
+                let distance = id - before;
+                before = id;
+                [distance, events]
+            });
+            pairs.collect()
+        };
+        groups
+            .into_iter()
+            .map(|((day, version), ids)| (day, version, flat(ids)))
+            .collect()
+    }
+
+    /// As the page reads it.
+    pub(super) fn data(&self) -> CubeData<'_> {
+        let mut days: Vec<_> = self.groups.keys().filter_map(|(day, _, _)| *day).collect();
+        days.sort_unstable();
+        days.dedup();
+        let mut offsets = BTreeMap::new();
+        let mut words = Vec::new();
+        for (about, list) in &self.about {
+            offsets.insert(*about, words.len() as u64);
+            words.extend(list.words.iter().map(|word| (*about, word.as_str())));
+        }
+        let place = |day: Option<NaiveDate>| match day {
+            Some(day) => days
+                .binary_search(&day)
+                .map_or(-1, |at| i64::try_from(at).unwrap_or(-1)),
+            None => -1,
+        };
+        let groups = self.groups.iter().map(|((day, event, version), group)| {
+            let words = group
+                .words
+                .iter()
+                .flat_map(|((about, word), count)| [offsets[about] + u64::from(*word), *count]);
+            (place(*day), *event, *version, group.events, words.collect())
+        });
+        let mut groups: Vec<_> = groups.collect();
+        groups.sort_unstable();
+        let visits = (!self.too_many_visits).then(|| self.visits(place));
+        CubeData {
+            days,
+            events: &self.events.words,
+            versions: &self.versions.words,
+            words,
+            groups,
+            visits,
+        }
+    }
+}
+
+/// The page's data. A day's place is -1 where an event has none.
+#[derive(Debug, Serialize)]
+pub(super) struct CubeData<'c> {
+    days: Vec<NaiveDate>,
+    events: &'c [String],
+    versions: &'c [String],
+    /// Words with what they are about.
+    words: Vec<(About, &'c str)>,
+    /// Day, event, version, events, then words and how often they come, in turns.
+    groups: Vec<(i64, u32, u32, u64, Vec<u64>)>,
+    /// Day, version, then in turns the distance from the id before and a bit for each event; null when there are too many
+    /// for a page.
+    visits: Option<Vec<(i64, u32, Vec<u32>)>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cube(lines: impl Iterator<Item = String>) -> Cube {
+        let mut cube = Cube::default();
+        for line in lines {
+            let event = Event::read(line.as_bytes()).expect("an event");
+            cube.event(&event, line.as_bytes()).expect("counts");
+        }
+        cube
+    }
+
+    #[test]
+    fn groups_hold_every_event_and_ids_ascend_by_their_distances() {
+        let line = |n: usize| {
+            let (event, day) = (["a", "b"][n % 2], n / 4 + 1);
+            format!(
+                r#"{{"event":"{event}","version":"1.{}","anonymous_id":"id{}","timestamp":"2026-01-{day:02}T00:00:00Z"}}"#,
+                n / 8,
+                n % 3
+            )
+        };
+        let cube = cube((0..16).map(line).chain([r#"{"event":"a"}"#.to_owned()]));
+        let data = serde_json::to_value(cube.data()).expect("serializes");
+        assert_eq!(data["days"].as_array().map(Vec::len), Some(4));
+        assert_eq!(data["events"], serde_json::json!(["a", "b"]));
+        let groups = data["groups"].as_array().expect("a list");
+        assert_eq!(groups[0][0], -1, "no day");
+        let counted: u64 = groups.iter().filter_map(|group| group[3].as_u64()).sum();
+        assert_eq!((groups.len(), counted), (9, 17));
+        // Events 0 to 3 on the first day: id0 sent a and b, id1 sent b, id2 sent a.
+        assert_eq!(
+            data["visits"][0],
+            serde_json::json!([0, 0, [0, 3, 1, 2, 1, 1]])
+        );
+    }
+
+    #[test]
+    fn names_without_end_fit_the_bits_and_the_page() {
+        let line = |n: usize| format!(r#"{{"event":"e{n}","version":"v{n}","anonymous_id":"i"}}"#);
+        let cube = cube((0..500).map(line));
+        assert_eq!(cube.events.words.len(), PAGE_EVENTS);
+        assert_eq!(cube.versions.words.len(), PAGE_WORDS + 1);
+        let counted: u64 = cube.groups.values().map(|group| group.events).sum();
+        assert_eq!(counted, 500);
+    }
+
+    #[test]
+    fn too_many_visits_are_not_told_rather_than_told_wrong() {
+        let line = |n: usize| format!(r#"{{"event":"e","anonymous_id":"{n}"}}"#);
+        assert!(cube((0..=PAGE_VISITS).map(line)).data().visits.is_none());
+        assert!(cube((0..PAGE_VISITS).map(line)).data().visits.is_some());
+    }
+}

@@ -1,0 +1,304 @@
+//! The dashboard in the terminal: text in, text out. Each row says its name and number before its bar, so it reads
+//! well without colour and aloud.
+
+mod chart;
+mod layout;
+
+use std::fmt::Write as _;
+
+use chrono::{DateTime, Utc};
+
+use super::clean;
+use super::pass::Collected;
+use super::summary::{Counts, Summary};
+use crate::event::vocabulary::{DurationBucket, FindingsBucket, Vocabulary};
+use crate::spool::Stats;
+use layout::{Block, Row};
+
+/// Where and how it is shown.
+#[derive(Debug)]
+pub struct Frame<'f> {
+    /// Columns.
+    pub width: usize,
+    /// Whether it may have colours.
+    pub colour: bool,
+    /// What is shown.
+    pub source: &'f str,
+    /// The time.
+    pub now: DateTime<Utc>,
+    /// How the distance of a time from now is told.
+    pub relative: fn(DateTime<Utc>, DateTime<Utc>) -> String,
+    /// This machine's own.
+    pub local: &'f Local,
+}
+
+/// This machine's own spool.
+#[derive(Debug)]
+pub struct Local {
+    /// The anonymous id.
+    pub id: Option<String>,
+    /// Scans counted here.
+    pub scans: u64,
+    /// The spool's numbers, or why there are none.
+    pub stats: Result<Stats, String>,
+}
+
+/// Escape sequences, or nothing.
+#[derive(Debug, Clone, Copy)]
+struct Paint(bool);
+
+impl Paint {
+    fn with(self, code: &str, text: &str) -> String {
+        if self.0 && !text.is_empty() {
+            format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+    fn title(self, text: &str) -> String {
+        self.with("1", text)
+    }
+    fn bar(self, text: &str) -> String {
+        self.with("36", text)
+    }
+    fn faint(self, text: &str) -> String {
+        self.with("2", text)
+    }
+    fn warning(self, text: &str) -> String {
+        self.with("33", text)
+    }
+}
+
+/// The whole dashboard, with a line end after each line.
+#[must_use]
+pub fn dashboard(collected: &Collected, frame: &Frame<'_>) -> String {
+    let paint = Paint(frame.colour);
+    let width = frame.width.clamp(60, 240);
+    let mut text = String::new();
+    head(&mut text, collected, frame, paint);
+    let own = local(frame.local);
+    if collected.summary.events == 0 {
+        let _ = writeln!(text, "\nNothing was collected here yet.");
+        layout::columns(&mut text, &[own], width, paint);
+        return text;
+    }
+    chart::per_day(&mut text, &collected.summary.per_day, width, paint);
+    let mut blocks = blocks(&collected.summary);
+    blocks.push(own);
+    layout::columns(&mut text, &blocks, width, paint);
+    recent(&mut text, collected, frame, width, paint);
+    text
+}
+
+fn head(text: &mut String, collected: &Collected, frame: &Frame<'_>, paint: Paint) {
+    let summary = &collected.summary;
+    let title = paint.title("JMo telemetry");
+    let _ = writeln!(text, "{title} · {}\n", clean(frame.source));
+    let plural = |count: u64, one: &str| {
+        let s = if count == 1 { "" } else { "s" };
+        format!("{} {one}{s}", number(count))
+    };
+    let _ = writeln!(
+        text,
+        "{} from {}",
+        paint.title(&plural(summary.events, "event")),
+        paint.title(&plural(summary.unique_ids, "anonymous id"))
+    );
+    if let (Some(first), Some(last)) = (summary.first, summary.last) {
+        let (from, to) = (first.date_naive(), last.date_naive());
+        let days = u64::try_from((to - from).num_days()).unwrap_or(0) + 1;
+        let _ = match days {
+            1 => writeln!(text, "on {from}"),
+            _ => writeln!(text, "{from} to {to} ({} days)", number(days)),
+        };
+    }
+    let mut left_out = Vec::new();
+    if summary.duplicates > 0 {
+        left_out.push(plural(summary.duplicates, "duplicate"));
+    }
+    if summary.malformed > 0 {
+        left_out.push(plural(summary.malformed, "malformed line"));
+    }
+    if !left_out.is_empty() {
+        let _ = writeln!(
+            text,
+            "{}",
+            paint.faint(&format!("not counted: {}", left_out.join(", ")))
+        );
+    }
+    for note in &collected.notes {
+        let mark = if summary.incomplete {
+            "incomplete"
+        } else {
+            "note"
+        };
+        let _ = writeln!(text, "{}", paint.warning(&format!("{mark}: {note}")));
+    }
+}
+
+/// Rows of one list that are shown; the others are counted together.
+const ROWS: usize = 12;
+
+fn blocks(summary: &Summary) -> Vec<Block> {
+    let scans = summary
+        .by_event
+        .iter()
+        .find(|(name, _)| *name == "scan.started")
+        .map(|(_, count)| count);
+    let sum = |counts: &Counts| Some(counts.iter().map(|(_, count)| count).sum());
+    let ranked = |title: &'static str, counts: &Counts, of: Option<u64>| {
+        Block::of(title, counts.ranked(), of)
+    };
+    let share = |title: &'static str, counts: &Counts| ranked(title, counts, sum(counts));
+    let buckets = |title: &'static str, counts: &Counts, words: &[&str]| {
+        Block::of(title, counts.ordered(words), sum(counts))
+    };
+    vec![
+        share("Events", &summary.by_event),
+        share("Platforms", &summary.by_platform),
+        share("Python versions", &summary.by_python),
+        share("Scanner versions", &summary.by_version),
+        share("Profiles", &summary.by_profile),
+        share("Modes", &summary.by_mode),
+        ranked("Tools, share of scans", &summary.tools, scans),
+        share("Tool failures", &summary.tool_failures),
+        buckets("Durations", &summary.durations, DurationBucket::WORDS),
+        buckets("Findings", &summary.findings, FindingsBucket::WORDS),
+        ranked("Targets scanned", &summary.target_types, None),
+    ]
+}
+
+fn local(local: &Local) -> Block {
+    let mut rows = vec![
+        Row::said("anonymous id", local.id.as_deref().unwrap_or("none yet")),
+        Row::said("scans", &number(local.scans)),
+    ];
+    match &local.stats {
+        Ok(stats) => rows.extend(
+            [
+                ("recorded", stats.recorded),
+                ("pending", stats.pending),
+                ("sending", stats.sending),
+                ("sent", stats.sent),
+                ("held", stats.held),
+                ("dropped", stats.dropped_total()),
+                ("purged", stats.purged),
+            ]
+            .map(|(name, count)| Row::said(name, &number(count))),
+        ),
+        Err(why) => rows.push(Row::said("spool", why)),
+    }
+    Block {
+        title: "This machine's spool",
+        rows,
+    }
+}
+
+/// From this width on, the last events have room for the date beside "2 h ago".
+const ROOM_FOR_DATES: usize = 110;
+
+fn recent(text: &mut String, collected: &Collected, frame: &Frame<'_>, width: usize, paint: Paint) {
+    let _ = writeln!(text, "\n{}", paint.title("Last events"));
+    if collected.recent.is_empty() {
+        let _ = writeln!(text, "{}", paint.faint("none with a time"));
+        return;
+    }
+    let rows: Vec<[String; 6]> = collected
+        .recent
+        .iter()
+        .rev()
+        .map(|recent| {
+            let date = if width < ROOM_FOR_DATES {
+                String::new()
+            } else {
+                recent.at.format("%Y-%m-%d %H:%M UTC").to_string()
+            };
+            [
+                (frame.relative)(recent.at, frame.now),
+                date,
+                clean(&recent.event),
+                clean(&recent.version),
+                clean(&recent.platform),
+                clean(&recent.about),
+            ]
+        })
+        .collect();
+    layout::table(text, &rows, width);
+}
+
+/// "1,234,567".
+fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use unicode_width::UnicodeWidthStr;
+
+    fn shown(collected: &Collected, width: usize, colour: bool) -> String {
+        let local = Local {
+            id: None,
+            scans: 3,
+            stats: Ok(Stats::default()),
+        };
+        dashboard(
+            collected,
+            &Frame {
+                width,
+                colour,
+                source: "dir:out\u{1b}[31m",
+                now: "2026-11-22T10:00:00Z".parse().expect("a time"),
+                relative: |_, _| "now".to_owned(),
+                local: &local,
+            },
+        )
+    }
+
+    #[test]
+    fn numbers_are_grouped() {
+        for (n, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (1_234_567, "1,234,567"),
+        ] {
+            assert_eq!(number(n), text);
+        }
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal_and_no_event_speaks_to_it() {
+        let mut lines = String::new();
+        for n in 0..300 {
+            let _ = writeln!(
+                lines,
+                r#"{{"event":"漢字\u001b[2Jscan.{n}","version":"{}","timestamp":"2026-{:02}-01T00:00:00Z","metadata":{{"tools":["t{n}"]}}}}"#,
+                "9".repeat(n),
+                n % 12 + 1
+            );
+        }
+        let mut pass =
+            super::super::pass::Pass::new(None, Box::leak(Box::new(())), Box::leak(Box::new(())));
+        pass.file("test", lines.as_bytes()).expect("reads");
+        for collected in [Collected::default(), pass.finish()] {
+            for width in [60, 80, 120, 200, 240] {
+                let text = shown(&collected, width, false);
+                for line in text.lines() {
+                    assert!(line.width() <= width, "{width}: {line}");
+                    assert_eq!(line, line.trim_end(), "no blanks at the end");
+                }
+                assert!(!text.contains('\u{1b}'));
+            }
+        }
+        assert!(shown(&Collected::default(), 80, true).contains("\u{1b}[1m"));
+    }
+}

@@ -1,0 +1,256 @@
+//! A collected event, read leniently: ours, the former module's, and whatever else has an `event` name. What is missing
+//! or has another shape is nothing, never an error.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use uuid::Uuid;
+
+use super::loose::{Loose, Members, member};
+use crate::event::vocabulary::{Bucket, DurationBucket, Vocabulary};
+use crate::segment;
+
+/// One event. It borrows from its line.
+#[derive(Debug)]
+pub struct Event<'a> {
+    members: Members<'a>,
+    metadata: Option<usize>,
+    at: Option<DateTime<Utc>>,
+}
+
+impl<'a> Event<'a> {
+    /// Reads a line; `None` when it is no JSON object with an `event` name.
+    #[must_use]
+    pub fn read(line: &'a [u8]) -> Option<Self> {
+        let Loose::Map(members) = serde_json::from_slice(line).ok()? else {
+            return None;
+        };
+        if !matches!(member(&members, "event"), Some(Loose::Text(_))) {
+            return None;
+        }
+        let at = match member(&members, "timestamp") {
+            Some(Loose::Text(text)) => time(text),
+            _ => None,
+        };
+        let metadata = members.iter().rposition(|(name, _)| name == "metadata");
+        Some(Self {
+            members,
+            metadata,
+            at,
+        })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match member(&self.members, "event") {
+            Some(Loose::Text(name)) => name,
+            _ => "",
+        }
+    }
+
+    /// When it happened, if it says so in a way that can be understood.
+    #[must_use]
+    pub fn at(&self) -> Option<DateTime<Utc>> {
+        self.at
+    }
+
+    /// The timestamp as it was written.
+    #[must_use]
+    pub fn timestamp(&self) -> Option<Cow<'_, str>> {
+        self.text("timestamp")
+    }
+
+    /// What tells it from all others: ours have a UUID, the former module's have nothing.
+    #[must_use]
+    pub fn event_id(&self) -> Option<u128> {
+        self.text("event_id").map(|id| key(&id))
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn anonymous_id(&self) -> Option<u128> {
+        self.text("anonymous_id").map(|id| key(&id))
+    }
+
+    /// The platform; the former module called macOS by its kernel's name.
+    #[must_use]
+    pub fn platform(&self) -> Option<Cow<'_, str>> {
+        self.text("platform")
+            .map(|platform| match platform.as_ref() {
+                "Darwin" => Cow::Borrowed("macOS"),
+                _ => platform,
+            })
+    }
+
+    /// The profile, also the one that the wizard's user chose.
+    #[must_use]
+    pub fn profile(&self) -> Option<Cow<'_, str>> {
+        self.detail("profile")
+            .or_else(|| self.detail("profile_selected"))
+    }
+
+    /// The tools that a scan started with.
+    pub fn tools(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        self.value("tools")
+            .map_or(&[][..], Loose::elements)
+            .iter()
+            .filter_map(Loose::text)
+    }
+
+    /// The tool that failed.
+    #[must_use]
+    pub fn failed_tool(&self) -> Option<Cow<'_, str>> {
+        (self.name() == "tool.failed").then(|| self.detail("tool"))?
+    }
+
+    /// The duration's bucket; the former wizard sent raw seconds.
+    #[must_use]
+    pub fn duration(&self) -> Option<Cow<'_, str>> {
+        self.detail("duration_bucket").or_else(|| {
+            let seconds = self.value(DurationBucket::RAW_FIELD)?.number()?;
+            Some(Cow::Borrowed(DurationBucket::holding(seconds).word()))
+        })
+    }
+
+    /// The findings' bucket.
+    #[must_use]
+    pub fn findings(&self) -> Option<Cow<'_, str>> {
+        self.detail("total_findings_bucket")
+            .or_else(|| self.detail("findings_bucket"))
+    }
+
+    /// How many targets of each kind; kinds without any are left out.
+    pub fn targets(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.value("target_types")
+            .map_or(&[][..], Loose::members)
+            .iter()
+            .filter_map(|(kind, count)| {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "at least 1, and far below 2^53"
+                )]
+                let count = count.number().filter(|count| *count >= 1.0)? as u64;
+                Some((kind.as_ref(), count))
+            })
+    }
+
+    /// A member beside the metadata, as text.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<Cow<'_, str>> {
+        member(&self.members, name)
+            .and_then(Loose::text)
+            .filter(|text| !text.is_empty())
+    }
+
+    /// A member of the metadata, as text.
+    #[must_use]
+    pub fn detail(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.value(name)
+            .and_then(Loose::text)
+            .filter(|text| !text.is_empty())
+    }
+
+    /// A member of the metadata.
+    pub(super) fn value(&self, name: &str) -> Option<&Loose<'a>> {
+        member(self.metadata(), name)
+    }
+
+    /// All members of the metadata.
+    pub(super) fn metadata(&self) -> &[(Cow<'a, str>, Loose<'a>)] {
+        self.metadata
+            .map_or(&[], |index| self.members[index].1.members())
+    }
+
+    /// All members beside the metadata; the metadata too where it is no object.
+    pub(super) fn beside(&self) -> impl Iterator<Item = (&str, &Loose<'a>)> {
+        self.members
+            .iter()
+            .filter(|(name, value)| name != "metadata" || !matches!(value, Loose::Map(_)))
+            .map(|(name, value)| (name.as_ref(), value))
+    }
+}
+
+/// 16 bytes for an id: a UUID's own, else some of its hash.
+fn key(id: &str) -> u128 {
+    Uuid::try_parse(id).map_or_else(|_| segment::hash128(id.as_bytes()), |uuid| uuid.as_u128())
+}
+
+/// RFC 3339, as everybody writes it; without a zone it is UTC.
+fn time(text: &str) -> Option<DateTime<Utc>> {
+    DateTime::parse_from_rfc3339(text)
+        .map(|at| at.to_utc())
+        .or_else(|_| {
+            NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").map(|at| at.and_utc())
+        })
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_of_any_shape_is_read_and_a_line_that_is_none_is_not() {
+        let read = |line: &'static str| Event::read(line.as_bytes());
+        for line in [
+            "",
+            "42",
+            "null",
+            "[]",
+            "{}",
+            r#"{"event":7}"#,
+            r#"{"event":"#,
+            "\u{feff}",
+        ] {
+            assert!(read(line).is_none(), "{line}");
+        }
+        for line in [
+            r#"{"event":"x"}"#,
+            r#"{"event":"x","metadata":"text"}"#,
+            r#"{"event":"x","metadata":[1,{"a":2}],"timestamp":5,"platform":{}}"#,
+            r#"{"event":"x","metadata":{"tools":{"a":1},"target_types":[3],"duration_seconds":"soon"}}"#,
+        ] {
+            let event = read(line).expect(line);
+            assert_eq!(event.name(), "x");
+            assert_eq!((event.duration(), event.at()), (None, None), "{line}");
+            assert_eq!(
+                (event.tools().count(), event.targets().count()),
+                (0, 0),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_former_modules_words_mean_ours() {
+        let event = Event::read(
+            br#"{"event":"wizard.completed","platform":"Darwin","timestamp":"2025-10-19T14:32:00.123456+00:00",
+                "metadata":{"profile_selected":"balanced","duration_seconds":301}}"#,
+        )
+        .expect("an event");
+        assert_eq!(event.platform().as_deref(), Some("macOS"));
+        assert_eq!(event.profile().as_deref(), Some("balanced"));
+        assert_eq!(event.duration().as_deref(), Some("5-15min"));
+        assert_eq!(
+            event.at().map(|at| at.to_rfc3339()).as_deref(),
+            Some("2025-10-19T14:32:00.123456+00:00")
+        );
+        assert_eq!(event.event_id(), None);
+    }
+
+    #[test]
+    fn times_are_understood_as_they_are_written() {
+        let midnight = "2025-10-19T00:00:00Z".parse().ok();
+        for text in [
+            "2025-10-19T00:00:00Z",
+            "2025-10-19T02:00:00+02:00",
+            "2025-10-19T00:00:00.000",
+            "2025-10-19T00:00:00",
+        ] {
+            assert_eq!(time(text), midnight, "{text}");
+        }
+        assert_eq!(time("yesterday"), None);
+    }
+}

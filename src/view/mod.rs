@@ -1,0 +1,126 @@
+//! Seeing what was collected (contract, section 9): a [`Source`] feeds one streaming [`Pass`], which counts each event
+//! once and hands it to a [`Consumer`]; the renderings show what came of it.
+//!
+//! | step | file |
+//! | --- | --- |
+//! | where events are | `source/`, one file per kind |
+//! | lines of any length, any JSON, any event | `lines`, `loose`, `event` |
+//! | once each, in the period | `pass` |
+//! | the numbers | `summary`, the whole of `--json` |
+//! | the terminal | `dashboard` |
+//! | JSONL and CSV | `raw`, `csv` |
+//! | the page | `cube` collects what its filters need, `page` writes it, `assets/` is what it is made of |
+
+mod csv;
+mod cube;
+mod dashboard;
+mod event;
+mod lines;
+mod loose;
+mod page;
+mod pass;
+mod raw;
+mod source;
+mod summary;
+
+use std::io;
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+
+pub use self::csv::Csv;
+pub use cube::Cube;
+pub use dashboard::{Frame, Local, dashboard};
+pub use event::Event;
+pub use page::page;
+pub use pass::{Collected, Pass, Recent};
+pub use raw::Raw;
+pub use source::{DirSource, FileSource, GistSource, Source, SpoolSource};
+pub use summary::{Counts, Summary};
+
+use crate::spool::SpoolError;
+use crate::upload::ReadError;
+
+/// Takes every event of a pass, as a rendering that needs more than the summary.
+pub trait Consumer {
+    /// One event, and the line it was read from.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    fn event(&mut self, event: &Event<'_>, line: &[u8]) -> io::Result<()>;
+}
+
+/// Needs nothing more.
+impl Consumer for () {
+    fn event(&mut self, _: &Event<'_>, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whoever watches a long read.
+pub trait Progress {
+    /// So many bytes more will come.
+    fn expect(&mut self, bytes: u64);
+    /// So many have come.
+    fn advance(&mut self, bytes: u64);
+}
+
+/// Nobody watches.
+impl Progress for () {
+    fn expect(&mut self, _: u64) {}
+    fn advance(&mut self, _: u64) {}
+}
+
+/// Why there is nothing to see.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewError {
+    /// A file or directory of the source.
+    #[error("failed to read `{}`", path.display())]
+    Read {
+        /// Its path, or its name in the Gist.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The local spool.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The Gist.
+    #[error("failed to read gist:{id}")]
+    Gist {
+        /// Its id.
+        id: String,
+        /// Why.
+        source: ReadError,
+    },
+    /// What is rendered can't be written.
+    #[error("failed to write the events")]
+    Write(#[source] io::Error),
+}
+
+/// Text of somebody else's on one line, with nothing in it that a terminal would obey.
+#[must_use]
+pub fn clean(text: &str) -> String {
+    let obeyed = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars()
+        .map(|c| if obeyed(c) { '\u{fffd}' } else { c })
+        .collect()
+}
+
+/// Reads a source once. Events before `since` are left out.
+///
+/// # Errors
+/// When the source can't be read, or `consumer` can't write.
+pub fn collect(
+    source: &mut dyn Source,
+    since: Option<DateTime<Utc>>,
+    consumer: &mut dyn Consumer,
+    progress: &mut dyn Progress,
+) -> Result<Collected, ViewError> {
+    let mut pass = Pass::new(since, consumer, progress);
+    source.read(&mut pass)?;
+    Ok(pass.finish())
+}

@@ -1,0 +1,222 @@
+//! The one pass over a source: line → event → counted once, in the period → the summary, the last few, and whatever a
+//! rendering collects.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::io::{self, BufRead, BufReader, Read};
+
+use chrono::{DateTime, Utc};
+
+use super::event::Event;
+use super::lines::{Line, each_line};
+use super::summary::{Summary, Tally};
+use super::{Consumer, Progress, ViewError};
+use crate::limits::VIEW_RECENT;
+
+/// One of the last events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recent {
+    /// When it happened.
+    pub at: DateTime<Utc>,
+    /// Its name.
+    pub event: String,
+    /// The scanner's version.
+    pub version: String,
+    /// The platform.
+    pub platform: String,
+    /// What it is about, in a few words.
+    pub about: String,
+}
+
+/// Everything that was read.
+#[derive(Debug, Default)]
+pub struct Collected {
+    /// The numbers.
+    pub summary: Summary,
+    /// The last events, oldest first.
+    pub recent: Vec<Recent>,
+    /// What a person should know about the numbers.
+    pub notes: Vec<String>,
+}
+
+/// A pass under way. A [`Source`](super::Source) feeds it.
+pub struct Pass<'p> {
+    since: Option<DateTime<Utc>>,
+    consumer: &'p mut dyn Consumer,
+    progress: &'p mut dyn Progress,
+    tally: Tally,
+    seen: HashSet<u128>,
+    recent: Vec<Recent>,
+    undated: u64,
+    notes: Vec<String>,
+}
+
+impl<'p> Pass<'p> {
+    pub(super) fn new(
+        since: Option<DateTime<Utc>>,
+        consumer: &'p mut dyn Consumer,
+        progress: &'p mut dyn Progress,
+    ) -> Self {
+        Self {
+            since,
+            consumer,
+            progress,
+            tally: Tally::default(),
+            seen: HashSet::new(),
+            recent: Vec::with_capacity(VIEW_RECENT + 1),
+            undated: 0,
+            notes: Vec::new(),
+        }
+    }
+
+    /// How many bytes will come.
+    pub fn expect(&mut self, bytes: u64) {
+        self.progress.expect(bytes);
+    }
+
+    /// Something is missing at the end, and why.
+    pub fn incomplete(&mut self, why: String) {
+        self.tally.summary.incomplete = true;
+        self.notes.push(why);
+    }
+
+    /// Whoever wants to know how far we are.
+    pub(super) fn progress(&mut self) -> &mut dyn Progress {
+        self.progress
+    }
+
+    /// A whole file.
+    ///
+    /// # Errors
+    /// When it can't be read, which `name` is told for, or the rendering can't be written.
+    pub fn file(&mut self, name: &str, content: impl Read) -> Result<(), ViewError> {
+        // Large, since a line that lies within the buffer is not copied.
+        self.lines(name, BufReader::with_capacity(256 * 1024, content))
+    }
+
+    /// As [`file`](Self::file), for content that is in memory already.
+    pub(super) fn lines(&mut self, name: &str, content: impl BufRead) -> Result<(), ViewError> {
+        enum Failed {
+            Reading(io::Error),
+            Taking(ViewError),
+        }
+        impl From<io::Error> for Failed {
+            fn from(error: io::Error) -> Self {
+                Self::Reading(error)
+            }
+        }
+        each_line(content, |line| self.line(&line).map_err(Failed::Taking)).map_err(|failed| {
+            match failed {
+                Failed::Taking(error) => error,
+                Failed::Reading(source) => ViewError::Read {
+                    path: name.into(),
+                    source,
+                },
+            }
+        })
+    }
+
+    /// One payload.
+    ///
+    /// # Errors
+    /// When the rendering can't be written.
+    pub fn payload(&mut self, payload: &str) -> Result<(), ViewError> {
+        self.line(&Line::Whole(payload.as_bytes()))
+    }
+
+    fn line(&mut self, line: &Line<'_>) -> Result<(), ViewError> {
+        let Line::Whole(line) = line else {
+            self.tally.summary.malformed += 1;
+            return Ok(());
+        };
+        self.progress.advance(line.len() as u64 + 1);
+        // A mark that some editors put at the start of a file, and blanks around a line, are nobody's data.
+        let line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line);
+        let line = line.trim_ascii();
+        if line.is_empty() {
+            return Ok(());
+        }
+        let Some(event) = Event::read(line) else {
+            self.tally.summary.malformed += 1;
+            return Ok(());
+        };
+        if let Some(since) = self.since {
+            match event.at() {
+                None => {
+                    self.undated += 1;
+                    return Ok(());
+                }
+                Some(at) if at < since => return Ok(()),
+                Some(_) => {}
+            }
+        }
+        if event.event_id().is_some_and(|id| !self.seen.insert(id)) {
+            self.tally.summary.duplicates += 1;
+            return Ok(());
+        }
+        self.tally.count(&event);
+        self.remember(&event);
+        self.consumer.event(&event, line).map_err(ViewError::Write)
+    }
+
+    /// Keeps the event if it is among the last ones.
+    fn remember(&mut self, event: &Event<'_>) {
+        let Some(at) = event.at() else { return };
+        if self.recent.len() == VIEW_RECENT && at < self.recent[0].at {
+            return;
+        }
+        let owned = |text: Option<Cow<'_, str>>| text.unwrap_or_default().into_owned();
+        let place = self.recent.partition_point(|recent| recent.at <= at);
+        self.recent.insert(
+            place,
+            Recent {
+                at,
+                event: event.name().to_owned(),
+                version: owned(event.text("version")),
+                platform: owned(event.platform()),
+                about: about(event),
+            },
+        );
+        if self.recent.len() > VIEW_RECENT {
+            self.recent.remove(0);
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Collected {
+        if self.undated > 0 {
+            self.notes.push(format!(
+                "{} without a usable timestamp left out of the period",
+                self.undated
+            ));
+        }
+        Collected {
+            summary: self.tally.finish(),
+            recent: self.recent,
+            notes: self.notes,
+        }
+    }
+}
+
+/// "cli, fast, 5 tools", "trivy timeout".
+fn about(event: &Event<'_>) -> String {
+    let failure = event.failed_tool().map(|tool| {
+        let how = event.detail("failure_type").unwrap_or_default();
+        format!("{tool} {how}").trim_end().to_owned()
+    });
+    let counted = |count: Option<Cow<'_, str>>, of| count.map(|count| format!("{count} {of}"));
+    let tools = match event.tools().count() {
+        0 => None,
+        1 => Some("1 tool".to_owned()),
+        count => Some(format!("{count} tools")),
+    };
+    let parts = [
+        failure,
+        event.detail("mode").map(Into::into),
+        event.profile().map(Into::into),
+        tools,
+        event.duration().map(Into::into),
+        counted(event.findings(), "findings"),
+        counted(event.detail("violations_bucket"), "violations"),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}

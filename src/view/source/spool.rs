@@ -1,0 +1,36 @@
+//! The local spool: what this machine recorded, sent or not.
+
+use super::{Pass, Source, ViewError};
+use crate::home::Home;
+use crate::spool::{Filter, Overflow};
+use crate::tend;
+
+/// The spool of a home.
+#[derive(Debug)]
+pub struct SpoolSource {
+    home: Home,
+}
+
+impl SpoolSource {
+    /// The spool of this home.
+    #[must_use]
+    pub fn new(home: Home) -> Self {
+        Self { home }
+    }
+}
+
+impl Source for SpoolSource {
+    fn name(&self) -> String {
+        "spool".to_owned()
+    }
+
+    fn read(&mut self, pass: &mut Pass<'_>) -> Result<(), ViewError> {
+        tend::list(&self.home, &Filter::default(), |row| {
+            pass.payload(row.payload.get())
+        })?;
+        if Overflow::of(&self.home).waits() {
+            pass.incomplete("events in overflow.jsonl are not in the spool yet".to_owned());
+        }
+        Ok(())
+    }
+}
