@@ -1,5 +1,5 @@
-//! Requests outside of a flush (`connect`, `forget`, `view`) keep to the waits and the spacing that the server asks for, and
-//! remember new waits.
+//! Requests outside of a flush (`connect`, `forget`, `view`) keep to the waits and the spacing that
+//! the server asks for, and remember new waits.
 
 use chrono::{DateTime, Utc};
 
@@ -54,7 +54,8 @@ pub fn asked_to_wait(home: &Home, target: &Target) -> Option<DateTime<Utc>> {
     }
 }
 
-/// Remembers for the flushes to come that the server asked to be left alone; a home without a spool has none to come.
+/// Remembers for the flushes to come that the server asked to be left alone; a home without a spool
+/// has none to come.
 pub fn remember_wait(home: &Home, target: &Target, until: DateTime<Utc>) {
     if home.spool_db().exists()
         && let Ok(standing) = standing(home, target)

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-/// Variables by name. Values that are not Unicode are kept with replacement characters, so that "set" stays "set".
+/// Variables by name. Values that are not Unicode are kept with replacement characters, so that
+/// "set" stays "set".
 #[derive(Debug, Clone, Default)]
 pub struct Environment(HashMap<String, String>);
 

@@ -21,8 +21,8 @@ pub fn sync_dir(dir: &Path) -> io::Result<()> {
     .sync_all()
 }
 
-/// Writes a file beside its place and renames it there; both the content and the name are durable afterwards. A copy
-/// that an earlier, killed process left behind is overwritten.
+/// Writes a file beside its place and renames it there; both the content and the name are durable
+/// afterwards. A copy that an earlier, killed process left behind is overwritten.
 pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let dir = path.parent().unwrap_or(Path::new(""));
@@ -36,14 +36,16 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     sync_dir(dir)
 }
 
-/// The name of the copy that [`write_atomically`] makes of the file called `name` before it is renamed.
+/// The name of the copy that [`write_atomically`] makes of the file called `name` before it is
+/// renamed.
 #[must_use]
 pub fn partial_name(name: &str) -> String {
     format!(".{name}.partial")
 }
 
-/// A file of the user's that is being written. It takes its name once it is complete, so that what has that name already
-/// is not lost to a failure on the way. A pipe or a device is written as it is.
+/// A file of the user's that is being written. It takes its name once it is complete, so that what
+/// has that name already is not lost to a failure on the way. A pipe or a device is written as it
+/// is.
 #[derive(Debug)]
 pub struct NewFile {
     out: BufWriter<File>,
@@ -105,7 +107,8 @@ impl Drop for NewFile {
     }
 }
 
-/// Whether the file's group or others may read it. Where the system has no such rights, nobody else can.
+/// Whether the file's group or others may read it. Where the system has no such rights, nobody else
+/// can.
 #[must_use]
 pub fn readable_by_others(path: &Path) -> bool {
     #[cfg(unix)]

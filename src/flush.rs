@@ -1,6 +1,6 @@
-//! Flushing: assign → send → proof → mark sent, until nothing is due, the deadline comes, or the destination says no.
-//! One flusher at a time; `spool.lock` is held for each step in the spool and never while the network is in use. Before
-//! each request consent is asked again.
+//! Flushing: assign → send → proof → mark sent, until nothing is due, the deadline comes, or the
+//! destination says no. One flusher at a time; `spool.lock` is held for each step in the spool and
+//! never while the network is in use. Before each request consent is asked again.
 
 mod exchange;
 mod pace;
@@ -49,10 +49,12 @@ impl Default for Options {
     }
 }
 
-/// Uploads what is due. `progress` hears of each confirmed batch: events sent, and events there were.
+/// Uploads what is due. `progress` hears of each confirmed batch: events sent, and events there
+/// were.
 ///
 /// # Errors
-/// When the spool can't be read or written. Trouble with the destination is no error but an outcome.
+/// When the spool can't be read or written. Trouble with the destination is no error but an
+/// outcome.
 pub fn flush(
     home: &Home,
     consent: &Consent,
@@ -124,7 +126,8 @@ fn flush_alone(
     Ok(report)
 }
 
-/// The files that a flush of everything (or of `limit` events) would write. Contacts nobody and changes nothing.
+/// The files that a flush of everything (or of `limit` events) would write. Contacts nobody and
+/// changes nothing.
 ///
 /// # Errors
 /// When the spool can't be read.
@@ -361,7 +364,8 @@ impl Run<'_> {
         let attempt = self.attempt(now, answer, &error);
         self.report.error = Some(error);
         let lock = self.lock()?;
-        // "Stay pending" for a refusal of us (contract, section 8): the destination kept nothing of it.
+        // "Stay pending" for a refusal of us (contract, section 8): the destination kept nothing of
+        // it.
         spool.writer(&lock).failed(
             target,
             batch,
@@ -372,7 +376,8 @@ impl Run<'_> {
         Ok(false)
     }
 
-    /// The content was refused: first one segment alone, then half of it, and so on until one event stands alone.
+    /// The content was refused: first one segment alone, then half of it, and so on until one event
+    /// stands alone.
     fn refused(
         &mut self,
         spool: &mut Spool,

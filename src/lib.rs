@@ -1,12 +1,15 @@
 //! jmo-telemetry: an offline-first telemetry spool.
 //!
-//! The scanner appends anonymous usage events, durably and at once, to a SQLite database under `~/.jmo-security`; a
-//! separate flush uploads what waits, in batches, to a GitHub Gist or a directory, and marks it sent.
+//! The scanner appends anonymous usage events, durably and at once, to a SQLite database under
+//! `~/.jmo-security`; a separate flush uploads what waits, in batches, to a GitHub Gist or a
+//! directory, and marks it sent.
 //!
 //! ```
 //! use jmo_telemetry::consent::Consent;
 //! use jmo_telemetry::env::Environment;
-//! use jmo_telemetry::event::Draft;
+//! use jmo_telemetry::event::version::{PythonVersion, ScannerVersion};
+//! use jmo_telemetry::event::vocabulary::{FailureType, Profile, Tool};
+//! use jmo_telemetry::event::{Draft, Event, ToolFailed};
 //! use jmo_telemetry::flush::{self, Options};
 //! use jmo_telemetry::home::Home;
 //! use jmo_telemetry::target::Target;
@@ -17,10 +20,18 @@
 //! # let (home_dir, out_dir) = (scratch.path().join("home"), scratch.path().join("out"));
 //! let home = Home::at(home_dir);
 //! let consent = Consent::new(&Environment::default(), &home, None);
-//! let event = br#"{"event":"tool.failed","version":"1.0.2","python_version":"3.11",
-//!     "metadata":{"tool":"trivy","failure_type":"timeout","profile":"fast"}}"#;
-//! let ids = record::record(&home, &consent, vec![Draft::from_json(event)?.draft], limits::SPOOL_MAX_BYTES)?;
+//!
+//! let event = Event::ToolFailed(ToolFailed {
+//!     tool: Tool::Trivy,
+//!     failure_type: FailureType::Timeout,
+//!     exit_code: None,
+//!     profile: Profile::Fast,
+//! });
+//! let version = ScannerVersion::parse("1.0.2").unwrap_or_default();
+//! let draft = Draft::new(event, version, PythonVersion::parse("3.11"));
+//! let ids = record::record(&home, &consent, vec![draft], limits::SPOOL_MAX_BYTES)?;
 //! assert_eq!(ids.len(), 1);
+//!
 //! let mut destination = upload::open(&Target::Dir(out_dir), None, None)?;
 //! let report = flush::flush(&home, &consent, destination.as_mut(), &Options::default(), &mut |_, _| {})?;
 //! assert_eq!(report.sent, 1);

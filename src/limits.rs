@@ -2,38 +2,43 @@
 
 use std::time::Duration;
 
-/// How long `record` waits for `spool.lock` before the event goes to `overflow.jsonl` (contract, section 7).
+/// How long `record` waits for `spool.lock` before the event goes to `overflow.jsonl` (contract,
+/// section 7).
 pub const RECORD_LOCK_WAIT: Duration = Duration::from_secs(2);
 
-/// How long a command that a person or cron started waits for `spool.lock`: longer than `record`, since it has no
-/// overflow to fall back on, and shorter than a person's patience.
+/// How long a command that a person or cron started waits for `spool.lock`: longer than `record`,
+/// since it has no overflow to fall back on, and shorter than a person's patience.
 pub const COMMAND_LOCK_WAIT: Duration = Duration::from_secs(10);
 
-/// How long a writer that already holds `spool.lock` waits for SQLite's own locks, which only foreign programs (the
-/// `sqlite3` shell) or a reader at the wrong moment can hold. Together with [`RECORD_LOCK_WAIT`] it keeps `record`
-/// under 4 s at worst.
+/// How long a writer that already holds `spool.lock` waits for SQLite's own locks, which only
+/// foreign programs (the `sqlite3` shell) or a reader at the wrong moment can hold. Together with
+/// [`RECORD_LOCK_WAIT`] it keeps `record` under 4 s at worst.
 pub const SQLITE_BUSY_WAIT: Duration = Duration::from_millis(1000);
 
-/// How long a small locked file (`telemetry-id`, `scan-count`) may be waited for. It is held for microseconds, and once in
-/// its life for an fsync; the wait is for a machine that has no time for the holder. An event without an id is lost.
+/// How long a small locked file (`telemetry-id`, `scan-count`) may be waited for. It is held for
+/// microseconds, and once in its life for an fsync; the wait is for a machine that has no time for
+/// the holder. An event without an id is lost.
 pub const SMALL_FILE_WAIT: Duration = Duration::from_secs(1);
 
-/// The WAL is checkpointed and truncated by the writer that finds it larger than this, in bytes. Each process that
-/// opens the spool alone reads the whole WAL, so it must stay small; each checkpoint costs two more fsyncs, so it must
-/// not come too often.
+/// The WAL is checkpointed and truncated by the writer that finds it larger than this, in bytes.
+/// Each process that opens the spool alone reads the whole WAL, so it must stay small; each
+/// checkpoint costs two more fsyncs, so it must not come too often.
 pub const WAL_CHECKPOINT_BYTES: u64 = 256 * 1024;
 
-/// One transaction of `record --stdin`, in bytes of payload: keeps memory and the WAL bounded however long the input is.
+/// One transaction of `record --stdin`, in bytes of payload: keeps memory and the WAL bounded
+/// however long the input is.
 pub const RECORD_BATCH_BYTES: usize = 512 * 1024;
 
-/// The longest line of input that is looked at, in bytes. A clean event is under 2 KiB; the rest is not an event.
+/// The longest line of input that is looked at, in bytes. A clean event is under 2 KiB; the rest is
+/// not an event.
 pub const INPUT_LINE_BYTES: usize = 1024 * 1024;
 
-/// The largest segment file, in bytes (contract, section 8: GitHub truncates what it returns at 1 MB, and one file over
-/// that can blank the others).
+/// The largest segment file, in bytes (contract, section 8: GitHub truncates what it returns at 1
+/// MB, and one file over that can blank the others).
 pub const SEGMENT_BYTES: usize = 512 * 1024;
 
-/// The most segments in one request: 4 MiB of content. PATCH bodies of 8 to 10 MB were reported to fail (GIST.md).
+/// The most segments in one request: 4 MiB of content. PATCH bodies of 8 to 10 MB were reported to
+/// fail (GIST.md).
 pub const SEGMENTS_PER_REQUEST: usize = 8;
 
 /// Time to connect (contract, section 8).
@@ -45,13 +50,15 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time for a whole flush, unless `--deadline` says otherwise (contract, section 8).
 pub const FLUSH_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Pause between two writes to GitHub (its documentation: "wait at least one second between each request").
+/// Pause between two writes to GitHub (its documentation: "wait at least one second between each
+/// request").
 pub const GITHUB_WRITE_SPACING: Duration = Duration::from_secs(1);
 
 /// The largest answer that is read, in bytes: a Gist lists at most 300 files of at most 1 MB each.
 pub const ANSWER_BYTES: u64 = 320 * 1024 * 1024;
 
-/// How many redirects of the same host are followed for one request: GitHub gives one, for what was renamed or moved.
+/// How many redirects of the same host are followed for one request: GitHub gives one, for what was
+/// renamed or moved.
 pub const REDIRECTS: u32 = 3;
 
 /// First step of the backoff (contract, section 8).
@@ -60,11 +67,12 @@ pub const BACKOFF_FIRST: Duration = Duration::from_secs(60);
 /// Longest step of the backoff (contract, section 8).
 pub const BACKOFF_MAX: Duration = Duration::from_secs(6 * 3600);
 
-/// A server that limits us without saying until when is left alone at least this long (GitHub's documentation).
+/// A server that limits us without saying until when is left alone at least this long (GitHub's
+/// documentation).
 pub const SERVER_WAIT_DEFAULT: Duration = Duration::from_secs(60);
 
-/// No stated wait is believed beyond this: GitHub's windows are one hour long, and a wrong clock must not stop uploads
-/// for ever.
+/// No stated wait is believed beyond this: GitHub's windows are one hour long, and a wrong clock
+/// must not stop uploads for ever.
 pub const SERVER_WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// A paused destination is tried again after this (contract, section 8).
@@ -100,7 +108,8 @@ pub const BANNER_SCANS: u64 = 3;
 /// Rows of `spool list` unless `--limit` says otherwise (contract, section 5).
 pub const LIST_LIMIT: u32 = 50;
 
-/// Time for one request of `view`, from connecting to the last byte: its answer may be 300 MB, and a person watches.
+/// Time for one request of `view`, from connecting to the last byte: its answer may be 300 MB, and
+/// a person watches.
 pub const VIEW_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The largest file that is read from a `raw_url`, in bytes: GitHub gives at most 10 MB of one.
@@ -112,14 +121,15 @@ pub const VIEW_CACHE_BYTES: u64 = 256 * 1024 * 1024;
 /// The last events that the dashboard shows (contract, section 9).
 pub const VIEW_RECENT: usize = 10;
 
-/// Different words that are counted apart in one list; the others are counted together. Real lists have a few dozen, and
-/// a source can be anybody's.
+/// Different words that are counted apart in one list; the others are counted together. Real lists
+/// have a few dozen, and a source can be anybody's.
 pub const VIEW_WORDS: usize = 10_000;
 
 /// The most of a word that is kept, in characters.
 pub const VIEW_WORD_CHARS: usize = 100;
 
-/// A read that is longer than this, in bytes, shows its progress: it takes about a tenth of a second.
+/// A read that is longer than this, in bytes, shows its progress: it takes about a tenth of a
+/// second.
 pub const LONG_READ_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Different event names on the page: one bit each of 32.
@@ -128,6 +138,6 @@ pub const PAGE_EVENTS: usize = 32;
 /// Different words of a kind (versions, tools, …) on the page; the others are counted together.
 pub const PAGE_WORDS: usize = 100;
 
-/// Who sent something on which day, on the page: more would make it larger than 3 MB, and then the number of anonymous
-/// ids is shown for all events alone.
+/// Who sent something on which day, on the page: more would make it larger than 3 MB, and then the
+/// number of anonymous ids is shown for all events alone.
 pub const PAGE_VISITS: usize = 150_000;

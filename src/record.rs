@@ -1,4 +1,5 @@
-//! Recording: drafts in, durable events out. The spool first; where it can't take them in time, `overflow.jsonl`.
+//! Recording: drafts in, durable events out. The spool first; where it can't take them in time,
+//! `overflow.jsonl`.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -28,8 +29,9 @@ pub enum RecordError {
     },
 }
 
-/// Records events, in order; they survive `kill -9` and power loss when this returns (contract, P1). One transaction and
-/// one fsync for all of them. Gives their ids; none when telemetry is disabled.
+/// Records events, in order; they survive `kill -9` and power loss when this returns (contract,
+/// P1). One transaction and one fsync for all of them. Gives their ids; none when telemetry is
+/// disabled.
 ///
 /// # Errors
 /// When none of them was recorded.
@@ -101,8 +103,8 @@ fn scan_hints(home: &Home, scans: u64) -> impl Iterator<Item = Option<ScanFreque
         .chain(std::iter::repeat(None))
 }
 
-/// `false` when the user has said no in the meantime: `disable` deletes under the lock that is held here, and nothing may
-/// come after it.
+/// `false` when the user has said no in the meantime: `disable` deletes under the lock that is held
+/// here, and nothing may come after it.
 fn append(
     home: &Home,
     consent: &Consent,

@@ -26,8 +26,8 @@ pub fn cutoffs(now: DateTime<Utc>) -> Cutoffs {
     }
 }
 
-/// How many bytes to free when the spool has `bytes` of at most `max`: a sixteenth more than needed, so that a full spool
-/// does not have to be pruned again for each event.
+/// How many bytes to free when the spool has `bytes` of at most `max`: a sixteenth more than
+/// needed, so that a full spool does not have to be pruned again for each event.
 #[must_use]
 pub fn excess(bytes: u64, max: u64) -> u64 {
     if bytes <= max {

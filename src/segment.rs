@@ -27,7 +27,8 @@ pub struct SegmentFile {
 pub struct Batch {
     /// Files to write.
     pub files: Vec<SegmentFile>,
-    /// Files to delete: their events moved to another destination before they were confirmed, and may be there.
+    /// Files to delete: their events moved to another destination before they were confirmed, and
+    /// may be there.
     pub stale: Vec<String>,
 }
 
@@ -71,8 +72,8 @@ pub struct Receipt {
     pub url: String,
 }
 
-/// Whether a segment of `bytes` takes one more payload of this length and its line end, or is full. An empty segment
-/// takes anything: an event that no segment takes would never leave.
+/// Whether a segment of `bytes` takes one more payload of this length and its line end, or is full.
+/// An empty segment takes anything: an event that no segment takes would never leave.
 #[must_use]
 pub fn takes(bytes: usize, payload: usize) -> bool {
     bytes == 0 || bytes + payload < SEGMENT_BYTES
@@ -92,9 +93,9 @@ impl Receipt {
 
 /// The name of the segment that starts with this event: `events-<YYYYMMDD>-<16 hex digits>.jsonl`.
 ///
-/// The digits come from the event, so a dry run and the flush after it name the same file, and a home restored from a
-/// backup does not write over what it sent after the backup. `nth` is 0 unless the name is taken at this destination
-/// already.
+/// The digits come from the event, so a dry run and the flush after it name the same file, and a
+/// home restored from a backup does not write over what it sent after the backup. `nth` is 0 unless
+/// the name is taken at this destination already.
 #[must_use]
 pub fn name(first: Uuid, nth: u32, now: DateTime<Utc>) -> String {
     let digest = Sha256::new()

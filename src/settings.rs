@@ -84,7 +84,8 @@ impl Settings {
         })
     }
 
-    /// The destination that is configured: the one given (`--to`), else the environment's Gist, else the remembered one.
+    /// The destination that is configured: the one given (`--to`), else the environment's Gist,
+    /// else the remembered one.
     ///
     /// # Errors
     /// When what is configured can't be understood.
@@ -118,8 +119,8 @@ impl Settings {
         Ok(upload::open(target, given.or(token), api)?)
     }
 
-    /// The remembered token and API, which belong to the remembered destination alone; a broken memory matters only
-    /// where it is needed.
+    /// The remembered token and API, which belong to the remembered destination alone; a broken
+    /// memory matters only where it is needed.
     fn remembered(
         &self,
         target: &Target,
@@ -135,7 +136,8 @@ impl Settings {
         Ok(route.map_or((None, None), |route| (route.token, route.api)))
     }
 
-    /// A Gist to read from, with the token if there is one for it, and the API that belongs to it; contacts nobody.
+    /// A Gist to read from, with the token if there is one for it, and the API that belongs to it;
+    /// contacts nobody.
     ///
     /// # Errors
     /// When it can't be used.
@@ -150,7 +152,8 @@ impl Settings {
         )?)
     }
 
-    /// The token of the environment: `JMO_TELEMETRY_GITHUB_TOKEN`, else the file that `…_TOKEN_FILE` names.
+    /// The token of the environment: `JMO_TELEMETRY_GITHUB_TOKEN`, else the file that
+    /// `…_TOKEN_FILE` names.
     ///
     /// # Errors
     /// When the file can't be read, or others can read it.

@@ -1,5 +1,5 @@
-//! How we stand with a destination: the backoff, the server's waits and the pause, as plain data that outlives the
-//! process, and the pure rules over it.
+//! How we stand with a destination: the backoff, the server's waits and the pause, as plain data
+//! that outlives the process, and the pure rules over it.
 
 use std::time::Duration;
 
@@ -42,8 +42,8 @@ pub enum Due {
 }
 
 impl Standing {
-    /// Whether the destination may be tried at `now`, with this configuration, `forced` or not. No wait counts for longer
-    /// than its kind can last.
+    /// Whether the destination may be tried at `now`, with this configuration, `forced` or not. No
+    /// wait counts for longer than its kind can last.
     #[must_use]
     pub fn due(&self, now: DateTime<Utc>, configuration: &str, forced: bool) -> Due {
         let standing = self.rebased(now);
@@ -75,8 +75,9 @@ impl Standing {
             .map_or(Duration::ZERO, |last| spacing.saturating_sub(passed(last)))
     }
 
-    /// The same waits counted from now, when the clock has been put back to before they were noted: how much of them has
-    /// passed can't be known then. A flush stores this, so that a clock that once was a year ahead blocks nothing.
+    /// The same waits counted from now, when the clock has been put back to before they were noted:
+    /// how much of them has passed can't be known then. A flush stores this, so that a clock that
+    /// once was a year ahead blocks nothing.
     #[must_use]
     pub fn rebased(&self, now: DateTime<Utc>) -> Self {
         let Some(ahead) = self
@@ -115,7 +116,8 @@ impl Standing {
             ..Self::default()
         };
         match verdict {
-            // A server that limits us time and again is left alone for longer and longer (GitHub's documentation).
+            // A server that limits us time and again is left alone for longer and longer (GitHub's
+            // documentation).
             Verdict::NotBefore(until) => Self {
                 wait_until: Some(until),
                 retry_at: Some(clock::after(now, backoff(failures, jitter))),
@@ -144,8 +146,8 @@ impl Standing {
     }
 }
 
-/// The pause after the n-th failure in a row, 1-based: full jitter, i.e. random between 0 and a ceiling that doubles from
-/// [`BACKOFF_FIRST`] to [`BACKOFF_MAX`] (contract, section 8).
+/// The pause after the n-th failure in a row, 1-based: full jitter, i.e. random between 0 and a
+/// ceiling that doubles from [`BACKOFF_FIRST`] to [`BACKOFF_MAX`] (contract, section 8).
 #[must_use]
 pub fn backoff(failures: u32, jitter: f64) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);

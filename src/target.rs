@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// The name of a destination: `gist:ID` or `dir:PATH`. The same words are stored, shown and given on the command line.
+/// The name of a destination: `gist:ID` or `dir:PATH`. The same words are stored, shown and given
+/// on the command line.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Target {
     /// A Gist, by its id.
@@ -75,8 +76,8 @@ impl fmt::Display for Target {
 pub struct Token(String);
 
 impl Token {
-    /// A token from text around which white space may stand; `None` when nothing usable is left. Only visible ASCII can
-    /// stand in a header.
+    /// A token from text around which white space may stand; `None` when nothing usable is left.
+    /// Only visible ASCII can stand in a header.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let text = text.trim();

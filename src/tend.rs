@@ -1,5 +1,5 @@
-//! Looking at the spool, and deleting from it at the user's word: the use cases behind `spool`, `status`, `disable` and
-//! `forget`.
+//! Looking at the spool, and deleting from it at the user's word: the use cases behind `spool`,
+//! `status`, `disable` and `forget`.
 
 use crate::clock;
 use crate::home::{FlushLock, Home};
@@ -8,9 +8,9 @@ use crate::spool::{
     Check, Deleted, Filter, Overflow, Row, Spool, SpoolError, Writer, lock_or_fail,
 };
 
-/// Opens the spool and looks at it; first takes in what waits in `overflow.jsonl`, where that can be
-/// done. A spool that turns out to be damaged is set aside, and what was carried over is looked at.
-/// `None` when there is nothing at all.
+/// Opens the spool and looks at it; first takes in what waits in `overflow.jsonl`, where that can
+/// be done. A spool that turns out to be damaged is set aside, and what was carried over is looked
+/// at. `None` when there is nothing at all.
 ///
 /// # Errors
 /// When there is a spool and it can't be opened or read.
@@ -115,7 +115,8 @@ pub fn purge(home: &Home, all: bool) -> Result<Deleted, SpoolError> {
     if !home.dir().exists() {
         return Ok(Deleted::default());
     }
-    // Also where nothing is yet: who was allowed to record a moment ago may hold the lock and be about to.
+    // Also where nothing is yet: who was allowed to record a moment ago may hold the lock and be
+    // about to.
     let lock = lock_or_fail(home)?;
     if !home.spool_db().exists() && !home.overflow().exists() {
         return Ok(Deleted::default());
@@ -123,8 +124,8 @@ pub fn purge(home: &Home, all: bool) -> Result<Deleted, SpoolError> {
     Spool::write(home, &lock, clock::now(), |writer| writer.purge(all))
 }
 
-/// Forgetting in steps, with no flush at work meanwhile: the caller deletes the remote files in between, and what could
-/// not be deleted stays known for another try.
+/// Forgetting in steps, with no flush at work meanwhile: the caller deletes the remote files in
+/// between, and what could not be deleted stays known for another try.
 #[derive(Debug)]
 pub struct Forgetting<'h> {
     home: &'h Home,
@@ -176,7 +177,8 @@ impl<'h> Forgetting<'h> {
         Ok(())
     }
 
-    /// Deletes everything here: rows, overflow, damaged copies, what `view` kept; and makes a new id if there was one.
+    /// Deletes everything here: rows, overflow, damaged copies, what `view` kept; and makes a new
+    /// id if there was one.
     ///
     /// # Errors
     /// When the home can't be written.

@@ -1,4 +1,5 @@
-//! `enable` and `disable`: the user's own choice. Neither claims an effect that another rule overrides.
+//! `enable` and `disable`: the user's own choice. Neither claims an effect that another rule
+//! overrides.
 
 use clap::Args as ClapArgs;
 use serde::Serialize;

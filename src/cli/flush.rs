@@ -28,7 +28,8 @@ Examples:
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Where to: gist:ID or dir:PATH [default: the environment's Gist, else what `connect` remembered]
+    /// Where to: gist:ID or dir:PATH [default: the environment's Gist, else what `connect`
+    /// remembered]
     #[arg(long, value_name = "DEST")]
     to: Option<Target>,
     /// Print the exact files that would be written; contact nobody

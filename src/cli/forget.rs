@@ -44,7 +44,8 @@ impl IdArgs {
     }
 }
 
-/// Delete the local spool, this machine's files at the destination where that is allowed, and the id
+/// Delete the local spool, this machine's files at the destination where that is allowed, and the
+/// id
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
     /// Do not ask
@@ -128,7 +129,8 @@ impl Args {
     }
 }
 
-/// Deletes files at a destination. The user asked for it right now, so it is done after a "no" too: nothing is sent.
+/// Deletes files at a destination. The user asked for it right now, so it is done after a "no" too:
+/// nothing is sent.
 fn delete_remote(settings: &Settings, target: &str, files: &[String]) -> Result<(), String> {
     let target: Target = target
         .parse()

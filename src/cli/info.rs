@@ -1,5 +1,5 @@
-//! `info` and `banner`: what is collected, made from the event types themselves so that it can't drift from what is sent,
-//! and the notice that says so on the first scans.
+//! `info` and `banner`: what is collected, made from the event types themselves so that it can't
+//! drift from what is sent, and the notice that says so on the first scans.
 
 use clap::{Args as ClapArgs, ValueEnum};
 use serde::Serialize;

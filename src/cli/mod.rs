@@ -1,5 +1,6 @@
-//! The command line. Arguments are data: clap validates, [`Settings`] resolves, and each
-//! command is one file with one `run` that calls the library and shows the result through `out`, the one mouth.
+//! The command line. Arguments are data: clap validates, [`Settings`] resolves, and each command is
+//! one file with one `run` that calls the library and shows the result through `out`, the one
+//! mouth.
 
 mod connect;
 mod consent;

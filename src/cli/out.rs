@@ -113,8 +113,8 @@ impl Out {
         }
     }
 
-    /// What clap has to say: help on stdout, a usage error on stderr. What the caller wrote is not repeated; a scanner's
-    /// log may keep what is printed here.
+    /// What clap has to say: help on stdout, a usage error on stderr. What the caller wrote is not
+    /// repeated; a scanner's log may keep what is printed here.
     pub(super) fn usage(&mut self, mut error: clap::Error) -> Code {
         withhold(&mut error);
         let _ = error.print();
@@ -142,8 +142,8 @@ impl Drop for Bar {
     }
 }
 
-/// Takes the caller's own words out of a usage error: every value, and a name that does not look like one. The name of
-/// the option, the words it takes and the advice stay.
+/// Takes the caller's own words out of a usage error: every value, and a name that does not look
+/// like one. The name of the option, the words it takes and the advice stay.
 fn withhold(error: &mut clap::Error) {
     const WITHHELD: &str = "…";
     let withheld = || ContextValue::String(WITHHELD.to_owned());

@@ -34,7 +34,8 @@ One line of --stdin: {\"event\": …, \"version\": …, \"python_version\": …,
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(super) struct Args {
-    /// scan.started, scan.completed, tool.failed, wizard.completed, report.generated or policy.evaluated
+    /// scan.started, scan.completed, tool.failed, wizard.completed, report.generated or
+    /// policy.evaluated
     #[arg(value_name = "EVENT", required_unless_present = "stdin")]
     event: Option<String>,
     /// Read events from stdin, one JSON object a line
@@ -156,7 +157,8 @@ fn seconds(text: &str) -> Result<f64, &'static str> {
         .ok_or("a duration is a number with a unit, e.g. 412s or 7m 30s")
 }
 
-/// Which flag is which field of which event: `(flag, [field in each of EVENT_NAMES])`, "" where it does not belong.
+/// Which flag is which field of which event: `(flag, [field in each of EVENT_NAMES])`, "" where it
+/// does not belong.
 const FLAGS: [(&str, [&str; 6]); 27] = [
     ("--mode", ["mode", "mode", "", "", "", ""]),
     (
@@ -388,8 +390,8 @@ fn times_told(times: usize) -> String {
     }
 }
 
-/// Reads events to the end, a bounded batch at a time. After a "no" the rest is read and not kept, so that whoever writes
-/// to us is not cut off.
+/// Reads events to the end, a bounded batch at a time. After a "no" the rest is read and not kept,
+/// so that whoever writes to us is not cut off.
 fn from_stdin(
     settings: &Settings,
     json: bool,
@@ -464,7 +466,8 @@ impl Batch {
     }
 }
 
-/// Reads one line without its end; of a line that is too long, only so much that this can be seen. Gives 0 at the end.
+/// Reads one line without its end; of a line that is too long, only so much that this can be seen.
+/// Gives 0 at the end.
 fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<usize> {
     let read = input
         .by_ref()
@@ -498,7 +501,8 @@ fn start_flush(settings: &Settings, config: Option<&Path>) -> Result<(), Failure
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    // The event is safe, and the next flush takes it; not being able to start one now is nobody's trouble.
+    // The event is safe, and the next flush takes it; not being able to start one now is nobody's
+    // trouble.
     let _ = command.spawn();
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! `status`: whether anything is recorded, whether anything can leave this machine, where to, and what waits for what.
+//! `status`: whether anything is recorded, whether anything can leave this machine, where to, and
+//! what waits for what.
 
 use chrono::{DateTime, Utc};
 use clap::Args as ClapArgs;
@@ -69,7 +70,8 @@ impl From<&Attempt> for LastFlush {
 const ATTEMPTS_SHOWN: u32 = 5;
 
 impl Status {
-    /// Gathers it. What can't be read is told, not failed on: this is where people look when something is wrong.
+    /// Gathers it. What can't be read is told, not failed on: this is where people look when
+    /// something is wrong.
     pub(super) fn of(settings: &Settings) -> Self {
         let decision = settings.consent.now();
         let (target, obstacle) = match settings.target(None) {

@@ -34,8 +34,8 @@ Examples:
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Where the events are: gist, gist:ID, dir:PATH, spool, or a JSONL file [default: the configured destination, else
-    /// spool]
+    /// Where the events are: gist, gist:ID, dir:PATH, spool, or a JSONL file [default: the
+    /// configured destination, else spool]
     #[arg(long, value_name = "SOURCE")]
     from: Option<From>,
     /// Only events of this last stretch of time, e.g. 30d

@@ -1,6 +1,6 @@
-//! Long work, watched: it runs on a thread of its own, while this one shows its progress to a person,
-//! listens for Ctrl-C and SIGTERM, and ends it when its time is over. Ending means leaving: whatever
-//! the work was doing, the spool is as safe as after a kill.
+//! Long work, watched: it runs on a thread of its own, while this one shows its progress to a
+//! person, listens for Ctrl-C and SIGTERM, and ends it when its time is over. Ending means leaving:
+//! whatever the work was doing, the spool is as safe as after a kill.
 
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;

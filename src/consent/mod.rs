@@ -1,5 +1,5 @@
-//! Consent: one pure decision from plain data, and the gathering of that data. Everything that records or uploads asks
-//! here first (contract, P4 and section 4).
+//! Consent: one pure decision from plain data, and the gathering of that data. Everything that
+//! records or uploads asks here first (contract, P4 and section 4).
 
 pub mod jmo_yml;
 
@@ -68,8 +68,8 @@ impl Decision {
     }
 }
 
-/// Decides; the first rule that matches wins, and between `jmo.yml` and `consent.json` a "no" in either (contract,
-/// section 4). Whatever can't be understood is a no.
+/// Decides; the first rule that matches wins, and between `jmo.yml` and `consent.json` a "no" in
+/// either (contract, section 4). Whatever can't be understood is a no.
 #[must_use]
 pub fn decide(facts: &Facts) -> Decision {
     if facts.disable.as_deref().is_some_and(means_disable) {
@@ -99,7 +99,8 @@ pub fn decide(facts: &Facts) -> Decision {
     }
 }
 
-/// `1`, `true`, `yes`, `on` and everything that is not understood; not empty, `0`, `false`, `no`, `off`.
+/// `1`, `true`, `yes`, `on` and everything that is not understood; not empty, `0`, `false`, `no`,
+/// `off`.
 fn means_disable(value: &str) -> bool {
     !["", "0", "false", "no", "off"].contains(&value.trim().to_ascii_lowercase().as_str())
 }
@@ -144,8 +145,8 @@ fn by_choice(choice: &Result<Choice, String>) -> Decision {
     }
 }
 
-/// Where the facts are found. It can be asked again and again: each time the files are read anew, since the user may say
-/// no at any moment.
+/// Where the facts are found. It can be asked again and again: each time the files are read anew,
+/// since the user may say no at any moment.
 #[derive(Debug, Clone)]
 pub struct Consent {
     environment: Environment,

@@ -1,5 +1,6 @@
-//! What a caller brings, before it is an event: loosely typed values by name, borrowed from the input where possible,
-//! and how each type of field is read from them. No message made here repeats a value.
+//! What a caller brings, before it is an event: loosely typed values by name, borrowed from the
+//! input where possible, and how each type of field is read from them. No message made here repeats
+//! a value.
 
 use std::borrow::Cow;
 
@@ -50,7 +51,8 @@ impl<'a> Fields<'a> {
         self.0.push((name.into(), value));
     }
 
-    /// Removes a field and gives its value; of a repeated name the last one counts, as in Python's `json`.
+    /// Removes a field and gives its value; of a repeated name the last one counts, as in Python's
+    /// `json`.
     pub fn take(&mut self, name: &str) -> Option<Value<'a>> {
         let all = self.0.extract_if(.., |(key, _)| key == name);
         all.last().map(|(_, value)| value)
@@ -62,7 +64,8 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// A field name is shown only if it looks like one: what a caller smuggles into a name must not reach a terminal or log.
+/// A field name is shown only if it looks like one: what a caller smuggles into a name must not
+/// reach a terminal or log.
 fn showable(name: &str) -> String {
     let plain = !name.is_empty()
         && name.len() <= 40
@@ -79,7 +82,8 @@ pub trait Field: Sized {
     /// Reads the field `name`; what is missing is an error unless the type has a meaning for it.
     ///
     /// # Errors
-    /// When it is required and missing, or has another type. Names that were dropped on the way go to `dropped`.
+    /// When it is required and missing, or has another type. Names that were dropped on the way go
+    /// to `dropped`.
     fn take(
         fields: &mut Fields<'_>,
         name: &'static str,

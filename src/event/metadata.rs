@@ -18,8 +18,8 @@ pub struct FieldInfo {
     pub values: String,
 }
 
-/// A struct whose fields are read by name, each by the rules of its type, so that reading, storing and describing an
-/// event can't drift apart.
+/// A struct whose fields are read by name, each by the rules of its type, so that reading, storing
+/// and describing an event can't drift apart.
 macro_rules! metadata {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident : $type:ty),+ $(,)? }) => {
         $(#[$doc])*

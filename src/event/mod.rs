@@ -1,6 +1,7 @@
-//! The six events and their only path to the disk: loose fields → typed event → [`Payload`], the line that is stored,
-//! shown and uploaded. A caller can bring words from closed vocabularies, buckets, counts and version numbers; there is
-//! no type here that could hold anything else (contract, P5 and section 6).
+//! The six events and their only path to the disk: loose fields → typed event → [`Payload`], the
+//! line that is stored, shown and uploaded. A caller can bring words from closed vocabularies,
+//! buckets, counts and version numbers; there is no type here that could hold anything else
+//! (contract, P5 and section 6).
 
 pub mod fields;
 mod json;
@@ -76,7 +77,8 @@ pub enum EventError {
 }
 
 impl Event {
-    /// Reads the metadata of the event called `name`. Fields that do not belong to it end up in `dropped`, by name.
+    /// Reads the metadata of the event called `name`. Fields that do not belong to it end up in
+    /// `dropped`, by name.
     ///
     /// # Errors
     /// [`EventError::Unknown`], or the first field that is missing or has the wrong type.
@@ -128,7 +130,8 @@ impl Event {
         }
     }
 
-    /// The fields of the event called `name` with the values they can have; empty for a name that is none.
+    /// The fields of the event called `name` with the values they can have; empty for a name that
+    /// is none.
     #[must_use]
     pub fn describe(name: &str) -> Vec<FieldInfo> {
         match name {
@@ -152,8 +155,8 @@ pub struct Draft {
     pub version: ScannerVersion,
     /// The scanner's Python.
     pub python_version: Option<PythonVersion>,
-    /// Whether this is a `scan.started` that must be counted in `scan-count` and take its hint from there: the caller
-    /// did not bring one.
+    /// Whether this is a `scan.started` that must be counted in `scan-count` and take its hint from
+    /// there: the caller did not bring one.
     pub counts_scan: bool,
 }
 
@@ -167,10 +170,29 @@ pub struct Read {
 }
 
 impl Draft {
-    /// Reads one line of `record --stdin`: `{"event":…,"version":…,"python_version":…,"metadata":{…}}`.
+    /// A draft of a typed event. A `scan.started` without a hint is counted in `scan-count`.
+    #[must_use]
+    pub fn new(
+        event: Event,
+        version: ScannerVersion,
+        python_version: Option<PythonVersion>,
+    ) -> Self {
+        let counts_scan =
+            matches!(&event, Event::ScanStarted(started) if started.scan_frequency_hint.is_none());
+        Self {
+            event,
+            version,
+            python_version,
+            counts_scan,
+        }
+    }
+
+    /// Reads one line of `record --stdin`:
+    /// `{"event":…,"version":…,"python_version":…,"metadata":{…}}`.
     ///
     /// # Errors
-    /// When it is not a JSON object, the event is unknown, or a field is missing or has the wrong type.
+    /// When it is not a JSON object, the event is unknown, or a field is missing or has the wrong
+    /// type.
     pub fn from_json(line: &[u8]) -> Result<Read, EventError> {
         let mut envelope: Fields<'_> =
             serde_json::from_slice(line).map_err(|error| EventError::NotJson {
@@ -200,7 +222,8 @@ impl Draft {
         Ok(Read { draft, dropped })
     }
 
-    /// Puts a draft together from the event's name and loose values. A version that is not one is left out by name.
+    /// Puts a draft together from the event's name and loose values. A version that is not one is
+    /// left out by name.
     ///
     /// # Errors
     /// When the event is unknown, or a field is missing or has the wrong type.

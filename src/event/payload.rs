@@ -1,4 +1,5 @@
-//! The payload: one event as the line that is stored, shown and uploaded, byte for byte (contract, P3).
+//! The payload: one event as the line that is stored, shown and uploaded, byte for byte (contract,
+//! P3).
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
@@ -69,8 +70,9 @@ impl Payload {
         }
     }
 
-    /// Reads a line that this program wrote before (`overflow.jsonl`, a damaged spool): it must be what [`Payload::new`]
-    /// makes of its own content, byte for byte, so that nothing else can enter the spool this way.
+    /// Reads a line that this program wrote before (`overflow.jsonl`, a damaged spool): it must be
+    /// what [`Payload::new`] makes of its own content, byte for byte, so that nothing else can
+    /// enter the spool this way.
     #[must_use]
     pub fn reread(line: &str) -> Option<Self> {
         #[derive(serde::Deserialize)]
@@ -94,8 +96,8 @@ impl Payload {
             },
             &stamp,
         );
-        // The new line differs in nothing but the event_id, which has a fixed length at its end; and in the platform, if
-        // the home moved to another system.
+        // The new line differs in nothing but the event_id, which has a fixed length at its end;
+        // and in the platform, if the home moved to another system.
         let platform = format!(
             r#""platform":"{}""#,
             <Platform as super::vocabulary::Vocabulary>::of(stamped.platform)
@@ -116,7 +118,8 @@ impl Payload {
         })
     }
 
-    /// The `event_id` of a stored line: its last field, of a fixed length. The nil UUID for a line that has none.
+    /// The `event_id` of a stored line: its last field, of a fixed length. The nil UUID for a line
+    /// that has none.
     #[must_use]
     pub fn event_id_of(line: &str) -> Uuid {
         line.get(line.len().saturating_sub(38)..line.len().saturating_sub(2))

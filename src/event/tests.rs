@@ -1,4 +1,5 @@
-//! What is read of a caller's words, what is said of the rest, and that no words but the contract's get through.
+//! What is read of a caller's words, what is said of the rest, and that no words but the contract's
+//! get through.
 
 use std::collections::BTreeSet;
 

@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// The scanner's version: one to four numbers of at most five digits with dots between them, and optionally a
-/// pre-release tag (`a`, `b`, `rc`, `alpha`, `beta`, `pre`, `dev`, `post` and a number, with `-` or `.` before either).
+/// The scanner's version: one to four numbers of at most five digits with dots between them, and
+/// optionally a pre-release tag (`a`, `b`, `rc`, `alpha`, `beta`, `pre`, `dev`, `post` and a
+/// number, with `-` or `.` before either).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScannerVersion(String);
 

@@ -1,4 +1,5 @@
-//! The closed vocabularies and buckets: the only words that an event can hold. Source of every list: contract, section 6.
+//! The closed vocabularies and buckets: the only words that an event can hold. Source of every
+//! list: contract, section 6.
 
 use serde::{Serialize, Serializer};
 

@@ -1,5 +1,5 @@
-//! One step of a flush on the network: everything that leaves goes through [`Run::request`], which asks for consent and for
-//! time; writes keep their distance; a conflict is resolved by looking.
+//! One step of a flush on the network: everything that leaves goes through [`Run::request`], which
+//! asks for consent and for time; writes keep their distance; a conflict is resolved by looking.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ pub(super) enum Stop {
 }
 
 impl Run<'_> {
-    /// Makes one change, and after a conflict looks and tries again a few times. When time runs out meanwhile, the
-    /// conflict is what came of it.
+    /// Makes one change, and after a conflict looks and tries again a few times. When time runs out
+    /// meanwhile, the conflict is what came of it.
     pub(super) fn exchange(&mut self, step: &Batch) -> Result<Reply, Stop> {
         let mut reply = self.change(step)?;
         for _ in 0..CONFLICT_RETRIES {
@@ -74,7 +74,8 @@ impl Run<'_> {
         }
     }
 
-    /// A request that changes something, at the distance from the last one that the destination wants.
+    /// A request that changes something, at the distance from the last one that the destination
+    /// wants.
     fn write(
         &mut self,
         make: impl FnOnce(&mut dyn Destination, Duration) -> Reply,
@@ -102,7 +103,8 @@ impl Run<'_> {
         Ok(make(self.destination, left))
     }
 
-    /// Waits until the destination's pause after the last write is over, also one of an earlier process.
+    /// Waits until the destination's pause after the last write is over, also one of an earlier
+    /// process.
     fn keep_spacing(&self) -> Result<(), Stop> {
         let spacing = self.destination.spacing();
         let pause = self.standing.spacing_left(clock::now(), spacing);

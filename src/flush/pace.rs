@@ -1,5 +1,5 @@
-//! How much the next request may carry, as a pure rule: much while all is well, little after a failure, and halves while a
-//! refused event is looked for.
+//! How much the next request may carry, as a pure rule: much while all is well, little after a
+//! failure, and halves while a refused event is looked for.
 
 use crate::limits::SEGMENTS_PER_REQUEST;
 use crate::spool::Room;
@@ -14,7 +14,8 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// The first request after so many failures in a row: a slow line must get something through before its timeout.
+    /// The first request after so many failures in a row: a slow line must get something through
+    /// before its timeout.
     pub(super) fn after(failures: u32) -> Self {
         Self {
             segments: if failures > 0 {
@@ -76,7 +77,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Sends `count` events of which these are refused, as one segment each time; gives the requests that it took.
+    /// Sends `count` events of which these are refused, as one segment each time; gives the
+    /// requests that it took.
     fn requests(count: usize, refused: &[usize]) -> u32 {
         let (mut pace, mut next, mut requests) = (Pace::after(0), 0, 0);
         while next < count {

@@ -15,7 +15,8 @@ pub struct Choice {
 }
 
 impl Home {
-    /// The stored choice: `Ok(None)` when none was made, `Err` with a reason when the file can't be understood.
+    /// The stored choice: `Ok(None)` when none was made, `Err` with a reason when the file can't be
+    /// understood.
     ///
     /// # Errors
     /// A fragment for people; it never repeats what the file holds.

@@ -1,5 +1,5 @@
-//! `telemetry-id` and `scan-count`: two small files that many processes may meet at once, also in an empty home. Each is
-//! changed in place under a lock on itself, so neither needs `spool.lock`.
+//! `telemetry-id` and `scan-count`: two small files that many processes may meet at once, also in
+//! an empty home. Each is changed in place under a lock on itself, so neither needs `spool.lock`.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -21,7 +21,8 @@ enum Durable {
 }
 
 impl Home {
-    /// The anonymous id, if `telemetry-id` holds a valid one (UUIDv4 text). Whatever else is in the file is nobody's id.
+    /// The anonymous id, if `telemetry-id` holds a valid one (UUIDv4 text). Whatever else is in the
+    /// file is nobody's id.
     ///
     /// # Errors
     /// When the file is there but can't be read.
@@ -29,7 +30,8 @@ impl Home {
         Ok(self.read("telemetry-id")?.as_deref().and_then(parse_id))
     }
 
-    /// The anonymous id; made, durably, when there is no valid one. Processes that meet here agree on one id.
+    /// The anonymous id; made, durably, when there is no valid one. Processes that meet here agree
+    /// on one id.
     ///
     /// # Errors
     /// When the file can't be read or written.
@@ -48,7 +50,8 @@ impl Home {
         self.change_id(|_| None)
     }
 
-    /// Puts a new id in the place of whatever `telemetry-id` holds; makes none where there is no file.
+    /// Puts a new id in the place of whatever `telemetry-id` holds; makes none where there is no
+    /// file.
     ///
     /// # Errors
     /// When the file can't be written.
@@ -79,8 +82,8 @@ impl Home {
         &self,
         scans: u64,
     ) -> Result<impl Iterator<Item = ScanFrequency> + use<>, HomeError> {
-        // A count that a power cut takes back makes a wrong hint; an fsync would cost as much as the event itself, and
-        // those who wait for the file would wait for it too.
+        // A count that a power cut takes back makes a wrong hint; an fsync would cost as much as
+        // the event itself, and those who wait for the file would wait for it too.
         let before = self.change_small("scan-count", Durable::No, |content| {
             let before = parse_count(content);
             (before, Some(before.saturating_add(scans).to_string()))
@@ -135,8 +138,8 @@ impl Home {
         file.take(1024).read_to_end(&mut content)?;
         let (result, new) = change(&content);
         if let Some(new) = new {
-            // Written before it is cut, so that at no moment the file is empty: old and new have the same length, or the
-            // new one is longer, unless something else stood there.
+            // Written before it is cut, so that at no moment the file is empty: old and new have
+            // the same length, or the new one is longer, unless something else stood there.
             file.seek(SeekFrom::Start(0))?;
             file.write_all(new.as_bytes())?;
             file.set_len(new.len() as u64)?;

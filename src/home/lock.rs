@@ -1,5 +1,6 @@
-//! The kernel's file locks as values: held while the value lives, gone with the process however it ends. The only file
-//! that may call fs2, and it does so by its full name, since today's std has methods of the same names on `File`.
+//! The kernel's file locks as values: held while the value lives, gone with the process however it
+//! ends. The only file that may call fs2, and it does so by its full name, since today's std has
+//! methods of the same names on `File`.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -16,8 +17,8 @@ pub struct FileLock {
 }
 
 impl FileLock {
-    /// Takes the lock on the file at `path`, which is created (0600) when it is not there. Waits at most `wait`; `None`
-    /// when somebody else still holds it then.
+    /// Takes the lock on the file at `path`, which is created (0600) when it is not there. Waits at
+    /// most `wait`; `None` when somebody else still holds it then.
     ///
     /// # Errors
     /// When the file can't be opened or the file system has no locks.
@@ -39,8 +40,9 @@ impl FileLock {
     /// When the file system has no locks.
     pub fn lock(file: File, wait: Duration) -> io::Result<Option<Self>> {
         let deadline = Deadline::after(wait);
-        // flock has no timeout, so we ask again: at first at once, since most holders write for a millisecond or two, and
-        // then more rarely. The process id spreads those who wait for the same holder.
+        // flock has no timeout, so we ask again: at first at once, since most holders write for a
+        // millisecond or two, and then more rarely. The process id spreads those who wait for the
+        // same holder.
         let mut pause = Duration::from_micros(200 + u64::from(std::process::id() % 16) * 25);
         loop {
             match fs2::FileExt::try_lock_exclusive(&file) {

@@ -1,5 +1,5 @@
-//! The home: the directory that holds everything this program keeps, and the names of the files in it (contract,
-//! section 3). Directory 0700, files 0600.
+//! The home: the directory that holds everything this program keeps, and the names of the files in
+//! it (contract, section 3). Directory 0700, files 0600.
 
 mod choice;
 mod identity;
@@ -119,8 +119,9 @@ impl Home {
         Ok(())
     }
 
-    /// Makes the directory, 0700, and makes its name durable. One that is there already is left as it is, except that
-    /// its group and others lose their rights when the first of our files is made in it.
+    /// Makes the directory, 0700, and makes its name durable. One that is there already is left as
+    /// it is, except that its group and others lose their rights when the first of our files is
+    /// made in it.
     ///
     /// # Errors
     /// When it can't be made.
@@ -151,7 +152,8 @@ impl Home {
         Ok(())
     }
 
-    /// Takes `spool.lock`; the directory must exist. `None` when another process still holds it after `wait`.
+    /// Takes `spool.lock`; the directory must exist. `None` when another process still holds it
+    /// after `wait`.
     ///
     /// # Errors
     /// When the lock file can't be opened.
@@ -183,7 +185,8 @@ impl Home {
             })
     }
 
-    /// Opens something in the home; makes the directory when that fails for want of it, so that nobody pays for looking.
+    /// Opens something in the home; makes the directory when that fails for want of it, so that
+    /// nobody pays for looking.
     fn making_dir<T>(&self, open: impl Fn() -> io::Result<T>) -> io::Result<T> {
         match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -215,7 +218,8 @@ impl Home {
         }
     }
 
-    /// Replaces a small file in one step: 0600 from its first byte, durable, and never seen half written.
+    /// Replaces a small file in one step: 0600 from its first byte, durable, and never seen half
+    /// written.
     fn replace(&self, name: &str, content: &[u8]) -> Result<(), HomeError> {
         self.create()?;
         let path = self.file(name);

@@ -1,5 +1,5 @@
-//! `destination.json`: where `connect` pointed uploads, for cron, which has no environment. It may hold the token, so it
-//! is 0600 like every file here, and one that others can read is refused.
+//! `destination.json`: where `connect` pointed uploads, for cron, which has no environment. It may
+//! hold the token, so it is 0600 like every file here, and one that others can read is refused.
 
 use serde::{Deserialize, Serialize};
 

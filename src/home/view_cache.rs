@@ -1,6 +1,7 @@
-//! `view-cache/`: what Gists held when `view` last looked, each with its ETag, so that the next look is answered "not
-//! modified" and costs nothing of the rate limit. One file a Gist: a line of JSON that says what it is, then all its
-//! lines. Nothing here is missed when it is gone; together the files are bounded.
+//! `view-cache/`: what Gists held when `view` last looked, each with its ETag, so that the next
+//! look is answered "not modified" and costs nothing of the rate limit. One file a Gist: a line of
+//! JSON that says what it is, then all its lines. Nothing here is missed when it is gone; together
+//! the files are bounded.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
@@ -35,7 +36,8 @@ struct Head {
     incomplete: Vec<String>,
 }
 
-/// A file of the cache that is being written; it counts once it is committed, and is gone when it is not.
+/// A file of the cache that is being written; it counts once it is committed, and is gone when it
+/// is not.
 #[derive(Debug)]
 pub struct NewCache {
     body: BufWriter<File>,

@@ -1,6 +1,7 @@
-//! Delivery: pending rows → segments → confirmed or given back. Each step is one short transaction, in an order that a
-//! kill at any point leaves safe: rows are assigned, durably, before their segment is sent, and `sent` only after the
-//! proof. `flush.lock` makes sure that there is one deliverer.
+//! Delivery: pending rows → segments → confirmed or given back. Each step is one short transaction,
+//! in an order that a kill at any point leaves safe: rows are assigned, durably, before their
+//! segment is sent, and `sent` only after the proof. `flush.lock` makes sure that there is one
+//! deliverer.
 
 mod assemble;
 
@@ -45,8 +46,9 @@ pub enum Halved {
 }
 
 impl Writer<'_> {
-    /// Takes back what other destinations did not confirm. Their segments stay open and are marked stale, as what they
-    /// hold remotely is not known: they are written again, or deleted, should that destination come back.
+    /// Takes back what other destinations did not confirm. Their segments stay open and are marked
+    /// stale, as what they hold remotely is not known: they are written again, or deleted, should
+    /// that destination come back.
     ///
     /// # Errors
     /// When the database can't be read or written.
@@ -73,8 +75,9 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Puts the next request together: first the segments whose upload is not confirmed, then pending rows, oldest
-    /// first, into the open segment and new ones after it. Afterwards every row in it is `sending`.
+    /// Puts the next request together: first the segments whose upload is not confirmed, then
+    /// pending rows, oldest first, into the open segment and new ones after it. Afterwards every
+    /// row in it is `sending`.
     ///
     /// # Errors
     /// When the database can't be read or written.
@@ -130,7 +133,8 @@ impl Writer<'_> {
         preview().map_err(fail)
     }
 
-    /// Marks a batch `sent` and stores its receipts, in one transaction. Gives the number of events confirmed by it.
+    /// Marks a batch `sent` and stores its receipts, in one transaction. Gives the number of events
+    /// confirmed by it.
     ///
     /// # Errors
     /// When the database can't be written; then the batch is sent again, as the same files.
@@ -178,8 +182,9 @@ impl Writer<'_> {
         Ok(sent)
     }
 
-    /// Remembers an attempt that confirmed nothing: what it was, how we stand with the destination now, and the reason on
-    /// each row of the batch. With `give_back` the rows are `pending` again, else they stay in their segments.
+    /// Remembers an attempt that confirmed nothing: what it was, how we stand with the destination
+    /// now, and the reason on each row of the batch. With `give_back` the rows are `pending` again,
+    /// else they stay in their segments.
     ///
     /// # Errors
     /// When the database can't be written.
@@ -200,7 +205,8 @@ impl Writer<'_> {
                 )?;
                 if give_back {
                     release(transaction, file.id, 0)?;
-                    // An earlier try of the same rows may have arrived; should they end up elsewhere, this file must go.
+                    // An earlier try of the same rows may have arrived; should they end up
+                    // elsewhere, this file must go.
                     mark_stale(transaction, file.id)?;
                 }
             }
@@ -212,8 +218,9 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// After the destination refused the content of one segment: halves what is unconfirmed in it. A last event gets a
-    /// segment to itself, since it may be the size of the others that was refused; refused there, it is held.
+    /// After the destination refused the content of one segment: halves what is unconfirmed in it.
+    /// A last event gets a segment to itself, since it may be the size of the others that was
+    /// refused; refused there, it is held.
     ///
     /// # Errors
     /// When the database can't be written.
@@ -264,8 +271,8 @@ impl Writer<'_> {
         Ok(retried)
     }
 
-    /// Forgets the files at a destination, which were deleted there, and the rows that were sent in them; what was not
-    /// confirmed waits again. Gives the number of sent rows.
+    /// Forgets the files at a destination, which were deleted there, and the rows that were sent in
+    /// them; what was not confirmed waits again. Gives the number of sent rows.
     ///
     /// # Errors
     /// When the database can't be written.
@@ -392,7 +399,8 @@ fn reopen(connection: &Connection, segment: i64) -> rusqlite::Result<()> {
         .map(|_| ())
 }
 
-/// What the remote file of a segment holds is not known: it is to be written again, or deleted when nothing is left of it.
+/// What the remote file of a segment holds is not known: it is to be written again, or deleted when
+/// nothing is left of it.
 fn mark_stale(connection: &Connection, segment: i64) -> rusqlite::Result<()> {
     connection
         .execute("UPDATE segment SET stale = 1 WHERE id = ?1", [segment])

@@ -1,4 +1,5 @@
-//! Keeping the spool bounded and honest: retention, deletion at the user's word, the ledger and its check.
+//! Keeping the spool bounded and honest: retention, deletion at the user's word, the ledger and its
+//! check.
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -41,8 +42,9 @@ pub(super) fn count(connection: &Connection, entry: &str, events: usize) -> rusq
 }
 
 impl Writer<'_> {
-    /// Deletes what the user does not want to be sent, wherever it waits: pending, sending and held rows and the overflow,
-    /// and with `all` the sent rows too. Deleted means gone from every file of the spool.
+    /// Deletes what the user does not want to be sent, wherever it waits: pending, sending and held
+    /// rows and the overflow, and with `all` the sent rows too. Deleted means gone from every file
+    /// of the spool.
     ///
     /// # Errors
     /// When the database can't be written, or a reader holds on to what it contained before.
@@ -78,8 +80,8 @@ impl Writer<'_> {
         Ok((deleted, self.checkpoint()?))
     }
 
-    /// Applies retention: age and number first, then the size limit; gives space back to the file system. Gives the
-    /// number of rows that went.
+    /// Applies retention: age and number first, then the size limit; gives space back to the file
+    /// system. Gives the number of rows that went.
     ///
     /// # Errors
     /// When the database can't be written.
@@ -125,7 +127,8 @@ impl Writer<'_> {
     }
 }
 
-/// Sent rows that may go: of sealed segments with nothing under way. The others' files are written again, whole.
+/// Sent rows that may go: of sealed segments with nothing under way. The others' files are written
+/// again, whole.
 const SETTLED: &str = "state = 2 AND (segment IS NULL OR segment IN
     (SELECT id FROM segment WHERE sealed = 1 AND stale = 0 AND id NOT IN (SELECT DISTINCT segment FROM event WHERE state = 1)))";
 
@@ -201,8 +204,9 @@ impl Spool {
         )
     }
 
-    /// Verifies the database and the conservation law (contract, P6): `recorded = pending + sending + sent + held +
-    /// dropped + purged`, where `recorded` is the highest `seq` ever given and the rest are rows and counted deletions.
+    /// Verifies the database and the conservation law (contract, P6): what was recorded is pending,
+    /// sending, sent, held, dropped or purged, where `recorded` is the highest `seq` ever given and
+    /// the rest are rows and counted deletions.
     ///
     /// # Errors
     /// When the database can't be read at all.

@@ -130,7 +130,8 @@ impl Spool {
         if let Some(seq) = filter.seq {
             return Ok(seq);
         }
-        // Two statements, since with a state the index gives the newest rows at once, and without one the table does.
+        // Two statements, since with a state the index gives the newest rows at once, and without
+        // one the table does.
         let sql = if filter.state.is_some() {
             "SELECT seq FROM event WHERE state = ?1 AND (?2 IS NULL OR payload LIKE ?2) ORDER BY seq DESC LIMIT 1 OFFSET ?3"
         } else {

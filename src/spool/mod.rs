@@ -1,5 +1,5 @@
-//! The spool: a SQLite database of events that wait, are on their way, or were sent. All SQL of the program is in this
-//! directory.
+//! The spool: a SQLite database of events that wait, are on their way, or were sent. All SQL of the
+//! program is in this directory.
 //!
 //! *Locking.* Reading needs no lock. Every writing method is on [`Writer`], which exists only with `spool.lock` in hand;
 //! the lock is taken for one write at a time and never while the network is in use.
@@ -7,7 +7,8 @@
 //! *Durability.* WAL with `synchronous=FULL`: a commit returns after the WAL was synced.
 //!
 //! *The WAL stays small.* Closing does not checkpoint; the writer that finds the WAL past
-//! [`WAL_CHECKPOINT_BYTES`](crate::limits::WAL_CHECKPOINT_BYTES) after its commit writes it back and truncates it.
+//! [`WAL_CHECKPOINT_BYTES`](crate::limits::WAL_CHECKPOINT_BYTES) after its commit writes it back
+//! and truncates it.
 
 mod deliver;
 mod keep;

@@ -1,4 +1,5 @@
-//! Opening: connect → pragmas, each with its reason → migrate in one transaction when the schema is older → ready.
+//! Opening: connect → pragmas, each with its reason → migrate in one transaction when the schema is
+//! older → ready.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -14,7 +15,8 @@ use crate::files::size_of;
 use crate::home::{Home, HomeError, SpoolLock};
 use crate::limits::{COMMAND_LOCK_WAIT, SQLITE_BUSY_WAIT};
 
-/// Landed migrations are never edited; a change of the schema is a new file at the end of this list.
+/// Landed migrations are never edited; a change of the schema is a new file at the end of this
+/// list.
 const MIGRATIONS: &[M<'_>] = &[M::up(include_str!("../../migrations/0001_spool.sql"))];
 
 /// The schema this program writes.
@@ -37,7 +39,8 @@ impl Spool {
         Ok(spool)
     }
 
-    /// Opens the spool of a home for reading; `None` when there is none. Takes the lock only to migrate an older one.
+    /// Opens the spool of a home for reading; `None` when there is none. Takes the lock only to
+    /// migrate an older one.
     ///
     /// # Errors
     /// When it can't be opened, is damaged, or has a newer schema.
@@ -53,8 +56,8 @@ impl Spool {
         Ok(Some(spool))
     }
 
-    /// Makes the database under another name and gives it its own when it is complete, so that a file of
-    /// the right name that is no spool is always damage and never one half made.
+    /// Makes the database under another name and gives it its own when it is complete, so that a
+    /// file of the right name that is no spool is always damage and never one half made.
     fn create(home: &Home) -> Result<(), SpoolError> {
         if size_of(&home.spool_wal()) > 0 {
             // The log of a database that is gone; SQLite would write it into the new one.
@@ -83,8 +86,8 @@ impl Spool {
         let mut spool = Self::connect(home, &new)?;
         spool
             .connection
-            // Before the first table: space that retention frees can be given back, and readers never
-            // block the writer.
+            // Before the first table: space that retention frees can be given back, and readers
+            // never block the writer.
             .execute_batch("PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL")
             .map_err(spool.fail("create"))?;
         spool.migrate_from_older()?;
@@ -110,16 +113,19 @@ impl Spool {
             path: path.to_owned(),
             source,
         };
-        // Never SQLITE_OPEN_CREATE: SQLite would make the file by the umask, and this one must be 0600 from the start.
+        // Never SQLITE_OPEN_CREATE: SQLite would make the file by the umask, and this one must be
+        // 0600 from the start.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(fail)?;
         connection.busy_timeout(SQLITE_BUSY_WAIT).map_err(fail)?;
-        // The last process to close would write the WAL back and delete it, with several fsyncs, each time.
+        // The last process to close would write the WAL back and delete it, with several fsyncs,
+        // each time.
         connection
             .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
             .map_err(fail)?;
         connection
-            // FULL: a commit is on disk when it returns (P1). No automatic checkpoint: a writer does it under the lock.
+            // FULL: a commit is on disk when it returns (P1). No automatic checkpoint: a writer
+            // does it under the lock.
             .execute_batch("PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0")
             .map_err(fail)?;
         Ok(Self {
@@ -162,7 +168,8 @@ impl Spool {
 }
 
 /// Makes sure that the WAL has a name which survives a power cut: SQLite syncs no directory for it
-/// (.cargo/config.toml). It is missing in a new home, and after another program closed the database.
+/// (.cargo/config.toml). It is missing in a new home, and after another program closed the
+/// database.
 fn keep_wal(home: &Home) -> Result<(), HomeError> {
     let path = home.spool_wal();
     if path.exists() {

@@ -1,5 +1,6 @@
-//! `overflow.jsonl`: payloads that could not enter the database yet, one a line. Who appends does not have `spool.lock`
-//! (that may be the very reason), so the file is locked itself; the importer holds both.
+//! `overflow.jsonl`: payloads that could not enter the database yet, one a line. Who appends does
+//! not have `spool.lock` (that may be the very reason), so the file is locked itself; the importer
+//! holds both.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -35,8 +36,9 @@ impl<'h> Overflow<'h> {
         Self { home }
     }
 
-    /// Adds events, all or none; durable when it returns. `allowed` is asked with the file locked, since whoever deletes
-    /// what is in it does so under the same lock, after the user said no: `false` when it said no, and nothing was added.
+    /// Adds events, all or none; durable when it returns. `allowed` is asked with the file locked,
+    /// since whoever deletes what is in it does so under the same lock, after the user said no:
+    /// `false` when it said no, and nothing was added.
     ///
     /// # Errors
     /// When the file can't be opened, locked or written.
@@ -121,7 +123,8 @@ impl<'h> Overflow<'h> {
         }
     }
 
-    /// Locks the file for an import; `None` when there is nothing in it, or somebody is appending for unusually long.
+    /// Locks the file for an import; `None` when there is nothing in it, or somebody is appending
+    /// for unusually long.
     pub(super) fn hold(&self) -> Result<Option<Held>, HomeError> {
         if !self.waits() {
             return Ok(None);
@@ -129,8 +132,8 @@ impl<'h> Overflow<'h> {
         self.lock()
     }
 
-    /// Locks the file also when nothing is in it: somebody who was allowed to may be about to append. `None` when there
-    /// is no file.
+    /// Locks the file also when nothing is in it: somebody who was allowed to may be about to
+    /// append. `None` when there is no file.
     pub(super) fn hold_surely(&self) -> Result<Option<Held>, SpoolError> {
         if !self.home.overflow().exists() {
             return Ok(None);
@@ -168,7 +171,8 @@ impl Held {
             path: self.path.clone(),
             source,
         })?;
-        // Lossy would change lengths, and the mark counts bytes: a byte that is not ASCII is not ours.
+        // Lossy would change lengths, and the mark counts bytes: a byte that is not ASCII is not
+        // ours.
         bytes
             .iter_mut()
             .filter(|byte| !byte.is_ascii())

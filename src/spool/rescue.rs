@@ -96,8 +96,8 @@ impl Spool {
     }
 }
 
-/// Renames the database's files to `spool.db.corrupt-<time>`; gives the new path. The main file goes
-/// last: after a kill in between it is still damaged, and set aside the next time.
+/// Renames the database's files to `spool.db.corrupt-<time>`; gives the new path. The main file
+/// goes last: after a kill in between it is still damaged, and set aside the next time.
 fn set_aside(home: &Home, now: DateTime<Utc>) -> Result<PathBuf, HomeError> {
     let path = home.spool_db();
     let fail = |source| HomeError {
@@ -136,7 +136,8 @@ fn with(path: &Path, part: &str) -> PathBuf {
 
 /// Reads whatever SQLite still understands. Nothing here can fail: less is found instead.
 fn read_what_is_left(aside: &Path, home: &Home) -> Found {
-    // A copy is read, so that the evidence stays as it was: opening a database with a WAL writes to it.
+    // A copy is read, so that the evidence stays as it was: opening a database with a WAL writes to
+    // it.
     let Ok(scratch) = Scratch::of(aside) else {
         return Found::default();
     };
@@ -337,15 +338,16 @@ fn seal_what_lost_rows(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Makes the ledger whole again: what was recorded and is neither a row nor counted was lost with the
-/// damage.
+/// Makes the ledger whole again: what was recorded and is neither a row nor counted was lost with
+/// the damage.
 fn settle(connection: &Connection, found: &Found) -> rusqlite::Result<()> {
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
     connection.execute("DELETE FROM ledger WHERE count < 0", [])?;
     let recorded = found
         .recorded
         .max(number("SELECT coalesce(max(seq), 0) FROM event")?);
-    // Sent rows that are missing stay counted as sent; a count that is missing is made from the rows.
+    // Sent rows that are missing stay counted as sent; a count that is missing is made from the
+    // rows.
     let sent_rows = number("SELECT count(*) FROM event WHERE state = 2")?;
     let sent = number("SELECT coalesce((SELECT count FROM ledger WHERE entry = 'sent'), 0)")?
         .max(sent_rows);
@@ -395,7 +397,8 @@ impl Scratch {
 
     /// Replaces the first page by that of a healthy database of the same schema.
     fn transplant_first_page(&self, healthy: &Path) -> io::Result<()> {
-        // The healthy one is new: what it has is in its WAL, so it is copied whole and written back.
+        // The healthy one is new: what it has is in its WAL, so it is copied whole and written
+        // back.
         let donor = Self::of(healthy)?;
         let connection =
             Connection::open_with_flags(&donor.path, OpenFlags::SQLITE_OPEN_READ_WRITE)
@@ -410,8 +413,8 @@ impl Scratch {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         damaged[..PAGE].copy_from_slice(&page[..PAGE]);
-        // The size in the header must be that of this file (https://sqlite.org/fileformat.html, 1.3.8),
-        // and its free pages are unknown.
+        // The size in the header must be that of this file (https://sqlite.org/fileformat.html,
+        // 1.3.8), and its free pages are unknown.
         let pages = u32::try_from(damaged.len() / PAGE).unwrap_or(u32::MAX);
         damaged[28..32].copy_from_slice(&pages.to_be_bytes());
         damaged[32..40].fill(0);

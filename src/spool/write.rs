@@ -34,9 +34,10 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Moves what waits in `overflow.jsonl` into the database, once and only once, also when this is killed half-way: the
-    /// same transaction that adds the events remembers how far the file was read, and the file is emptied after it. Gives
-    /// the number of events. Lines that are not ours are left out.
+    /// Moves what waits in `overflow.jsonl` into the database, once and only once, also when this
+    /// is killed half-way: the same transaction that adds the events remembers how far the file was
+    /// read, and the file is emptied after it. Gives the number of events. Lines that are not ours
+    /// are left out.
     ///
     /// # Errors
     /// When the file can't be read or the events can't be added; then the file is as it was.
@@ -47,7 +48,8 @@ impl Writer<'_> {
         }
     }
 
-    /// The same, and sure of it: afterwards nobody is about to append who asked for consent before this.
+    /// The same, and sure of it: afterwards nobody is about to append who asked for consent before
+    /// this.
     ///
     /// # Errors
     /// As above, and when somebody else keeps the file locked.
@@ -84,7 +86,8 @@ impl Writer<'_> {
         Ok(payloads.len())
     }
 
-    /// The name of this filling of the file, and the part of it that no earlier import has committed.
+    /// The name of this filling of the file, and the part of it that no earlier import has
+    /// committed.
     fn not_imported_yet<'c>(&self, content: &'c str) -> Result<(String, &'c str), SpoolError> {
         let generation = content
             .lines()
@@ -117,8 +120,9 @@ impl Writer<'_> {
         Ok(result)
     }
 
-    /// Writes the WAL back and truncates it when it has grown past its limit. A failure (a reader in the way, a full
-    /// disk) harms nothing: the events are safe in the WAL, and the next writer tries again.
+    /// Writes the WAL back and truncates it when it has grown past its limit. A failure (a reader
+    /// in the way, a full disk) harms nothing: the events are safe in the WAL, and the next writer
+    /// tries again.
     pub(super) fn tend_wal(&mut self) {
         if files::size_of(&self.spool.home.spool_wal()) > WAL_CHECKPOINT_BYTES {
             let _ = self.checkpoint();

@@ -1,5 +1,5 @@
-//! A directory as a destination: the embedded one for trying it out, for air-gapped transfer, and for tests. Files appear
-//! in one step and are durable.
+//! A directory as a destination: the embedded one for trying it out, for air-gapped transfer, and
+//! for tests. Files appear in one step and are durable.
 
 use std::fs;
 use std::io;

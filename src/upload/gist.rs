@@ -1,4 +1,5 @@
-//! A GitHub Gist as a destination. All HTTP of the program is in this directory. Facts about the API: GIST.md of the project.
+//! A GitHub Gist as a destination. All HTTP of the program is in this directory. Facts about the
+//! API: GIST.md of the project.
 
 mod answer;
 
@@ -92,8 +93,9 @@ impl Gist {
         self.send(&Method::PATCH, &body, timeout, prove)
     }
 
-    /// Makes a request, and the same again where this very host redirects it to. A redirect to anywhere else is an answer
-    /// like any other that is no success: the token goes nowhere but to the host it is for.
+    /// Makes a request, and the same again where this very host redirects it to. A redirect to
+    /// anywhere else is an answer like any other that is no success: the token goes nowhere but to
+    /// the host it is for.
     fn request(
         &self,
         method: &Method,
@@ -275,7 +277,8 @@ struct NewContent<'a> {
     content: &'a str,
 }
 
-/// Where a redirect leads, if it is one that keeps method and body, and leads to the same scheme, host and port.
+/// Where a redirect leads, if it is one that keeps method and body, and leads to the same scheme,
+/// host and port.
 pub(super) fn redirected(from: &Url, response: &Response) -> Option<Url> {
     if !matches!(response.status().as_u16(), 301 | 302 | 307 | 308) {
         return None;

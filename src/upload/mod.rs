@@ -1,5 +1,5 @@
-//! Destinations: one trait, one file per kind. A destination knows nothing of the spool; it writes whole files and says
-//! what proves that they are there.
+//! Destinations: one trait, one file per kind. A destination knows nothing of the spool; it writes
+//! whole files and says what proves that they are there.
 
 mod dir;
 mod gist;
@@ -37,7 +37,8 @@ pub trait Destination {
     /// Its name.
     fn target(&self) -> &Target;
 
-    /// A fingerprint of address and credentials, to see when they change. It does not reveal the token.
+    /// A fingerprint of address and credentials, to see when they change. It does not reveal the
+    /// token.
     fn configuration(&self) -> String;
 
     /// The pause it wants between two writes.
@@ -55,7 +56,8 @@ pub trait Destination {
     /// With the reply, when that could not be found out.
     fn present(&mut self, names: &[String], timeout: Duration) -> Result<Vec<String>, Reply>;
 
-    /// Deletes these files, which are there: a Gist refuses to delete anything if one of them is not.
+    /// Deletes these files, which are there: a Gist refuses to delete anything if one of them is
+    /// not.
     fn delete(&mut self, names: &[String], timeout: Duration) -> Reply;
 
     /// Finds out whether it exists and may be written, and changes nothing in it.

@@ -1,5 +1,6 @@
-//! A Gist as a source: reading what was collected. No token is needed for that, but with one GitHub allows 5,000 requests
-//! an hour instead of 60. It goes to the API alone; a `raw_url` is on another host and is read without it.
+//! A Gist as a source: reading what was collected. No token is needed for that, but with one GitHub
+//! allows 5,000 requests an hour instead of 60. It goes to the API alone; a `raw_url` is on another
+//! host and is read without it.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read};
@@ -143,7 +144,8 @@ impl GistReader {
         self.url.as_str()
     }
 
-    /// Asks for the Gist, or whether it still is what had this ETag. `advance` is told of each part of the answer.
+    /// Asks for the Gist, or whether it still is what had this ETag. `advance` is told of each part
+    /// of the answer.
     ///
     /// # Errors
     /// When there is no usable answer.
@@ -295,7 +297,8 @@ struct FileAnswer {
 }
 
 impl FileAnswer {
-    /// One file over GitHub's limit can blank the contents of others, so what matters is whether all of it is here.
+    /// One file over GitHub's limit can blank the contents of others, so what matters is whether
+    /// all of it is here.
     fn named(self, name: String) -> GistFile {
         let whole = self.content.filter(|content| {
             !self.truncated && self.size.is_none_or(|size| size == content.len() as u64)

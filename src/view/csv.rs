@@ -1,5 +1,6 @@
-//! `--export`: one row an event, for spreadsheet programs. They run what looks like a formula, so such a cell is told
-//! apart from one with a leading apostrophe (OWASP, "CSV Injection"). The columns are always the same.
+//! `--export`: one row an event, for spreadsheet programs. They run what looks like a formula, so
+//! such a cell is told apart from one with a leading apostrophe (OWASP, "CSV Injection"). The
+//! columns are always the same.
 
 use std::borrow::Cow;
 use std::io::{self, Write};

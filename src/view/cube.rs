@@ -1,5 +1,6 @@
-//! What the page's filters need: counts by day × event × version, so that every chart can be filtered in the browser
-//! without the events themselves. Its size follows the number of such groups, not of events.
+//! What the page's filters need: counts by day × event × version, so that every chart can be
+//! filtered in the browser without the events themselves. Its size follows the number of such
+//! groups, not of events.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -205,8 +206,8 @@ pub(super) struct CubeData<'c> {
     words: Vec<(About, &'c str)>,
     /// Day, event, version, events, then words and how often they come, in turns.
     groups: Vec<(i64, u32, u32, u64, Vec<u64>)>,
-    /// Day, version, then in turns the distance from the id before and a bit for each event; null when there are too many
-    /// for a page.
+    /// Day, version, then in turns the distance from the id before and a bit for each event; null
+    /// when there are too many for a page.
     visits: Option<Vec<(i64, u32, Vec<u32>)>>,
 }
 

@@ -1,5 +1,5 @@
-//! A collected event, read leniently: ours, the former module's, and whatever else has an `event` name. What is missing
-//! or has another shape is nothing, never an error.
+//! A collected event, read leniently: ours, the former module's, and whatever else has an `event`
+//! name. What is missing or has another shape is nothing, never an error.
 
 use std::borrow::Cow;
 

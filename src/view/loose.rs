@@ -22,7 +22,8 @@ pub(super) enum Loose<'a> {
 }
 
 impl<'a> Loose<'a> {
-    /// What a person would read: text as it is, numbers and flags as text; nothing for null and for what has parts.
+    /// What a person would read: text as it is, numbers and flags as text; nothing for null and for
+    /// what has parts.
     pub(super) fn text(&self) -> Option<Cow<'_, str>> {
         Some(match self {
             Self::Text(text) => Cow::Borrowed(text.as_ref()),

@@ -1,8 +1,9 @@
-//! `--html`: one page that needs nothing from anywhere, and says so in its own Content-Security-Policy: only the scripts
-//! and the style of this file, known by their hashes, may run, and nothing may be loaded or sent.
+//! `--html`: one page that needs nothing from anywhere, and says so in its own
+//! Content-Security-Policy: only the scripts and the style of this file, known by their hashes, may
+//! run, and nothing may be loaded or sent.
 //!
-//! `assets/chart.umd.min.js` is Chart.js 4.6.1 as its npm package `chart.js` has it in `dist/`, without the last line,
-//! which names a source map; its licence (MIT) is beside it.
+//! `assets/chart.umd.min.js` is Chart.js 4.6.1 as its npm package `chart.js` has it in `dist/`,
+//! without the last line, which names a source map; its licence (MIT) is beside it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -45,7 +46,8 @@ pub fn page(collected: &Collected, cube: &Cube, source: &str, now: DateTime<Utc>
         hash(SCRIPT),
         hash(STYLE)
     );
-    // Each part of the page once, in order, so that nothing in the data can be taken for a place to fill.
+    // Each part of the page once, in order, so that nothing in the data can be taken for a place to
+    // fill.
     let mut text =
         String::with_capacity(PAGE.len() + STYLE.len() + CHARTS.len() + SCRIPT.len() + data.len());
     let mut rest = PAGE;

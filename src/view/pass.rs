@@ -1,5 +1,5 @@
-//! The one pass over a source: line → event → counted once, in the period → the summary, the last few, and whatever a
-//! rendering collects.
+//! The one pass over a source: line → event → counted once, in the period → the summary, the last
+//! few, and whatever a rendering collects.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -130,7 +130,8 @@ impl<'p> Pass<'p> {
             return Ok(());
         };
         self.progress.advance(line.len() as u64 + 1);
-        // A mark that some editors put at the start of a file, and blanks around a line, are nobody's data.
+        // A mark that some editors put at the start of a file, and blanks around a line, are
+        // nobody's data.
         let line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line);
         let line = line.trim_ascii();
         if line.is_empty() {

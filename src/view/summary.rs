@@ -54,7 +54,8 @@ impl Counts {
         ranked
     }
 
-    /// In the order of a vocabulary, what it does not know after that: buckets are read from small to large.
+    /// In the order of a vocabulary, what it does not know after that: buckets are read from small
+    /// to large.
     #[must_use]
     pub fn ordered(&self, words: &[&str]) -> Vec<(&str, u64)> {
         let place = |word: &str| words.iter().position(|known| *known == word);

@@ -1,5 +1,5 @@
-//! P4, P6 and P9: the user's own choice, `enable` and `disable`: what they claim is so, from that moment on, whoever else
-//! is at work.
+//! P4, P6 and P9: the user's own choice, `enable` and `disable`: what they claim is so, from that
+//! moment on, whoever else is at work.
 
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};

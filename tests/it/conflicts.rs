@@ -1,4 +1,5 @@
-//! Refused content, and destinations that change while answers are lost: each event ends where it should, once.
+//! Refused content, and destinations that change while answers are lost: each event ends where it
+//! should, once.
 
 use std::time::Duration;
 
@@ -40,7 +41,8 @@ fn one_refused_event_is_held_and_the_others_go_in_few_requests() {
             report["error"].as_str().is_some_and(|e| e.contains("422")),
             "{report}"
         );
-        // All, four halvings, the file without it, once more alone, is that gone, and those behind it.
+        // All, four halvings, the file without it, once more alone, is that gone, and those behind
+        // it.
         assert!(
             report["requests"].as_u64().is_some_and(|n| n <= 9),
             "{report}"

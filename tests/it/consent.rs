@@ -1,5 +1,5 @@
-//! P4 and section 4: the decision, for every way in which somebody can say yes or no, and that a no is a no: no row, no
-//! file, no request, no word.
+//! P4 and section 4: the decision, for every way in which somebody can say yes or no, and that a no
+//! is a no: no row, no file, no request, no word.
 
 use std::io::Write;
 use std::process::Stdio;

@@ -1,4 +1,5 @@
-//! A flush to a Gist that is killed, doubled, raced or revoked: each event is there once afterwards, and no lock is left.
+//! A flush to a Gist that is killed, doubled, raced or revoked: each event is there once
+//! afterwards, and no lock is left.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! P6, section 5 and the id: `forget` leaves no trace here and, where it may, none at the destination; `id` is a random
-//! number and nothing else.
+//! P6, section 5 and the id: `forget` leaves no trace here and, where it may, none at the
+//! destination; `id` is a random number and nothing else.
 
 use fs2::FileExt;
 use serde_json::Value;
@@ -29,7 +29,8 @@ fn is_gone(world: &World, ids: &[String]) {
     );
 }
 
-/// Sends four events, leaves three unconfirmed, three pending, two in the overflow and a damaged copy of it all.
+/// Sends four events, leaves three unconfirmed, three pending, two in the overflow and a damaged
+/// copy of it all.
 fn live_in(world: &World, server: &GistServer) -> Vec<String> {
     world.record_many(4);
     assert_eq!(world.flush([])["sent"], 4);

@@ -1,5 +1,5 @@
-//! P7: the program as a process. It returns at once, leaves nothing running, stops when it is told to,
-//! and keeps stdout for data.
+//! P7: the program as a process. It returns at once, leaves nothing running, stops when it is told
+//! to, and keeps stdout for data.
 
 use std::io::Read;
 use std::process::{Command, Stdio};
@@ -37,7 +37,8 @@ fn a_record_with_flush_returns_at_once_and_the_flush_goes_on_by_itself() {
     let server = GistServer::start();
     let world = World::with_gist(&server);
     server.plan(Fault::SlowAnswer(Duration::from_secs(3)));
-    // The pipes close when the last process that has them ends: a flush that inherited one would hold us.
+    // The pipes close when the last process that has them ends: a flush that inherited one would
+    // hold us.
     let ran = world.run(RECORD_AND_FLUSH).ok();
     assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", ""));
     assert!(server.wait_for(|state| !state.requests.is_empty(), BOUND));

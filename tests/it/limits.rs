@@ -61,7 +61,8 @@ fn a_full_disk_loses_nothing_acknowledged_and_the_spool_works_when_space_returns
         .status()
         .is_ok_and(|status| status.success());
     if !mounted {
-        // Only root can mount; the injected ENOSPC of `storage` is everybody's test of the same thing.
+        // Only root can mount; the injected ENOSPC of `storage` is everybody's test of the same
+        // thing.
         eprintln!("skipped: no right to mount a tmpfs");
         return;
     }

@@ -1,4 +1,5 @@
-//! The promises of the contract, through the real binary. Each test is a sentence that would be false without the code.
+//! The promises of the contract, through the real binary. Each test is a sentence that would be
+//! false without the code.
 
 // Kills and faults are injected through ptrace.
 #![cfg(target_os = "linux")]

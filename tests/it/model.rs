@@ -1,5 +1,5 @@
-//! Random sequences of everything that can happen to a spool and its destinations, against a model that is simple enough
-//! to be right: an event waits, is at one destination, or was purged.
+//! Random sequences of everything that can happen to a spool and its destinations, against a model
+//! that is simple enough to be right: an event waits, is at one destination, or was purged.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

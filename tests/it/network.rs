@@ -1,5 +1,5 @@
-//! Trouble on the way to the server, by the table of [`crate::trouble`]: redirects, proxies, certificates, and places that
-//! are no server at all.
+//! Trouble on the way to the server, by the table of [`crate::trouble`]: redirects, proxies,
+//! certificates, and places that are no server at all.
 
 use std::time::Duration;
 

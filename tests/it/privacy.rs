@@ -1,5 +1,5 @@
-//! P5: nothing that a caller writes gets through but the words, numbers and versions of section 6; not to the disk, not to
-//! the destination, not into a message.
+//! P5: nothing that a caller writes gets through but the words, numbers and versions of section 6;
+//! not to the disk, not to the destination, not into a message.
 
 use std::collections::BTreeSet;
 

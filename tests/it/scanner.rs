@@ -1,4 +1,5 @@
-//! P5 and section 6: what the real scanner says is taken as it is, and no caller can say more than the contract allows.
+//! P5 and section 6: what the real scanner says is taken as it is, and no caller can say more than
+//! the contract allows.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,5 @@
-//! P8: the token is in the request's header and, where `connect` put it, in `destination.json`; nowhere else.
+//! P8: the token is in the request's header and, where `connect` put it, in `destination.json`;
+//! nowhere else.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

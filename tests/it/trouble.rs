@@ -1,5 +1,5 @@
-//! The kinds of network trouble, as a table. Whatever it is, a healthy server afterwards has every event exactly once, and
-//! nobody was bothered, hurried or told a secret.
+//! The kinds of network trouble, as a table. Whatever it is, a healthy server afterwards has every
+//! event exactly once, and nobody was bothered, hurried or told a secret.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Section 9: what was collected is what is shown, whatever the source holds and however it is shown.
+//! Section 9: what was collected is what is shown, whatever the source holds and however it is
+//! shown.
 
 mod browser;
 mod gist;

@@ -1,5 +1,5 @@
-//! When a destination is left alone: waits that the server asks for, our own backoff, and the pause after a refusal. All
-//! of it outlives the process, since each cron run is a new one.
+//! When a destination is left alone: waits that the server asks for, our own backoff, and the pause
+//! after a refusal. All of it outlives the process, since each cron run is a new one.
 
 use std::time::Duration;
 

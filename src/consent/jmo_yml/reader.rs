@@ -49,7 +49,8 @@ struct Reader<'a> {
     anchors: Vec<usize>,
     names: HashSet<String>,
     documents: usize,
-    /// The bytes of each scalar, and whether tabs are content there. Kept only for a text with tabs.
+    /// The bytes of each scalar, and whether tabs are content there. Kept only for a text with
+    /// tabs.
     scalars: Option<Vec<(Range<usize>, bool)>>,
 }
 

@@ -23,8 +23,8 @@ struct Unfinished {
     stale: bool,
 }
 
-/// Puts the next request together: what is not confirmed yet, oldest segments first, then pending rows as far as there is
-/// room. Afterwards every row in it is `sending`.
+/// Puts the next request together: what is not confirmed yet, oldest segments first, then pending
+/// rows as far as there is room. Afterwards every row in it is `sending`.
 pub(super) fn next_batch(
     connection: &Connection,
     destination: &str,
@@ -53,8 +53,8 @@ pub(super) fn next_batch(
     Ok(batch)
 }
 
-/// Segments with rows under way first, oldest first, so that what may be there already is confirmed before anything new;
-/// then the open one.
+/// Segments with rows under way first, oldest first, so that what may be there already is confirmed
+/// before anything new; then the open one.
 fn unfinished(connection: &Connection, destination: &str) -> rusqlite::Result<Vec<Unfinished>> {
     let mut statement = connection.prepare(
         "SELECT id, name, sealed, stale FROM segment WHERE destination = ?1
@@ -106,7 +106,8 @@ fn start_segment(
     Ok(None)
 }
 
-/// Reads a segment whole and, while it is open, has room and `left` allows, moves pending rows into it.
+/// Reads a segment whole and, while it is open, has room and `left` allows, moves pending rows into
+/// it.
 fn fill(
     connection: &Connection,
     segment: &Unfinished,
@@ -126,12 +127,14 @@ fn fill(
     let Some((first, last)) = take_pending(connection, segment, &mut file, left)? else {
         return Ok(file);
     };
-    // Oldest first and without gaps, so the pending rows up to the last one are those that were read.
+    // Oldest first and without gaps, so the pending rows up to the last one are those that were
+    // read.
     connection.execute(
         "UPDATE event SET state = 1, segment = ?1, attempts = attempts + 1 WHERE state = 0 AND seq <= ?2",
         params![segment.id, last],
     )?;
-    // Events that were given back can be older than those in the segment; a file is in the order of its events.
+    // Events that were given back can be older than those in the segment; a file is in the order of
+    // its events.
     let newest_before = connection.query_row(
         "SELECT max(seq) FROM event WHERE segment = ?1 AND seq NOT BETWEEN ?2 AND ?3",
         [segment.id, first, last],
@@ -162,8 +165,8 @@ fn read_segment(connection: &Connection, segment: &Unfinished) -> rusqlite::Resu
     Ok(file)
 }
 
-/// Adds pending rows to the file, oldest first, and seals the segment when the next one does not fit. Gives the first and
-/// the last `seq` that were added.
+/// Adds pending rows to the file, oldest first, and seals the segment when the next one does not
+/// fit. Gives the first and the last `seq` that were added.
 fn take_pending(
     connection: &Connection,
     segment: &Unfinished,

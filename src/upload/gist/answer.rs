@@ -1,4 +1,5 @@
-//! What GitHub answers: a Gist as JSON, what in it proves a write, and what matters of an answer that is no success.
+//! What GitHub answers: a Gist as JSON, what in it proves a write, and what matters of an answer
+//! that is no success.
 
 use std::collections::HashMap;
 use std::io::Read;

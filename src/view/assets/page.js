@@ -230,14 +230,14 @@
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
   const hue = (index) => color("c" + ((index % 8) + 1));
 
-  const still = matchMedia("(prefers-reduced-motion: reduce)");
   const dark = matchMedia("(prefers-color-scheme: dark)");
 
   function applyTheme() {
     Chart.defaults.color = color("faint");
     Chart.defaults.borderColor = color("line");
     Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
-    Chart.defaults.animation = still.matches ? false : { duration: 250 };
+    // A number is shown as it is at once, also to whoever takes a picture.
+    Chart.defaults.animation = false;
     Chart.defaults.maintainAspectRatio = false;
   }
 
@@ -375,5 +375,5 @@
   byId("filters").addEventListener("reset", () => setTimeout(changed));
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
   addEventListener("hashchange", () => { readAddress(); show(); });
-  for (const query of [dark, still]) query.addEventListener("change", () => { applyTheme(); show(); });
+  dark.addEventListener("change", () => { applyTheme(); show(); });
 })();

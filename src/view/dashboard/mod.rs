@@ -1,5 +1,5 @@
-//! The dashboard in the terminal: text in, text out. Each row says its name and number before its bar, so it reads
-//! well without colour and aloud.
+//! The dashboard in the terminal: text in, text out. Each row says its name and number before its
+//! bar, so it reads well without colour and aloud.
 
 mod chart;
 mod layout;

@@ -1,5 +1,5 @@
-//! A Gist: our segments and the former module's single file. What it held is kept under the home with its ETag, so the
-//! next look costs nothing of the rate limit.
+//! A Gist: our segments and the former module's single file. What it held is kept under the home
+//! with its ETag, so the next look costs nothing of the rate limit.
 
 use super::dir::is_jsonl;
 use super::{Pass, Source, ViewError};
@@ -32,7 +32,8 @@ impl GistSource {
             );
         }
         let etag = listing.etag.as_deref();
-        // Without a cache the numbers are the same, so what keeps us from writing one is nobody's trouble.
+        // Without a cache the numbers are the same, so what keeps us from writing one is nobody's
+        // trouble.
         let mut cache = etag.and_then(|etag| {
             self.home
                 .cache_lines(self.reader.address(), etag, &incomplete)

@@ -1,4 +1,5 @@
-//! Places that are not GitHub, and time that has passed: what tests of trouble need besides the Gist server.
+//! Places that are not GitHub, and time that has passed: what tests of trouble need besides the
+//! Gist server.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -10,19 +11,21 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::world::World;
 
-/// The certificate of an authority that nobody trusts by himself. Its key is gone; it signed one certificate, for the
-/// loopback, for a hundred years.
+/// The certificate of an authority that nobody trusts by himself. Its key is gone; it signed one
+/// certificate, for the loopback, for a hundred years.
 pub(crate) const LOOPBACK_CA: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/data/loopback-ca.pem");
 
-/// A port where something listens that is no Gist server; it keeps what it is told. Its thread ends with the process.
+/// A port where something listens that is no Gist server; it keeps what it is told. Its thread ends
+/// with the process.
 pub(crate) struct Elsewhere {
     port: u16,
     heard: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Elsewhere {
-    /// Answers the first bytes of each connection with these and hangs up; with nothing it stays silent for ever.
+    /// Answers the first bytes of each connection with these and hangs up; with nothing it stays
+    /// silent for ever.
     pub(crate) fn answering(answer: &'static [u8]) -> Self {
         Self::start(move |mut stream, heard| {
             listen(&mut stream, heard);

@@ -1,12 +1,12 @@
-//! A stateful stand-in for GitHub's Gist API on the loopback, for tests that would be slow, rude or impossible
-//! against the real one.
+//! A stateful stand-in for GitHub's Gist API on the loopback, for tests that would be slow, rude or
+//! impossible against the real one.
 //!
-//! One server holds one gist with all its revisions. It answers as GitHub does ([`answer`]), fails on request in
-//! every way we have seen or fear ([`faults`]), writes down each breach of GitHub's rules ([`manners`]), and
-//! lets the test look at everything. The HTTP itself is in [`wire`].
+//! One server holds one gist with all its revisions. It answers as GitHub does ([`answer`]), fails
+//! on request in every way we have seen or fear ([`faults`]), writes down each breach of GitHub's
+//! rules ([`manners`]), and lets the test look at everything. The HTTP itself is in [`wire`].
 //!
-//! The server runs on its own thread with its own runtime, and its state sits behind a `Mutex` and a `Condvar`,
-//! so synchronous tests read it directly and wait for a condition instead of sleeping.
+//! The server runs on its own thread with its own runtime, and its state sits behind a `Mutex` and
+//! a `Condvar`, so synchronous tests read it directly and wait for a condition instead of sleeping.
 
 #![allow(
     dead_code,
@@ -207,7 +207,8 @@ struct Shared {
 }
 
 impl Shared {
-    /// A test that panicked while it looked has changed nothing, so a poisoned lock is as good as any.
+    /// A test that panicked while it looked has changed nothing, so a poisoned lock is as good as
+    /// any.
     fn look(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -250,7 +251,8 @@ impl GistServer {
             gist_id: gist_id.clone(),
             token: token.clone(),
             readers: BTreeSet::new(),
-            // Another host name than the API's, so that a client can tell where its token must not go.
+            // Another host name than the API's, so that a client can tell where its token must not
+            // go.
             raw_base: format!("http://localhost:{raw_port}"),
             plan: VecDeque::new(),
             always: None,
@@ -375,8 +377,8 @@ impl GistServer {
         self.shared.look().violations.clone()
     }
 
-    /// The next request is answered with this fault; several are used up in order, each by the first request
-    /// that it suits.
+    /// The next request is answered with this fault; several are used up in order, each by the
+    /// first request that it suits.
     pub fn plan(&self, fault: Fault) {
         self.plan_many([fault]);
     }
@@ -401,7 +403,8 @@ impl GistServer {
         self.shared.change(|state| state.always = fault);
     }
 
-    /// All is well from now on: no faults, planned or standing, and no wait that is still asked for.
+    /// All is well from now on: no faults, planned or standing, and no wait that is still asked
+    /// for.
     pub fn recover(&self) {
         self.shared.change(|state| {
             state.plan.clear();

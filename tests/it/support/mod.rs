@@ -1,5 +1,5 @@
-//! What the tests stand on: a world of their own, a Gist server, places that are none, a tracer, poison, and a search for
-//! traces.
+//! What the tests stand on: a world of their own, a Gist server, places that are none, a tracer,
+//! poison, and a search for traces.
 
 pub(crate) mod elsewhere;
 pub(crate) mod gist_server;

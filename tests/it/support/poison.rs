@@ -1,5 +1,5 @@
-//! Events as they must never be stored: good ones, spoiled in every field, key and nesting with words that a search finds
-//! again. The series is always the same.
+//! Events as they must never be stored: good ones, spoiled in every field, key and nesting with
+//! words that a search finds again. The series is always the same.
 
 use serde_json::{Map, Value, json};
 
@@ -24,7 +24,8 @@ impl Dice {
         usize::try_from(self.0 >> 33).expect("31 bits") % sides
     }
 
-    /// A word, path, URL, address, name, control sequence, look-alike of something good, or 70 KB of it.
+    /// A word, path, URL, address, name, control sequence, look-alike of something good, or 70 KB
+    /// of it.
     pub(crate) fn word(&mut self) -> String {
         const WORDS: [&str; 24] = [
             "canary",
@@ -76,7 +77,8 @@ impl Dice {
     }
 }
 
-/// A line for `record --stdin`, the `n`-th of a series: mostly an event that can be kept in clean form.
+/// A line for `record --stdin`, the `n`-th of a series: mostly an event that can be kept in clean
+/// form.
 pub(crate) fn line(n: usize, dice: &mut Dice) -> Vec<u8> {
     let good = lines(n % 6 + 1);
     let mut event: Value =

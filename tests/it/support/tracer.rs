@@ -1,19 +1,20 @@
-//! Runs a program under ptrace: lists its system calls, kills it at one of them, or makes some fail.
+//! Runs a program under ptrace: lists its system calls, kills it at one of them, or makes some
+//! fail.
 //!
 //! It stands in for strace and its `--inject`, so that crash tests need nothing but Rust.
 //!
 //! **One thread per trace.** ptrace obeys only the thread that started the tracee, and a plain
-//! `waitpid(-1)` would take the children of tests running next to us. So each trace gets a thread of
-//! its own, which waits with `__WNOTHREAD`: for its own tracees and nobody else's.
+//! `waitpid(-1)` would take the children of tests running next to us. So each trace gets a thread
+//! of its own, which waits with `__WNOTHREAD`: for its own tracees and nobody else's.
 //!
 //! **Nothing outlives a trace** but what [`Tracer::detach_children`] lets go. However it ends (by
 //! itself, by our kill, by [`LIMIT`], by a panic in a test's filter), all tracees are killed and
 //! reaped. An orphaned grandchild is then left to init, as after any crash.
 //!
 //! **What is not seen.** Stores into mapped memory (SQLite's `-shm`) and the vDSO (`clock_gettime`)
-//! are no calls. A kill is not a power cut: what was written stays in the page cache, synced or not.
-//! The order of calls between threads is the scheduler's: name those by what they do, not by index.
-//! Job control does not work: a tracee that is stopped goes on at once.
+//! are no calls. A kill is not a power cut: what was written stays in the page cache, synced or
+//! not. The order of calls between threads is the scheduler's: name those by what they do, not by
+//! index. Job control does not work: a tracee that is stopped goes on at once.
 //!
 //! Linux with glibc on 64 bits; failing a call on x86_64 and aarch64 only.
 
@@ -60,7 +61,8 @@ pub struct Outcome {
     pub end: End,
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
-    /// Every call of every tracee, in the order of entry. After a kill, the last one is where it hit.
+    /// Every call of every tracee, in the order of entry. After a kill, the last one is where it
+    /// hit.
     pub calls: Vec<Call>,
 }
 
@@ -175,8 +177,8 @@ impl Tracer {
 
     /// Asks `judge` about each call at its entry. The others are special cases of this one.
     ///
-    /// Fails if the program does not start, ptrace is forbidden, a call is to fail on a machine where
-    /// we do not know how, or the limit has passed.
+    /// Fails if the program does not start, ptrace is forbidden, a call is to fail on a machine
+    /// where we do not know how, or the limit has passed.
     pub fn run(self, mut judge: impl FnMut(&Call) -> Verdict + Send) -> io::Result<Outcome> {
         let limit = self.limit;
         let tracees = Mutex::default();
@@ -282,7 +284,8 @@ fn read_path(tid: pid_t, address: u64) -> Option<PathBuf> {
 /// The tracees that are not reaped yet: thread id → process id.
 ///
 /// They are shared with the thread that watches the limit. Killing by thread id is safe here: an id
-/// is not given away again before its owner has been reaped, and kill(2) takes any thread of a process.
+/// is not given away again before its owner has been reaped, and kill(2) takes any thread of a
+/// process.
 #[derive(Default)]
 struct Tracees {
     live: BTreeMap<pid_t, pid_t>,
@@ -488,7 +491,8 @@ fn next_change() -> Result<Option<(pid_t, c_int)>, Errno> {
     }
 }
 
-/// Lets a stopped tracee run to the next entry or exit of a call, delivering `signal` unless it is 0.
+/// Lets a stopped tracee run to the next entry or exit of a call, delivering `signal` unless it is
+/// 0.
 fn resume(tid: pid_t, signal: c_int) -> Result<(), Errno> {
     let (unused, signal) = (ptr::null_mut::<u8>(), c_long::from(signal));
     // SAFETY: PTRACE_SYSCALL touches no memory of ours; the signal is passed by value.

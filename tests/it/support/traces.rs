@@ -17,7 +17,8 @@ pub(crate) fn files_below(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Where one of the needles stands below a directory, as `file: needle`. Upper and lower case are the same.
+/// Where one of the needles stands below a directory, as `file: needle`. Upper and lower case are
+/// the same.
 pub(crate) fn traces_of<N: AsRef<str>>(needles: &[N], dir: &Path) -> Vec<String> {
     let found = |path: &PathBuf| {
         let bytes = std::fs::read(path).expect("a readable file");

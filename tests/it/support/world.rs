@@ -1,4 +1,5 @@
-//! A world: a temporary home, a cleaned environment, and the real binary. A red test prints what a person would have seen.
+//! A world: a temporary home, a cleaned environment, and the real binary. A red test prints what a
+//! person would have seen.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

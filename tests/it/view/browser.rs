@@ -1,5 +1,5 @@
-//! The page in a real browser: headless Chromium, as Debian packages it. `.ci/run` installs it and sets
-//! JMO_TELEMETRY_REQUIRE_BROWSER; elsewhere these tests say that there is none and pass.
+//! The page in a real browser: headless Chromium, as Debian packages it. `.ci/run` installs it and
+//! sets JMO_TELEMETRY_REQUIRE_BROWSER; elsewhere these tests say that there is none and pass.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,8 @@ use std::process::Command;
 use super::dir_of;
 use crate::support::world::{World, lines};
 
-/// A browser that shows nothing, needs no graphics card, and asks for as little of its own as it can be told to.
+/// A browser that shows nothing, needs no graphics card, and asks for as little of its own as it
+/// can be told to.
 pub(super) const FLAGS: [&str; 9] = [
     "--headless",
     // A container has little of it.
@@ -70,7 +71,8 @@ impl Visit {
             .output()
             .expect("the browser runs");
         let log = std::fs::read_to_string(log).expect("a log of the network");
-        // The browser asks for things of its own; what a page asks for has the page as its initiator.
+        // The browser asks for things of its own; what a page asks for has the page as its
+        // initiator.
         let requests = log
             .lines()
             .filter(|line| line.contains("\"initiator\":\"null\""))

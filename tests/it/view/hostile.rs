@@ -180,7 +180,8 @@ fn every_number_over_a_hostile_gist_is_right_and_the_second_look_is_free() {
             .collect::<String>()
     };
     server.put_file("jmo-telemetry-events.jsonl", &text(&old));
-    // One over 1 MB, whose 100 first events are in another file too, and one that ends in a torn line.
+    // One over 1 MB, whose 100 first events are in another file too, and one that ends in a torn
+    // line.
     server.put_file(
         "events-20260101-aaaaaaaaaaaaaaaa.jsonl",
         &text(&new[..3000]),

@@ -1,5 +1,5 @@
-//! The page under a person's hands: Chromium over the DevTools protocol, which it speaks through a pair of pipes, one
-//! JSON object to a zero byte.
+//! The page under a person's hands: Chromium over the DevTools protocol, which it speaks through a
+//! pair of pipes, one JSON object to a zero byte.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};

@@ -1,5 +1,5 @@
-//! How GitHub answers: who may do what, what a PATCH means, what a gist looks like as JSON, and what becomes of
-//! all that under a [`Fault`]. No network here.
+//! How GitHub answers: who may do what, what a PATCH means, what a gist looks like as JSON, and
+//! what becomes of all that under a [`Fault`]. No network here.
 
 use std::{
     sync::Arc,
@@ -395,7 +395,8 @@ impl State {
         })
     }
 
-    /// The answer as if this request had been carried out, spoilt for each file that it is about. Nothing is.
+    /// The answer as if this request had been carried out, spoilt for each file that it is about.
+    /// Nothing is.
     fn pretence(
         &self,
         call: &Recorded,

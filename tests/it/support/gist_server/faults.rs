@@ -1,7 +1,8 @@
-//! What can go wrong between an uploader and GitHub, as data: each [`Fault`] is one way of answering badly.
+//! What can go wrong between an uploader and GitHub, as data: each [`Fault`] is one way of
+//! answering badly.
 //!
-//! A name says where the commit stands: *before* means that nothing was written, *after* that the PATCH was
-//! written in full and only its answer went wrong.
+//! A name says where the commit stands: *before* means that nothing was written, *after* that the
+//! PATCH was written in full and only its answer went wrong.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -22,7 +23,8 @@ pub enum Fault {
     StallBeforeCommit(Duration),
     /// The PATCH is written at once, then silence for so long, then the connection is closed.
     StallAfterCommit(Duration),
-    /// The right head with the length of the whole answer, half of its JSON, then the end of the connection.
+    /// The right head with the length of the whole answer, half of its JSON, then the end of the
+    /// connection.
     HalfBodyAfterCommit,
     /// A complete 200 whose JSON stops in the middle.
     BrokenJsonAfterCommit,
@@ -36,8 +38,8 @@ pub enum Fault {
     OtherGist,
     /// 200 as if written, but the files are listed one byte too long; nothing was written.
     WrongSize,
-    /// 200 as if written, but without the files that the PATCH named (for a GET: without any `.jsonl` file);
-    /// nothing was written.
+    /// 200 as if written, but without the files that the PATCH named (for a GET: without any
+    /// `.jsonl` file); nothing was written.
     MissingFile,
     /// Any status; see the constructors below for those that GitHub is known to give.
     Status {
@@ -61,7 +63,8 @@ pub enum Fault {
     SlowAnswer(Duration),
     /// A GET answers the revision before the last. Waits for a GET.
     StaleRead,
-    /// Another writer changes another file first, and this PATCH gets 409, not written. Waits for a PATCH.
+    /// Another writer changes another file first, and this PATCH gets 409, not written. Waits for a
+    /// PATCH.
     ConcurrentWriter,
     /// Everything works, but the head carries 200 headers of 1 KiB each.
     HugeHeaders,
@@ -72,7 +75,8 @@ pub enum Fault {
 pub enum RetryAfter {
     /// `Retry-After: N`.
     Seconds(u64),
-    /// `Retry-After` with the HTTP date so long from the moment the fault is made, rounded up to a second.
+    /// `Retry-After` with the HTTP date so long from the moment the fault is made, rounded up to a
+    /// second.
     Date(Duration),
     /// No such header: the client has to know what to do.
     Absent,
@@ -219,7 +223,8 @@ impl Fault {
     }
 }
 
-/// HTTP dates and `x-ratelimit-reset` have whole seconds; rounding up keeps a wait from being too short.
+/// HTTP dates and `x-ratelimit-reset` have whole seconds; rounding up keeps a wait from being too
+/// short.
 fn ceil_to_second(time: SystemTime) -> SystemTime {
     let since = time
         .duration_since(UNIX_EPOCH)

@@ -1,4 +1,5 @@
-//! What GitHub asks of its clients, checked on every request; breaches become [`State::violations`].
+//! What GitHub asks of its clients, checked on every request; breaches become
+//! [`State::violations`].
 
 use std::time::{Duration, Instant};
 

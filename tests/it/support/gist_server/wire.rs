@@ -37,14 +37,15 @@ use super::{
     answer::{Answer, Delivery},
 };
 
-/// A client that hangs up and comes back at once must not look like two clients: so often we wait a millisecond
-/// for the old connection's end. Turns of the runtime are counted, not time, which passes on a busy machine
-/// without anything being noticed.
+/// A client that hangs up and comes back at once must not look like two clients: so often we wait a
+/// millisecond for the old connection's end. Turns of the runtime are counted, not time, which
+/// passes on a busy machine without anything being noticed.
 const SETTLING_TURNS: usize = 20;
 /// In how many pieces a slow answer comes.
 const DRIBBLES: usize = 20;
 
-/// Serves both hosts until it is told to stop. Whatever is still going on then ends with the runtime.
+/// Serves both hosts until it is told to stop. Whatever is still going on then ends with the
+/// runtime.
 pub(super) fn run(
     shared: &Arc<Shared>,
     api: net::TcpListener,
@@ -127,7 +128,8 @@ async fn serve(
     }
 }
 
-/// Of the requests that were in flight when another came: those whose clients had not hung up by then.
+/// Of the requests that were in flight when another came: those whose clients had not hung up by
+/// then.
 async fn settle(shared: &Shared, others: Vec<u64>) -> Vec<Recorded> {
     for _ in 0..SETTLING_TURNS {
         if !others.iter().any(|id| shared.look().in_flight.contains(id)) {
@@ -316,7 +318,8 @@ impl Body for Chunks {
             return Poll::Ready(this.hangup.then_some(Err(Hangup)));
         };
         if this.is_end_stream() {
-            // Before its last bytes leave: the client's next request cannot be here sooner than this.
+            // Before its last bytes leave: the client's next request cannot be here sooner than
+            // this.
             this.ticket.finish(false);
         }
         Poll::Ready(Some(Ok(Frame::data(chunk))))
