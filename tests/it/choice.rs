@@ -116,7 +116,7 @@ fn a_stored_no_is_not_overridden_by_a_projects_yes() {
     let world = World::new();
     world.run(["disable"]).ok();
     std::fs::write(world.cwd().join("jmo.yml"), "telemetry: {enabled: yes}\n").expect("writes");
-    world.record(1);
+    world.record();
     let status = world.status();
     assert_eq!(
         (&status["enabled"], &status["rule"]),
@@ -124,7 +124,7 @@ fn a_stored_no_is_not_overridden_by_a_projects_yes() {
     );
     assert!(!world.file("spool.db").exists());
     world.run(["enable"]).ok();
-    world.record(2);
+    world.record();
     assert_eq!(world.rows().len(), 1);
 }
 
@@ -307,7 +307,7 @@ fn disable_waits_for_who_is_about_to_write_the_first_event() {
 #[test]
 fn disable_does_not_claim_to_have_deleted_what_somebody_is_about_to_add() {
     let world = World::new();
-    world.record(1);
+    world.record();
     let lock = locked(&world, "overflow.jsonl");
     let ran = world.run(["disable"]).exits(75);
     assert!(
@@ -375,7 +375,7 @@ fn after_disable_nothing_unsent_is_left_however_many_are_recording() {
 #[test]
 fn who_has_said_no_is_not_troubled_by_a_broken_destination() {
     let mut world = World::new();
-    world.record(1);
+    world.record();
     std::fs::write(world.file("destination.json"), "{").expect("writes");
     let ran = world.run(["flush"]).ok();
     assert!(ran.stderr.contains("connect` again"), "{ran}");

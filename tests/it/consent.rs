@@ -67,7 +67,7 @@ impl Case {
             (&true.into(), &rule.into(), &true.into()),
             "{self:?}: {status}"
         );
-        world.record(1);
+        world.record();
         world.record_many(2);
         assert_eq!(world.flush(["--to", &world.out_target()])["sent"], 3);
         assert_eq!(world.lines_out().len(), 3, "{self:?}");
@@ -90,7 +90,7 @@ impl Case {
             (&false.into(), &rule.into(), &false.into()),
             "{self:?}: {status}"
         );
-        world.record(1);
+        world.record();
         let record = "record scan.started --mode cli --profile fast --flush";
         for ran in [
             world.run(record.split_whitespace()),
@@ -361,7 +361,7 @@ fn nothing_ever_writes_jmo_yml() {
     ] {
         world.run(args.split_whitespace()).ok();
     }
-    world.record(1);
+    world.record();
     assert_eq!(seen(), before);
 }
 

@@ -69,7 +69,7 @@ fn a_flush_to_a_gist_killed_at_any_call_that_matters_sends_each_event_once() {
             world.record_many(5);
             killed_at(&world, n);
             world.check();
-            world.record(n);
+            world.record();
             later(&world, Duration::from_secs(2));
             let report = world.flush(["--now"]);
             assert_eq!(report["remaining"], 0, "{report}");
@@ -119,8 +119,8 @@ fn two_flushes_at_once_and_eight_recorders_send_each_event_once() {
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
-                for n in 0..5 {
-                    world.record(n);
+                for _ in 0..5 {
+                    world.record();
                 }
             });
         }

@@ -175,7 +175,7 @@ fn a_flush_to_a_directory_killed_at_any_of_its_system_calls_sends_each_event_onc
         let target = world.out_target();
         let flush = world.command(["flush", "--to", &target]);
         let killed = Tracer::new(flush).kill_at(n).expect("traces").killed();
-        world.record(n);
+        world.record();
         world.flush(["--to", &target, "--now"]);
         assert_eq!(world.lines_out(), world.payloads(), "killed at call {n}");
         world.check();

@@ -243,12 +243,12 @@ fn an_id_is_shown_kept_and_reset() {
     let world = World::new();
     assert!(id(&world).starts_with("no id yet"), "looking makes none");
     assert!(!world.home().exists());
-    world.record(1);
+    world.record();
     let first = id(&world);
     assert_eq!(world.rows()[0]["payload"]["anonymous_id"], *first);
     let second = world.run(["id", "--reset"]).ok().stdout;
     assert_ne!(second.trim_end(), first);
-    world.record(2);
+    world.record();
     assert_eq!(
         world.rows()[1]["payload"]["anonymous_id"],
         second.trim_end()
@@ -274,7 +274,7 @@ fn an_id_file_that_holds_no_random_uuid_is_never_sent_and_is_replaced() {
         std::fs::create_dir(world.home()).expect("makes");
         std::fs::write(world.file("telemetry-id"), content).expect("writes");
         assert!(id(&world).starts_with("no id yet"), "{content}");
-        world.record(1);
+        world.record();
         let sent = world.rows()[0]["payload"]["anonymous_id"].clone();
         let sent = sent.as_str().expect("a string");
         assert!(
@@ -289,7 +289,7 @@ fn an_id_file_that_holds_no_random_uuid_is_never_sent_and_is_replaced() {
     std::fs::create_dir(world.home()).expect("makes");
     let kept = "a7f3c8e2-4b1d-4f9e-8c3a-2d5e7f9b1a3c";
     std::fs::write(world.file("telemetry-id"), format!("{kept}\n")).expect("writes");
-    world.record(1);
+    world.record();
     assert_eq!(world.rows()[0]["payload"]["anonymous_id"], kept);
 }
 

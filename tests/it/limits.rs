@@ -6,18 +6,7 @@ use std::process::Command;
 use nix::errno::Errno;
 
 use crate::support::tracer::{Call, Tracer};
-use crate::support::world::World;
-
-const ONE: [&str; 8] = [
-    "record",
-    "tool.failed",
-    "--tool",
-    "trivy",
-    "--failure-type",
-    "crash",
-    "--profile",
-    "fast",
-];
+use crate::support::world::{ONE, World};
 
 /// Opening a file of the home for writing, or making a directory.
 fn writes_to_the_home(call: &Call) -> bool {

@@ -119,7 +119,7 @@ fn of_ten_thousand_poisoned_events_nothing_of_the_poison_is_kept_sent_or_said() 
 #[test]
 fn the_overflow_takes_no_more_than_the_spool_does() {
     let world = World::new();
-    world.record(1);
+    world.record();
     let lock = std::fs::File::open(world.file("spool.lock")).expect("opens");
     FileExt::lock_exclusive(&lock).expect("locks");
     let ran = record(&world, &poisoned(2, 150)).exits(65);

@@ -7,18 +7,7 @@ use std::process::Stdio;
 use serde_json::Value;
 
 use crate::support::tracer::Tracer;
-use crate::support::world::{Ran, World, lines};
-
-const ONE: [&str; 8] = [
-    "record",
-    "tool.failed",
-    "--tool",
-    "trivy",
-    "--failure-type",
-    "crash",
-    "--profile",
-    "fast",
-];
+use crate::support::world::{ONE, Ran, World, lines};
 
 #[test]
 fn each_event_is_recorded_from_its_flags_in_silence() {

@@ -9,18 +9,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use crate::support::tracer::{Call, End, Outcome, Tracer};
-use crate::support::world::World;
-
-const ONE: [&str; 8] = [
-    "record",
-    "tool.failed",
-    "--tool",
-    "trivy",
-    "--failure-type",
-    "crash",
-    "--profile",
-    "fast",
-];
+use crate::support::world::{ONE, World};
 
 /// Brings the WAL's content into the database, so that damage to the file is damage to events.
 fn settle(world: &World) {

@@ -12,6 +12,18 @@ use tempfile::TempDir;
 
 use super::gist_server::GistServer;
 
+/// Records one event.
+pub(crate) const ONE: [&str; 8] = [
+    "record",
+    "tool.failed",
+    "--tool",
+    "trivy",
+    "--failure-type",
+    "crash",
+    "--profile",
+    "fast",
+];
+
 pub(crate) struct World {
     dir: TempDir,
     environment: BTreeMap<String, String>,
@@ -103,20 +115,9 @@ impl World {
         Ran::of(self.command(args), Some(input))
     }
 
-    /// Records one event, the `n`-th of a series.
-    pub(crate) fn record(&self, n: usize) {
-        self.run([
-            "record",
-            "tool.failed",
-            "--tool",
-            "trivy",
-            "--failure-type",
-            "crash",
-            "--profile",
-            "fast",
-        ])
-        .ok();
-        let _ = n;
+    /// Records one event.
+    pub(crate) fn record(&self) {
+        self.run(ONE).ok();
     }
 
     /// Records `count` events through one stdin.
