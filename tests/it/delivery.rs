@@ -266,3 +266,19 @@ fn connect_says_why_a_token_or_a_gist_is_not_usable() {
         assert!(!world.file("destination.json").exists());
     }
 }
+
+#[test]
+fn much_that_waits_goes_in_few_writes() {
+    let server = GistServer::start();
+    let world = World::with_gist(&server);
+    world.record_many(20_000);
+    assert_eq!(world.flush([])["sent"], 20_000);
+    let writes = server
+        .requests()
+        .iter()
+        .filter(|request| request.is_write())
+        .count();
+    assert!(writes <= 3, "{writes} writes");
+    assert_eq!(server.event_ids_across_files().len(), 20_000);
+    assert_eq!(server.violations(), Vec::<String>::new());
+}
