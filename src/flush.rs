@@ -19,7 +19,7 @@ use crate::consent::Consent;
 use crate::home::{Home, SpoolLock};
 use crate::limits::FLUSH_DEADLINE;
 use crate::segment::{Batch, Receipt, SegmentFile};
-use crate::spool::{Attempt, Halved, Spool, SpoolError, lock_or_fail};
+use crate::spool::{Attempt, Halved, Spool, SpoolError, lock_or_fail, unless_damaged};
 use crate::standing::{Due, Standing};
 use crate::target::Target;
 use crate::tend;
@@ -76,13 +76,9 @@ pub fn flush(
     let Some(_only_one) = home.lock_flush()? else {
         return Ok(Report::nothing(Outcome::Busy, Some(&target)));
     };
-    match flush_alone(home, consent, destination, options, progress) {
-        Err(error) if error.is_damage() => {
-            Spool::rescue(home, &lock_or_fail(home)?, clock::now())?;
-            flush_alone(home, consent, destination, options, progress)
-        }
-        other => other,
-    }
+    tend::mending(home, || {
+        flush_alone(home, consent, destination, options, progress)
+    })
 }
 
 /// Uploads what is due, with `flush.lock` in hand.
@@ -99,7 +95,7 @@ fn flush_alone(
         let mut spool = Spool::open(home, &lock)?;
         let mut writer = spool.writer(&lock);
         // What can't be taken in now must not keep the rest from being sent.
-        not_damaged(writer.import_overflow())?;
+        unless_damaged(writer.import_overflow())?;
         spool
     };
     let standing = spool.standing(&target)?;
@@ -119,10 +115,10 @@ fn flush_alone(
     let mut report = run.report;
     // Retention comes last: what is old by a clock that is wrong today had its chance to be sent.
     let lock = lock_or_fail(home)?;
-    not_damaged(spool.writer(&lock).prune(clock::now(), options.max_bytes))?;
+    unless_damaged(spool.writer(&lock).prune(clock::now(), options.max_bytes))?;
     drop(lock);
     let stats = spool.stats()?;
-    report.remaining = stats.pending + stats.sending;
+    report.remaining = stats.waiting();
     Ok(report)
 }
 
@@ -139,7 +135,7 @@ pub fn dry_run(home: &Home, target: &Target, limit: Option<usize>) -> Result<Rep
         return Ok(report);
     };
     if let Some(stats) = tend::look(home, Spool::stats)? {
-        report.remaining = stats.pending + stats.sending;
+        report.remaining = stats.waiting();
     }
     report.segments = files
         .into_iter()
@@ -153,14 +149,6 @@ pub fn dry_run(home: &Home, target: &Target, limit: Option<usize>) -> Result<Rep
         })
         .collect();
     Ok(report)
-}
-
-/// Lets every failure pass but damage, which has to be mended first.
-fn not_damaged<T>(result: Result<T, SpoolError>) -> Result<(), SpoolError> {
-    match result {
-        Err(error) if error.is_damage() => Err(error),
-        _ => Ok(()),
-    }
 }
 
 struct Run<'a> {
@@ -188,7 +176,7 @@ impl Run<'_> {
     ) -> Result<(), SpoolError> {
         // Nothing waits, nothing is asked: not even whether we may.
         let stats = spool.stats()?;
-        self.total = stats.pending + stats.sending;
+        self.total = stats.waiting();
         if self.total == 0 {
             return Ok(());
         }
@@ -257,7 +245,7 @@ impl Run<'_> {
     /// The limit or the deadline came: done if nothing is left all the same.
     fn stop_early(&mut self, spool: &Spool) -> Result<(), SpoolError> {
         let stats = spool.stats()?;
-        if stats.pending + stats.sending > 0 {
+        if stats.waiting() > 0 {
             self.report.outcome = Outcome::Unfinished;
         }
         Ok(())

@@ -10,7 +10,7 @@ use crate::event::vocabulary::ScanFrequency;
 use crate::event::{Draft, Payload, Stamp};
 use crate::home::{Home, HomeError};
 use crate::limits::RECORD_LOCK_WAIT;
-use crate::spool::{Overflow, Spool, SpoolError};
+use crate::spool::{Overflow, Spool, SpoolError, lock_within, unless_damaged};
 
 /// Nothing could be made durable.
 #[derive(Debug, thiserror::Error)]
@@ -112,21 +112,14 @@ fn append(
     now: DateTime<Utc>,
     max_bytes: u64,
 ) -> Result<bool, SpoolError> {
-    let lock = home
-        .lock_spool(RECORD_LOCK_WAIT)?
-        .ok_or_else(|| SpoolError::Locked {
-            path: home.file("spool.lock"),
-        })?;
+    let lock = lock_within(home, RECORD_LOCK_WAIT)?;
     if !consent.now().enabled {
         return Ok(false);
     }
     Spool::write(home, &lock, now, |writer| {
         // What came before goes in before; a failure here must not cost the new event its place in
         // the database.
-        match writer.import_overflow() {
-            Err(error) if error.is_damage() => return Err(error),
-            _ => {}
-        }
+        unless_damaged(writer.import_overflow())?;
         writer.append(payloads)?;
         let _ = writer.bound_size(now, max_bytes);
         Ok(())

@@ -8,6 +8,34 @@ use crate::spool::{
     Check, Deleted, Filter, Overflow, Row, Spool, SpoolError, Writer, lock_or_fail,
 };
 
+/// Runs `work`, which holds no lock; when it meets damage, sets the spool aside, unless another process
+/// has done so meanwhile, and runs it again.
+///
+/// # Errors
+/// What `work` fails with, or when the spool can't be set aside.
+pub fn mending<T>(
+    home: &Home,
+    mut work: impl FnMut() -> Result<T, SpoolError>,
+) -> Result<T, SpoolError> {
+    let aside = home.quarantined();
+    match work() {
+        Err(error) if error.is_damage() => {
+            rescue_unless_done(home, &aside)?;
+            work()
+        }
+        other => other,
+    }
+}
+
+/// Sets the spool aside if none was since `aside` was looked up: a healthy successor stays.
+fn rescue_unless_done(home: &Home, aside: &[String]) -> Result<(), SpoolError> {
+    let lock = lock_or_fail(home)?;
+    if home.quarantined() == aside {
+        Spool::rescue(home, &lock, clock::now())?;
+    }
+    Ok(())
+}
+
 /// Opens the spool and looks at it; first takes in what waits in `overflow.jsonl`, where that can
 /// be done. A spool that turns out to be damaged is set aside, and what was carried over is looked
 /// at. `None` when there is nothing at all.
@@ -18,17 +46,10 @@ pub fn look<T>(
     home: &Home,
     mut at: impl FnMut(&Spool) -> Result<T, SpoolError>,
 ) -> Result<Option<T>, SpoolError> {
-    let mut look = || match open(home)? {
+    mending(home, || match open(home)? {
         Some(spool) => at(&spool).map(Some),
         None => Ok(None),
-    };
-    match look() {
-        Err(error) if error.is_damage() => {
-            Spool::rescue(home, &lock_or_fail(home)?, clock::now())?;
-            look()
-        }
-        other => other,
-    }
+    })
 }
 
 fn open(home: &Home) -> Result<Option<Spool>, SpoolError> {
@@ -77,9 +98,10 @@ pub fn check(home: &Home) -> Result<Check, SpoolError> {
         problems: Vec::new(),
         damaged: false,
     };
+    let aside = home.quarantined();
     let mut check = look(home, Spool::check)?.unwrap_or(fine);
     if check.damaged {
-        Spool::rescue(home, &lock_or_fail(home)?, clock::now())?;
+        rescue_unless_done(home, &aside)?;
         check.problems.push(
             "it was set aside; what could be read was carried over into a new one".to_owned(),
         );
@@ -93,13 +115,12 @@ pub fn check(home: &Home) -> Result<Check, SpoolError> {
 /// When it can't be opened, or the method fails.
 pub fn tend<T>(
     home: &Home,
-    work: impl FnMut(&mut Writer<'_>) -> Result<T, SpoolError>,
+    mut work: impl FnMut(&mut Writer<'_>) -> Result<T, SpoolError>,
 ) -> Result<Option<T>, SpoolError> {
     if !home.spool_db().exists() && !Overflow::of(home).waits() {
         return Ok(None);
     }
     let lock = lock_or_fail(home)?;
-    let mut work = work;
     Spool::write(home, &lock, clock::now(), |writer| {
         writer.import_overflow()?;
         work(writer)

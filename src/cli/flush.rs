@@ -155,13 +155,13 @@ impl Args {
 
     /// Nothing can leave; what waits is counted all the same.
     fn nowhere(&self, settings: &Settings, target: Option<&Target>, error: String) -> Report {
-        let waiting = tend::look(&settings.home, Spool::stats)
+        let stats = tend::look(&settings.home, Spool::stats)
             .ok()
             .flatten()
             .unwrap_or_default();
         Report {
             error: Some(error),
-            remaining: waiting.pending + waiting.sending,
+            remaining: stats.waiting(),
             ..Report::nothing(Outcome::NoDestination, target)
         }
     }

@@ -218,7 +218,7 @@ fn show(status: &Status, out: &mut Out) -> Result<(), Failure> {
     }
     if let Some(at) = status
         .next_attempt_at
-        .filter(|_| status.spool.pending + status.spool.sending > 0)
+        .filter(|_| status.spool.waiting() > 0)
     {
         row("next attempt", words::relative(at, now))?;
     }

@@ -53,26 +53,10 @@ impl Writer<'_> {
     /// # Errors
     /// When the database can't be read or written.
     pub fn claim(&mut self, target: &Target) -> Result<(), SpoolError> {
-        const FOREIGN: &str =
-            "destination <> ?1 AND id IN (SELECT DISTINCT segment FROM event WHERE state = 1)";
-        let fail = self.spool.fail("claim unconfirmed events in");
         let destination = target.to_string();
-        self.in_transaction(|transaction| {
-            let find = format!("SELECT 1 FROM segment WHERE {FOREIGN} LIMIT 1");
-            if transaction.query_row(&find, [&destination], |_| Ok(())).optional()?.is_some() {
-                transaction
-                    .execute(&format!("UPDATE segment SET sealed = 0, stale = 1 WHERE {FOREIGN}"), [&destination])?;
-                transaction.execute(
-                    "UPDATE event SET state = 0, last_error = (SELECT last_error FROM segment WHERE id = event.segment), segment = NULL
-                     WHERE state = 1 AND segment IN (SELECT id FROM segment WHERE destination <> ?1)",
-                    [&destination],
-                )?;
-            }
-            Ok(())
+        self.commit("claim unconfirmed events in", |transaction| {
+            claim_rows(transaction, &destination)
         })
-        .map_err(fail)?;
-        self.tend_wal();
-        Ok(())
     }
 
     /// Puts the next request together: first the segments whose upload is not confirmed, then
@@ -87,13 +71,10 @@ impl Writer<'_> {
         room: Room,
         now: DateTime<Utc>,
     ) -> Result<Batch, SpoolError> {
-        let fail = self.spool.fail("assign events in");
         let destination = target.to_string();
-        let batch = self
-            .in_transaction(|transaction| next_batch(transaction, &destination, room, now))
-            .map_err(fail)?;
-        self.tend_wal();
-        Ok(batch)
+        self.commit("assign events in", |transaction| {
+            next_batch(transaction, &destination, room, now)
+        })
     }
 
     /// The files that a flush of everything would write, by the same steps, undone afterwards.
@@ -113,11 +94,7 @@ impl Writer<'_> {
                 .spool
                 .connection
                 .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-            transaction.execute(
-                "UPDATE event SET state = 0, segment = NULL
-                 WHERE state = 1 AND segment IN (SELECT id FROM segment WHERE destination <> ?1)",
-                [&destination],
-            )?;
+            claim_rows(&transaction, &destination)?;
             let batch = next_batch(
                 &transaction,
                 &destination,
@@ -146,10 +123,8 @@ impl Writer<'_> {
         now: DateTime<Utc>,
         http_status: Option<u16>,
     ) -> Result<usize, SpoolError> {
-        let fail = self.spool.fail("confirm events in");
         let destination = target.to_string();
-        let sent = self
-            .in_transaction(|transaction| {
+        self.commit("confirm events in", |transaction| {
                 let mut sent = 0;
                 for (file, receipt) in batch.files.iter().zip(receipts) {
                     sent += transaction.execute(
@@ -177,9 +152,6 @@ impl Writer<'_> {
                 remember(transaction, &attempt)?;
                 Ok(sent)
             })
-            .map_err(fail)?;
-        self.tend_wal();
-        Ok(sent)
     }
 
     /// Remembers an attempt that confirmed nothing: what it was, how we stand with the destination
@@ -196,8 +168,7 @@ impl Writer<'_> {
         standing: &Standing,
         give_back: bool,
     ) -> Result<(), SpoolError> {
-        let fail = self.spool.fail("note a failed upload in");
-        self.in_transaction(|transaction| {
+        self.commit("note a failed upload in", |transaction| {
             for file in &batch.files {
                 transaction.execute(
                     "UPDATE segment SET last_error = ?2 WHERE id = ?1",
@@ -213,9 +184,6 @@ impl Writer<'_> {
             set_standing(transaction, &target.to_string(), standing)?;
             remember(transaction, attempt)
         })
-        .map_err(fail)?;
-        self.tend_wal();
-        Ok(())
     }
 
     /// After the destination refused the content of one segment: halves what is unconfirmed in it.
@@ -225,8 +193,7 @@ impl Writer<'_> {
     /// # Errors
     /// When the database can't be written.
     pub fn halve(&mut self, file: &SegmentFile, error: &str) -> Result<Halved, SpoolError> {
-        let fail = self.spool.fail("halve a refused segment in");
-        let halved = self.in_transaction(|transaction| match (file.unconfirmed, file.events) {
+        self.commit("halve a refused segment in", |transaction| match (file.unconfirmed, file.events) {
             // It was to be made right, and the destination keeps what it has.
             (0, _) => settle(transaction, file.id).map(|()| Halved::Settled),
             (1, 1) => {
@@ -248,10 +215,7 @@ impl Writer<'_> {
                 }
                 Ok(Halved::Smaller)
             }
-        });
-        let halved = halved.map_err(fail)?;
-        self.tend_wal();
-        Ok(halved)
+        })
     }
 
     /// Puts held events back to `pending`: one, or all. Gives their number.
@@ -259,16 +223,12 @@ impl Writer<'_> {
     /// # Errors
     /// When the database can't be written.
     pub fn retry(&mut self, seq: Option<i64>) -> Result<usize, SpoolError> {
-        let fail = self.spool.fail("put held events back in");
-        let retried = self.in_transaction(|transaction| {
+        self.commit("put held events back in", |transaction| {
             transaction.execute(
                 "UPDATE event SET state = 0, attempts = 0, last_error = NULL WHERE state = 3 AND (?1 IS NULL OR seq = ?1)",
                 [seq],
             )
-        });
-        let retried = retried.map_err(fail)?;
-        self.tend_wal();
-        Ok(retried)
+        })
     }
 
     /// Forgets the files at a destination, which were deleted there, and the rows that were sent in
@@ -277,8 +237,7 @@ impl Writer<'_> {
     /// # Errors
     /// When the database can't be written.
     pub fn forget_files(&mut self, destination: &str) -> Result<usize, SpoolError> {
-        let fail = self.spool.fail("forget the files of");
-        self.in_transaction(|transaction| {
+        self.commit("forget the files of", |transaction| {
             const OF_IT: &str = "segment IN (SELECT id FROM segment WHERE destination = ?1)";
             transaction.execute(
                 &format!("UPDATE event SET state = 0, segment = NULL WHERE state = 1 AND {OF_IT}"),
@@ -290,7 +249,6 @@ impl Writer<'_> {
             transaction.execute("DELETE FROM segment WHERE destination = ?1", [destination])?;
             Ok(sent)
         })
-        .map_err(fail)
     }
 
     /// Stores how we stand with a destination.
@@ -415,6 +373,31 @@ fn settle(connection: &Connection, segment: i64) -> rusqlite::Result<()> {
             [segment],
         )
         .map(|_| ())
+}
+
+/// Gives back what other destinations than this one did not confirm.
+fn claim_rows(connection: &Connection, destination: &str) -> rusqlite::Result<()> {
+    const FOREIGN: &str =
+        "destination <> ?1 AND id IN (SELECT DISTINCT segment FROM event WHERE state = 1)";
+    let find = format!("SELECT 1 FROM segment WHERE {FOREIGN} LIMIT 1");
+    if connection
+        .query_row(&find, [destination], |_| Ok(()))
+        .optional()?
+        .is_none()
+    {
+        return Ok(());
+    }
+    connection.execute(
+        &format!("UPDATE segment SET sealed = 0, stale = 1 WHERE {FOREIGN}"),
+        [destination],
+    )?;
+    connection.execute(
+        "UPDATE event SET state = 0, segment = NULL,
+                last_error = (SELECT last_error FROM segment WHERE id = event.segment)
+         WHERE state = 1 AND segment IN (SELECT id FROM segment WHERE destination <> ?1)",
+        [destination],
+    )?;
+    Ok(())
 }
 
 fn set_standing(

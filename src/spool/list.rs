@@ -81,6 +81,12 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// Events that are not confirmed and may still be: pending and sending.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.pending + self.sending
+    }
+
     /// All events that were given up.
     #[must_use]
     pub fn dropped_total(&self) -> u64 {

@@ -27,7 +27,7 @@ use serde::Serialize;
 pub use deliver::{Attempt, Halved, Room};
 pub use keep::{Check, Deleted};
 pub use list::{Filter, Row, Stats};
-pub use open::lock_or_fail;
+pub use open::{lock_or_fail, lock_within};
 pub use overflow::Overflow;
 
 use crate::home::{Home, HomeError, SpoolLock};
@@ -152,6 +152,17 @@ impl SpoolError {
             | rusqlite::Error::Utf8Error(..) => true,
             _ => false,
         }
+    }
+}
+
+/// Lets every failure pass but damage, which has to be mended first.
+///
+/// # Errors
+/// When the spool is damaged.
+pub fn unless_damaged<T>(result: Result<T, SpoolError>) -> Result<(), SpoolError> {
+    match result {
+        Err(error) if error.is_damage() => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -4,14 +4,15 @@
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 
+use super::write::checkpoint;
 use super::{Spool, SpoolError};
-use crate::files;
-use crate::files::size_of;
+use crate::files::{self, size_of};
 use crate::home::{Home, HomeError, SpoolLock};
 use crate::limits::{COMMAND_LOCK_WAIT, SQLITE_BUSY_WAIT};
 
@@ -91,14 +92,11 @@ impl Spool {
             .execute_batch("PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL")
             .map_err(spool.fail("create"))?;
         spool.migrate_from_older()?;
-        let written_back = spool
-            .connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-            .and_then(|()| {
-                spool
-                    .connection
-                    .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
-            });
+        let written_back = checkpoint(&spool.connection).and_then(|_| {
+            spool
+                .connection
+                .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
+        });
         written_back.map_err(spool.fail("create"))?;
         drop(spool);
         fs::rename(&new, &path)
@@ -190,8 +188,15 @@ fn keep_wal(home: &Home) -> Result<(), HomeError> {
 /// # Errors
 /// When another process holds it for longer than [`COMMAND_LOCK_WAIT`], or it can't be opened.
 pub fn lock_or_fail(home: &Home) -> Result<SpoolLock, SpoolError> {
-    home.lock_spool(COMMAND_LOCK_WAIT)?
-        .ok_or_else(|| SpoolError::Locked {
-            path: home.file("spool.lock"),
-        })
+    lock_within(home, COMMAND_LOCK_WAIT)
+}
+
+/// Takes `spool.lock`, waiting at most `wait`.
+///
+/// # Errors
+/// When another process holds it for longer, or it can't be opened.
+pub fn lock_within(home: &Home, wait: Duration) -> Result<SpoolLock, SpoolError> {
+    home.lock_spool(wait)?.ok_or_else(|| SpoolError::Locked {
+        path: home.file("spool.lock"),
+    })
 }

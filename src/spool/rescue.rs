@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, params, params_from_iter};
 
+use super::write::checkpoint;
 use super::{Spool, SpoolError, State, Writer};
 use crate::event::Payload;
 use crate::files;
@@ -86,13 +87,11 @@ impl Spool {
         let aside = set_aside(home, now)?;
         let mut spool = Self::open(home, lock)?;
         let found = read_what_is_left(&aside, home);
-        let fail = spool.fail("carry events over into");
-        let mut writer = spool.writer(lock);
-        writer
-            .in_transaction(|transaction| carry_over(transaction, &found))
-            .map_err(fail)?;
-        writer.tend_wal();
-        Ok(())
+        spool
+            .writer(lock)
+            .commit("carry events over into", |transaction| {
+                carry_over(transaction, &found)
+            })
     }
 }
 
@@ -403,9 +402,7 @@ impl Scratch {
         let connection =
             Connection::open_with_flags(&donor.path, OpenFlags::SQLITE_OPEN_READ_WRITE)
                 .map_err(io::Error::other)?;
-        connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-            .map_err(io::Error::other)?;
+        checkpoint(&connection).map_err(io::Error::other)?;
         drop(connection);
         let page = fs::read(&donor.path)?;
         let mut damaged = fs::read(&self.path)?;

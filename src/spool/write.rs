@@ -8,30 +8,21 @@ use crate::event::Payload;
 use crate::files;
 use crate::limits::WAL_CHECKPOINT_BYTES;
 
-const INSERT: &str = "INSERT INTO event (recorded_at, payload) VALUES (?1, ?2)";
-
 impl Writer<'_> {
     /// Adds events as `pending`, in order; durable when it returns. One transaction, one fsync.
     ///
     /// # Errors
     /// When nothing of it was added.
     pub fn append(&mut self, payloads: &[Payload]) -> Result<(), SpoolError> {
-        let fail = self.spool.fail("append to");
-        let insert = |connection: &Connection| {
-            let mut statement = connection.prepare(INSERT)?;
-            for payload in payloads {
-                statement.execute(params![ms(payload.at()), payload.as_str()])?;
-            }
-            Ok(())
-        };
-        match payloads {
+        const OPERATION: &str = "append to";
+        if let [_] = payloads {
             // A single statement is its own transaction.
-            [_] => insert(&self.spool.connection),
-            _ => self.in_transaction(|transaction| insert(transaction)),
+            let fail = self.spool.fail(OPERATION);
+            insert(&self.spool.connection, payloads).map_err(fail)?;
+            self.tend_wal();
+            return Ok(());
         }
-        .map_err(fail)?;
-        self.tend_wal();
-        Ok(())
+        self.commit(OPERATION, |transaction| insert(transaction, payloads))
     }
 
     /// Moves what waits in `overflow.jsonl` into the database, once and only once, also when this
@@ -65,12 +56,8 @@ impl Writer<'_> {
         let (generation, fresh) = self.not_imported_yet(&content)?;
         let payloads: Vec<_> = fresh.lines().filter_map(Payload::reread).collect();
         if !payloads.is_empty() {
-            let fail = self.spool.fail("import overflow.jsonl into");
-            self.in_transaction(|transaction| {
-                let mut insert = transaction.prepare(INSERT)?;
-                for payload in &payloads {
-                    insert.execute(params![ms(payload.at()), payload.as_str()])?;
-                }
+            self.commit("import overflow.jsonl into", |transaction| {
+                insert(transaction, &payloads)?;
                 transaction.execute("DELETE FROM overflow", [])?;
                 let bytes = i64::try_from(content.len()).unwrap_or(i64::MAX);
                 transaction.execute(
@@ -78,11 +65,9 @@ impl Writer<'_> {
                     params![generation, bytes],
                 )?;
                 Ok(())
-            })
-            .map_err(fail)?;
+            })?;
         }
         held.empty()?;
-        self.tend_wal();
         Ok(payloads.len())
     }
 
@@ -104,6 +89,19 @@ impl Writer<'_> {
             Err(error) => return Err(self.spool.fail("read the overflow mark of")(error)),
         };
         Ok((generation, content.get(imported..).unwrap_or("")))
+    }
+
+    /// Runs `work` in one immediate transaction and keeps the WAL small afterwards; `operation`, a
+    /// verb, is for the error.
+    pub(super) fn commit<T>(
+        &mut self,
+        operation: &'static str,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, SpoolError> {
+        let fail = self.spool.fail(operation);
+        let result = self.in_transaction(work).map_err(fail)?;
+        self.tend_wal();
+        Ok(result)
     }
 
     /// Runs `work` in one immediate transaction, which is rolled back when it fails.
@@ -131,10 +129,22 @@ impl Writer<'_> {
 
     /// Writes the WAL back and truncates it; `false` when a reader is in the way.
     pub(super) fn checkpoint(&mut self) -> rusqlite::Result<bool> {
-        self.spool
-            .connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
-                row.get::<_, i64>(0).map(|busy| busy == 0)
-            })
+        checkpoint(&self.spool.connection)
     }
+}
+
+/// Writes a database's WAL back and truncates it; `false` when a reader is in the way.
+pub(super) fn checkpoint(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+        row.get::<_, i64>(0).map(|busy| busy == 0)
+    })
+}
+
+fn insert(connection: &Connection, payloads: &[Payload]) -> rusqlite::Result<()> {
+    let mut statement =
+        connection.prepare("INSERT INTO event (recorded_at, payload) VALUES (?1, ?2)")?;
+    for payload in payloads {
+        statement.execute(params![ms(payload.at()), payload.as_str()])?;
+    }
+    Ok(())
 }
