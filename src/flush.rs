@@ -345,10 +345,7 @@ impl Run<'_> {
             Verdict::Paused => Outcome::Paused,
             Verdict::Later | Verdict::Look | Verdict::Refused => Outcome::Failed,
         };
-        self.report.next_attempt_at = match self.standing.due(now, &configuration, false) {
-            Due::Now => None,
-            Due::Backoff(until) | Due::Asked(until) | Due::Paused(until) => Some(until),
-        };
+        self.report.next_attempt_at = self.standing.due(now, &configuration, false).until();
         let attempt = self.attempt(now, answer, &error);
         self.report.error = Some(error);
         let lock = self.lock()?;

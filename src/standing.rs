@@ -41,6 +41,17 @@ pub enum Due {
     Paused(DateTime<Utc>),
 }
 
+impl Due {
+    /// Until when it may not.
+    #[must_use]
+    pub fn until(self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Now => None,
+            Self::Backoff(until) | Self::Asked(until) | Self::Paused(until) => Some(until),
+        }
+    }
+}
+
 impl Standing {
     /// Whether the destination may be tried at `now`, with this configuration, `forced` or not. No
     /// wait counts for longer than its kind can last.

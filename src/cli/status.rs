@@ -129,10 +129,7 @@ impl Status {
             .destination(target)
             .map(|destination| destination.configuration());
         let due = standing.due(clock::now(), &configuration.unwrap_or_default(), false);
-        self.next_attempt_at = match due {
-            Due::Now => None,
-            Due::Backoff(until) | Due::Asked(until) | Due::Paused(until) => Some(until),
-        };
+        self.next_attempt_at = due.until();
         Ok(Some(due))
     }
 }

@@ -4,73 +4,44 @@
 mod answer;
 
 use std::collections::HashMap;
-use std::error::Error as _;
 use std::io::{BufReader, Read};
 use std::time::Duration;
 
-use reqwest::blocking::{Client, Response};
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION};
-use reqwest::{Method, StatusCode, Url, redirect};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(super) use self::answer::refusal;
 use self::answer::{ContentHash, GistAnswer, Unread};
+use super::api::{Api, describe};
 use super::{Destination, Reply, UploadError};
 use crate::answer::Answer;
 use crate::clock::Deadline;
-use crate::limits::{
-    ANSWER_BYTES, CONNECT_TIMEOUT, GITHUB_WRITE_SPACING, REDIRECTS, REQUEST_TIMEOUT,
-};
+use crate::limits::{ANSWER_BYTES, GITHUB_WRITE_SPACING, REQUEST_TIMEOUT};
 use crate::segment::{self, Receipt, SegmentFile};
 use crate::target::{Target, Token};
-
-/// Says who we are; GitHub refuses requests without it.
-pub(super) const USER_AGENT: &str = concat!("jmo-telemetry/", env!("CARGO_PKG_VERSION"));
 
 /// One Gist, and the token of its owner.
 pub(super) struct Gist {
     target: Target,
     id: String,
-    url: Url,
-    authorization: HeaderValue,
+    api: Api,
     configuration: String,
-    client: Client,
 }
 
 impl Gist {
     pub(super) fn new(id: &str, token: Token, api: &str) -> Result<Self, UploadError> {
-        let url = Url::parse(&format!("{}/gists/{id}", api.trim_end_matches('/')))
-            .map_err(|_| UploadError::BadApi)?;
-        if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback(&url)) {
-            return Err(UploadError::InsecureApi);
-        }
-        // It would end up in receipts and messages, which are no place for a secret.
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(UploadError::SecretInApi);
-        }
-        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
-            .map_err(|_| UploadError::NoToken)?;
-        authorization.set_sensitive(true);
-        // The first call decides for the process; a second one finds the same provider installed.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
-            .user_agent(USER_AGENT)
-            .connect_timeout(CONNECT_TIMEOUT)
-            // The client itself would follow to other hosts, and as a GET.
-            .redirect(redirect::Policy::none())
-            .build()
-            .map_err(UploadError::Client)?;
+        let api = Api::new(id, Some(&token), api)?;
         // Salted with the address and cut, so that it tells a change and nothing else.
         let configuration =
-            segment::sha256(format!("{url}\n{}", token.expose()).as_bytes())[..16].to_owned();
+            segment::sha256(format!("{}\n{}", api.url(), token.expose()).as_bytes())[..16]
+                .to_owned();
         Ok(Self {
             target: Target::Gist(id.to_owned()),
             id: id.to_owned(),
-            url,
-            authorization,
+            api,
             configuration,
-            client,
         })
     }
 
@@ -93,40 +64,6 @@ impl Gist {
         self.send(&Method::PATCH, &body, timeout, prove)
     }
 
-    /// Makes a request, and the same again where this very host redirects it to. A redirect to
-    /// anywhere else is an answer like any other that is no success: the token goes nowhere but to
-    /// the host it is for.
-    fn request(
-        &self,
-        method: &Method,
-        body: &[u8],
-        timeout: Duration,
-    ) -> reqwest::Result<Response> {
-        let deadline = Deadline::after(timeout.min(REQUEST_TIMEOUT));
-        let mut url = self.url.clone();
-        let mut hops = 0;
-        loop {
-            let mut request = self
-                .client
-                .request(method.clone(), url.clone())
-                .header(ACCEPT, "application/vnd.github+json")
-                .header("X-GitHub-Api-Version", "2022-11-28")
-                .header(AUTHORIZATION, self.authorization.clone())
-                .timeout(deadline.left());
-            if !body.is_empty() {
-                request = request
-                    .header(CONTENT_TYPE, "application/json")
-                    .body(body.to_vec());
-            }
-            let response = request.send()?;
-            match redirected(&url, &response) {
-                Some(next) if hops < REDIRECTS => url = next,
-                _ => return Ok(response),
-            }
-            hops += 1;
-        }
-    }
-
     /// Makes a request and reads a proof from its answer.
     fn send<A: DeserializeOwned>(
         &self,
@@ -135,7 +72,17 @@ impl Gist {
         timeout: Duration,
         prove: impl FnOnce(&GistAnswer<A>) -> Result<Vec<Receipt>, &'static str>,
     ) -> Reply {
-        let response = match self.request(method, body, timeout) {
+        let deadline = Deadline::after(timeout.min(REQUEST_TIMEOUT));
+        let response = self.api.send(|client, url| {
+            let request = client.request(method.clone(), url).timeout(deadline.left());
+            if body.is_empty() {
+                return request;
+            }
+            request
+                .header(CONTENT_TYPE, "application/json")
+                .body(body.to_vec())
+        });
+        let response = match response {
             Ok(response) => response,
             Err(error) => {
                 return Reply::Unproven {
@@ -201,7 +148,7 @@ impl Destination for Gist {
         self.patch(&body, timeout, |gist| {
             files
                 .iter()
-                .map(|file| gist.proof_of_size(file, &self.url))
+                .map(|file| gist.proof_of_size(file, self.api.url()))
                 .collect()
         })
     }
@@ -210,7 +157,7 @@ impl Destination for Gist {
         self.get::<ContentHash>(timeout, |gist| {
             files
                 .iter()
-                .map(|file| gist.proof_of_content(file, &self.url))
+                .map(|file| gist.proof_of_content(file, self.api.url()))
                 .collect()
         })
     }
@@ -275,47 +222,4 @@ struct Patch<'a> {
 #[derive(Serialize)]
 struct NewContent<'a> {
     content: &'a str,
-}
-
-/// Where a redirect leads, if it is one that keeps method and body, and leads to the same scheme,
-/// host and port.
-pub(super) fn redirected(from: &Url, response: &Response) -> Option<Url> {
-    if !matches!(response.status().as_u16(), 301 | 302 | 307 | 308) {
-        return None;
-    }
-    let location = response.headers().get(LOCATION)?.to_str().ok()?;
-    let to = from.join(location).ok()?;
-    let anonymous = to.username().is_empty() && to.password().is_none();
-    (to.origin() == from.origin() && anonymous).then_some(to)
-}
-
-pub(super) fn is_loopback(url: &Url) -> bool {
-    match url.host_str() {
-        Some("localhost") => true,
-        Some(host) => host
-            .trim_matches(['[', ']'])
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback()),
-        None => false,
-    }
-}
-
-/// A transport error as one line, without the URL, which says nothing new.
-pub(super) fn describe(error: reqwest::Error) -> String {
-    if error.is_timeout() {
-        return if error.is_connect() {
-            "connecting timed out"
-        } else {
-            "the request timed out"
-        }
-        .to_owned();
-    }
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = cause.to_string();
-        source = cause.source();
-    }
-    format!("network: {text}")
 }

@@ -1,6 +1,7 @@
 //! Destinations: one trait, one file per kind. A destination knows nothing of the spool; it writes
 //! whole files and says what proves that they are there.
 
+mod api;
 mod dir;
 mod gist;
 mod reader;

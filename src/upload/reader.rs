@@ -6,25 +6,24 @@ use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read};
 
 use chrono::{DateTime, Utc};
-use reqwest::blocking::{Client, Response};
-use reqwest::header::{ACCEPT, AUTHORIZATION, ETAG, HeaderValue, IF_NONE_MATCH};
-use reqwest::{StatusCode, Url, redirect};
+use reqwest::blocking::Response;
+use reqwest::header::{ETAG, IF_NONE_MATCH};
+use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 
-use super::gist::{USER_AGENT, describe, is_loopback, redirected, refusal};
+use super::api::{Api, describe, is_safe};
+use super::gist::refusal;
 use super::{GITHUB_API, Reply, UploadError};
 use crate::answer::{Answer, Verdict, judge};
 use crate::clock;
-use crate::limits::{ANSWER_BYTES, CONNECT_TIMEOUT, RAW_FILE_BYTES, REDIRECTS, VIEW_TIMEOUT};
+use crate::limits::{ANSWER_BYTES, RAW_FILE_BYTES, VIEW_TIMEOUT};
 use crate::target::Token;
 
 /// One Gist, for reading.
 #[derive(Debug)]
 pub struct GistReader {
     id: String,
-    url: Url,
-    authorization: Option<HeaderValue>,
-    client: Client,
+    api: Api,
 }
 
 /// What the API answered.
@@ -103,32 +102,9 @@ impl GistReader {
     /// # Errors
     /// When the API base is not usable.
     pub fn new(id: &str, token: Option<&Token>, api: Option<&str>) -> Result<Self, UploadError> {
-        let api = api.unwrap_or(GITHUB_API).trim_end_matches('/');
-        let url = Url::parse(&format!("{api}/gists/{id}")).map_err(|_| UploadError::BadApi)?;
-        if !is_safe(&url) {
-            return Err(UploadError::InsecureApi);
-        }
-        let authorization = token.map(|token| {
-            let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
-                .map_err(|_| UploadError::NoToken)?;
-            value.set_sensitive(true);
-            Ok::<_, UploadError>(value)
-        });
-        // The first call decides for the process; a second one finds the same provider installed.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
-            .user_agent(USER_AGENT)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(VIEW_TIMEOUT)
-            // The token goes nowhere but to the host it is for.
-            .redirect(redirect::Policy::none())
-            .build()
-            .map_err(UploadError::Client)?;
         Ok(Self {
             id: id.to_owned(),
-            url,
-            authorization: authorization.transpose()?,
-            client,
+            api: Api::new(id, token, api.unwrap_or(GITHUB_API))?,
         })
     }
 
@@ -141,7 +117,7 @@ impl GistReader {
     /// Where it is asked for.
     #[must_use]
     pub fn address(&self) -> &str {
-        self.url.as_str()
+        self.api.url().as_str()
     }
 
     /// Asks for the Gist, or whether it still is what had this ETag. `advance` is told of each part
@@ -154,38 +130,18 @@ impl GistReader {
         etag: Option<&str>,
         advance: &mut dyn FnMut(u64),
     ) -> Result<Fetched, ReadError> {
-        let response = self
-            .request(etag)
-            .map_err(|error| ReadError::Later(describe(error)))?;
+        let asked = self.api.send(|client, url| {
+            let request = client.get(url).timeout(VIEW_TIMEOUT);
+            match etag {
+                Some(etag) => request.header(IF_NONE_MATCH, etag),
+                None => request,
+            }
+        });
+        let response = asked.map_err(|error| ReadError::Later(describe(error)))?;
         match response.status() {
             StatusCode::NOT_MODIFIED if etag.is_some() => Ok(Fetched::NotModified),
             StatusCode::OK => self.listing(response, advance).map(Fetched::Listing),
             _ => Err(self.refused(response)),
-        }
-    }
-
-    /// Makes the request; a redirect is followed on the same host, as for writing.
-    fn request(&self, etag: Option<&str>) -> reqwest::Result<Response> {
-        let mut url = self.url.clone();
-        let mut hops = 0;
-        loop {
-            let mut request = self
-                .client
-                .get(url.clone())
-                .header(ACCEPT, "application/vnd.github+json")
-                .header("X-GitHub-Api-Version", "2022-11-28");
-            if let Some(authorization) = &self.authorization {
-                request = request.header(AUTHORIZATION, authorization.clone());
-            }
-            if let Some(etag) = etag {
-                request = request.header(IF_NONE_MATCH, etag);
-            }
-            let response = request.send()?;
-            match redirected(&url, &response) {
-                Some(next) if hops < REDIRECTS => url = next,
-                _ => return Ok(response),
-            }
-            hops += 1;
         }
     }
 
@@ -226,7 +182,7 @@ impl GistReader {
     }
 
     fn refused(&self, response: Response) -> ReadError {
-        let with_token = self.authorization.is_some();
+        let with_token = self.api.has_token();
         let (answer, why) = match refusal(response) {
             Reply::Unproven { answer, error } => (answer.unwrap_or_default(), error),
             Reply::Proved { .. } => (Answer::default(), String::new()),
@@ -257,7 +213,8 @@ impl GistReader {
     ) -> Result<Vec<u8>, String> {
         let url = Url::parse(raw_url).ok().filter(is_safe);
         let url = url.ok_or("its address is neither https nor on this machine")?;
-        let response = self.client.get(url).send().map_err(describe)?;
+        let request = self.api.elsewhere(url).timeout(VIEW_TIMEOUT);
+        let response = request.send().map_err(describe)?;
         if response.status() != StatusCode::OK {
             return Err(format!("HTTP {}", response.status().as_u16()));
         }
@@ -271,10 +228,6 @@ impl GistReader {
             .map_err(|_| "the answer broke off")?;
         Ok(content)
     }
-}
-
-fn is_safe(url: &Url) -> bool {
-    url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url))
 }
 
 /// A Gist as the API gives it, with the contents.

@@ -98,7 +98,14 @@ fn a_token_in_the_wrong_place_is_not_repeated() {
     for (name, value) in wrong {
         let world = World::with_gist(&server).with(name, &value);
         world.run(["record", "tool.failed"]);
-        for args in ["flush -v --now", "flush --json", "status", "status --json"] {
+        for args in [
+            "flush -v --now",
+            "flush --json",
+            "status",
+            "status --json",
+            "view --json",
+            "view --from gist",
+        ] {
             says_nothing_of(token, &world.run(args.split_whitespace()));
         }
         let connect = ["connect", "gist", server.gist_id()];
@@ -107,6 +114,8 @@ fn a_token_in_the_wrong_place_is_not_repeated() {
             !world.file("destination.json").exists() || !value.contains('@'),
             "{name}"
         );
+        let kept = traces_of(&[token], &world.file("view-cache"));
+        assert_eq!(kept, Vec::<String>::new(), "{name}");
     }
     assert!(
         server
