@@ -2,12 +2,16 @@
 //! followed.
 
 use std::error::Error as _;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+use std::sync::Arc;
 
 use reqwest::blocking::{Client, RequestBuilder, Response};
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, LOCATION};
 use reqwest::{Url, redirect};
 
 use super::UploadError;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+use super::resolver::SystemFiles;
 use crate::limits::{CONNECT_TIMEOUT, REDIRECTS};
 use crate::target::Token;
 
@@ -41,9 +45,10 @@ impl Api {
             .user_agent(USER_AGENT)
             .connect_timeout(CONNECT_TIMEOUT)
             // The client itself would follow to other hosts, and as a GET.
-            .redirect(redirect::Policy::none())
-            .build()
-            .map_err(UploadError::Client)?;
+            .redirect(redirect::Policy::none());
+        #[cfg(all(target_os = "linux", target_env = "gnu"))]
+        let client = client.dns_resolver(Arc::new(SystemFiles));
+        let client = client.build().map_err(UploadError::Client)?;
         Ok(Self {
             url,
             authorization,

@@ -5,6 +5,8 @@ mod api;
 mod dir;
 mod gist;
 mod reader;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod resolver;
 
 use std::time::Duration;
 
