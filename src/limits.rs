@@ -23,7 +23,10 @@ pub const SMALL_FILE_WAIT: Duration = Duration::from_secs(1);
 /// The WAL is checkpointed and truncated by the writer that finds it larger than this, in bytes.
 /// Each process that opens the spool alone reads the whole WAL, so it must stay small; each
 /// checkpoint costs two more fsyncs, so it must not come too often.
-pub const WAL_CHECKPOINT_BYTES: u64 = 256 * 1024;
+pub const WAL_CHECKPOINT_BYTES: u64 = 128 * 1024;
+
+/// A WAL file larger than this, in bytes, is truncated when it is written back.
+pub const WAL_MAX_BYTES: u64 = 1024 * 1024;
 
 /// One transaction of `record --stdin`, in bytes of payload: keeps memory and the WAL bounded
 /// however long the input is.

@@ -116,7 +116,7 @@ fn append(
     if !consent.now().enabled {
         return Ok(false);
     }
-    Spool::write(home, &lock, now, |writer| {
+    Spool::write_briefly(home, &lock, now, |writer| {
         // What came before goes in before; a failure here must not cost the new event its place in
         // the database.
         unless_damaged(writer.import_overflow())?;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 
 use super::write::checkpoint;
@@ -24,18 +24,42 @@ const MIGRATIONS: &[M<'_>] = &[M::up(include_str!("../../migrations/0001_spool.s
 #[expect(clippy::cast_possible_wrap, reason = "a handful of migrations")]
 pub(super) const SCHEMA: i64 = MIGRATIONS.len() as i64;
 
+/// FULL: a commit is on disk when it returns (P1). No automatic checkpoint: a writer does it under
+/// the lock.
+const PRAGMAS: &str = "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0";
+
+/// Who else may use the database while a process has it open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// Anybody, as SQLite's WAL allows.
+    Open,
+    /// Nobody, if nobody has it open now; else anybody. For one short write: SQLite then keeps the
+    /// index of the WAL in its own memory, where otherwise each process that comes alone makes the
+    /// shared file anew. Who wants to read waits for the moment that this takes.
+    Brief,
+}
+
 impl Spool {
     /// Opens the spool of a home for a writer, who has the lock; makes or migrates it where needed.
     ///
     /// # Errors
     /// When it can't be made or opened, is damaged, or has a newer schema.
-    pub fn open(home: &Home, _lock: &SpoolLock) -> Result<Self, SpoolError> {
+    pub fn open(home: &Home, lock: &SpoolLock) -> Result<Self, SpoolError> {
+        Self::open_as(home, lock, Sharing::Open)
+    }
+
+    /// The same, for one short write.
+    pub(super) fn open_as(
+        home: &Home,
+        _lock: &SpoolLock,
+        sharing: Sharing,
+    ) -> Result<Self, SpoolError> {
         let path = home.spool_db();
         if !path.exists() {
             Self::create(home)?;
         }
         keep_wal(home)?;
-        let mut spool = Self::connect(home, &path)?;
+        let mut spool = Self::connect(home, &path, sharing)?;
         spool.migrate()?;
         Ok(spool)
     }
@@ -49,7 +73,7 @@ impl Spool {
         if !home.spool_db().exists() {
             return Ok(None);
         }
-        let spool = Self::connect(home, &home.spool_db())?;
+        let spool = Self::connect(home, &home.spool_db(), Sharing::Open)?;
         if spool.schema()? < SCHEMA {
             let lock = lock_or_fail(home)?;
             return Self::open(home, &lock).map(Some);
@@ -84,7 +108,7 @@ impl Spool {
         files::private(OpenOptions::new().write(true).create_new(true))
             .open(&new)
             .map_err(fail)?;
-        let mut spool = Self::connect(home, &new)?;
+        let mut spool = Self::connect(home, &new, Sharing::Open)?;
         spool
             .connection
             // Before the first table: space that retention frees can be given back, and readers
@@ -105,7 +129,7 @@ impl Spool {
         Ok(())
     }
 
-    fn connect(home: &Home, path: &Path) -> Result<Self, SpoolError> {
+    fn connect(home: &Home, path: &Path, sharing: Sharing) -> Result<Self, SpoolError> {
         let fail = |source| SpoolError::Database {
             operation: "open",
             path: path.to_owned(),
@@ -115,17 +139,16 @@ impl Spool {
         // 0600 from the start.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(fail)?;
-        connection.busy_timeout(SQLITE_BUSY_WAIT).map_err(fail)?;
         // The last process to close would write the WAL back and delete it, with several fsyncs,
         // each time.
         connection
             .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
             .map_err(fail)?;
-        connection
-            // FULL: a commit is on disk when it returns (P1). No automatic checkpoint: a writer
-            // does it under the lock.
-            .execute_batch("PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0")
-            .map_err(fail)?;
+        let alone = sharing == Sharing::Brief && take_alone(&connection).map_err(fail)?;
+        if !alone {
+            connection.busy_timeout(SQLITE_BUSY_WAIT).map_err(fail)?;
+            connection.execute_batch(PRAGMAS).map_err(fail)?;
+        }
         Ok(Self {
             connection,
             home: home.clone(),
@@ -162,6 +185,21 @@ impl Spool {
         Migrations::from_slice(MIGRATIONS)
             .to_latest(&mut self.connection)
             .map_err(|source| SpoolError::Migration { path, source })
+    }
+}
+
+/// Opens the database for this connection alone; `false`, and nothing is different, when somebody
+/// else has it open.
+fn take_alone(connection: &Connection) -> rusqlite::Result<bool> {
+    // Not waiting for those who read: there is another way.
+    connection.busy_timeout(Duration::ZERO)?;
+    connection.execute_batch("PRAGMA locking_mode=EXCLUSIVE")?;
+    match connection.execute_batch(PRAGMAS) {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+            connection.execute_batch("PRAGMA locking_mode=NORMAL")?;
+            Ok(false)
+        }
+        opened => opened.map(|()| true),
     }
 }
 

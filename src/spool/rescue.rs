@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, params, params_from_iter};
 
+use super::open::Sharing;
 use super::write::checkpoint;
 use super::{Spool, SpoolError, State, Writer};
 use crate::event::Payload;
@@ -67,9 +68,32 @@ impl Spool {
         home: &Home,
         lock: &SpoolLock,
         now: DateTime<Utc>,
+        work: impl FnMut(&mut Writer<'_>) -> Result<T, SpoolError>,
+    ) -> Result<T, SpoolError> {
+        Self::write_as(home, lock, now, Sharing::Open, work)
+    }
+
+    /// The same for a write of a few milliseconds at most, while which nobody else can read.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn write_briefly<T>(
+        home: &Home,
+        lock: &SpoolLock,
+        now: DateTime<Utc>,
+        work: impl FnMut(&mut Writer<'_>) -> Result<T, SpoolError>,
+    ) -> Result<T, SpoolError> {
+        Self::write_as(home, lock, now, Sharing::Brief, work)
+    }
+
+    fn write_as<T>(
+        home: &Home,
+        lock: &SpoolLock,
+        now: DateTime<Utc>,
+        sharing: Sharing,
         mut work: impl FnMut(&mut Writer<'_>) -> Result<T, SpoolError>,
     ) -> Result<T, SpoolError> {
-        let mut attempt = || work(&mut Self::open(home, lock)?.writer(lock));
+        let mut attempt = || work(&mut Self::open_as(home, lock, sharing)?.writer(lock));
         match attempt() {
             Err(error) if error.is_damage() => {
                 Self::rescue(home, lock, now)?;

@@ -6,7 +6,10 @@ use super::overflow::{Held, Overflow};
 use super::{SpoolError, Writer, ms};
 use crate::event::Payload;
 use crate::files;
-use crate::limits::WAL_CHECKPOINT_BYTES;
+use crate::limits::{WAL_CHECKPOINT_BYTES, WAL_MAX_BYTES};
+
+/// The page size of every spool: SQLite's default.
+const PAGE_BYTES: u64 = 4096;
 
 impl Writer<'_> {
     /// Adds events as `pending`, in order; durable when it returns. One transaction, one fsync.
@@ -18,9 +21,8 @@ impl Writer<'_> {
         if let [_] = payloads {
             // A single statement is its own transaction.
             let fail = self.spool.fail(OPERATION);
-            insert(&self.spool.connection, payloads).map_err(fail)?;
             self.tend_wal();
-            return Ok(());
+            return insert(&self.spool.connection, payloads).map_err(fail);
         }
         self.commit(OPERATION, |transaction| insert(transaction, payloads))
     }
@@ -91,17 +93,16 @@ impl Writer<'_> {
         Ok((generation, content.get(imported..).unwrap_or("")))
     }
 
-    /// Runs `work` in one immediate transaction and keeps the WAL small afterwards; `operation`, a
-    /// verb, is for the error.
+    /// Keeps the WAL small and runs `work` in one immediate transaction; `operation`, a verb, is for
+    /// the error.
     pub(super) fn commit<T>(
         &mut self,
         operation: &'static str,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, SpoolError> {
         let fail = self.spool.fail(operation);
-        let result = self.in_transaction(work).map_err(fail)?;
         self.tend_wal();
-        Ok(result)
+        self.in_transaction(work).map_err(fail)
     }
 
     /// Runs `work` in one immediate transaction, which is rolled back when it fails.
@@ -118,13 +119,33 @@ impl Writer<'_> {
         Ok(result)
     }
 
-    /// Writes the WAL back and truncates it when it has grown past its limit. A failure (a reader
-    /// in the way, a full disk) harms nothing: the events are safe in the WAL, and the next writer
-    /// tries again.
-    pub(super) fn tend_wal(&mut self) {
-        if files::size_of(&self.spool.home.spool_wal()) > WAL_CHECKPOINT_BYTES {
+    /// Writes the WAL back when it has grown past its limit, just before a commit, which then starts
+    /// it anew, in the same blocks: to overwrite them is cheaper than to add to a file that was
+    /// truncated. A failure (a reader in the way, a full disk) harms nothing: the events are safe in
+    /// the WAL, and the next writer tries again.
+    fn tend_wal(&mut self) {
+        let size = files::size_of(&self.spool.home.spool_wal());
+        if size > WAL_MAX_BYTES {
             let _ = self.checkpoint();
+        } else if size > WAL_CHECKPOINT_BYTES
+            && self
+                .wal_frames()
+                .is_ok_and(|n| n * PAGE_BYTES > WAL_CHECKPOINT_BYTES)
+        {
+            let _ = self
+                .spool
+                .connection
+                .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
         }
+    }
+
+    /// Pages in the WAL that are not known to be written back.
+    fn wal_frames(&self) -> rusqlite::Result<u64> {
+        self.spool
+            .connection
+            .query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| {
+                Ok(row.get::<_, i64>(1)?.max(0).unsigned_abs())
+            })
     }
 
     /// Writes the WAL back and truncates it; `false` when a reader is in the way.
