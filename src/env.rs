@@ -1,31 +1,34 @@
 //! The environment: the only place that reads it. Everything else gets an [`Environment`] as data.
 
-use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Variables by name. Values that are not Unicode are kept with replacement characters, so that
 /// "set" stays "set".
 #[derive(Debug, Clone, Default)]
-pub struct Environment(HashMap<String, String>);
+pub struct Environment(Arc<[(String, String)]>);
 
 impl Environment {
     /// The environment of this process.
     #[must_use]
     pub fn of_process() -> Self {
-        let text = |s: std::ffi::OsString| s.to_string_lossy().into_owned();
-        Self(
-            std::env::vars_os()
-                .map(|(name, value)| (text(name), text(value)))
-                .collect(),
-        )
+        let text = |text: OsString| {
+            text.into_string()
+                .unwrap_or_else(|text| text.to_string_lossy().into_owned())
+        };
+        std::env::vars_os()
+            .map(|(name, value)| (text(name), text(value)))
+            .collect()
     }
 
     /// The value of a variable that is set and not empty.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0
-            .get(name)
-            .map(String::as_str)
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
             .filter(|value| !value.is_empty())
     }
 

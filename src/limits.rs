@@ -25,12 +25,20 @@ pub const SMALL_FILE_WAIT: Duration = Duration::from_secs(1);
 /// checkpoint costs two more fsyncs, so it must not come too often.
 pub const WAL_CHECKPOINT_BYTES: u64 = 128 * 1024;
 
-/// A WAL file larger than this, in bytes, is truncated when it is written back.
-pub const WAL_MAX_BYTES: u64 = 1024 * 1024;
+/// A WAL file larger than this, in bytes, is truncated when it is written back: so it stays under 2
+/// MiB with all that one transaction brings.
+pub const WAL_MAX_BYTES: u64 = 1792 * 1024;
 
-/// One transaction of `record --stdin`, in bytes of payload: keeps memory and the WAL bounded
-/// however long the input is.
+/// One transaction of `record --stdin`, in bytes of input: keeps memory bounded however long the
+/// input is.
 pub const RECORD_BATCH_BYTES: usize = 512 * 1024;
+
+/// One transaction of `record --stdin`, in events: what is added to each is about 300 bytes, so
+/// that with the above the WAL stays under [`WAL_MAX_BYTES`].
+pub const RECORD_BATCH_EVENTS: usize = 2_500;
+
+/// What `record --stdin` asks the system for at a time, in bytes: the most that a pipe holds.
+pub const INPUT_BUFFER_BYTES: usize = 64 * 1024;
 
 /// The longest line of input that is looked at, in bytes. A clean event is under 2 KiB; the rest is
 /// not an event.

@@ -1,13 +1,15 @@
 //! Recording: drafts in, durable events out. The spool first; where it can't take them in time,
 //! `overflow.jsonl`.
 
-use chrono::{DateTime, Utc};
+use std::sync::mpsc;
+use std::thread;
+
 use uuid::Uuid;
 
 use crate::clock;
 use crate::consent::Consent;
 use crate::event::vocabulary::ScanFrequency;
-use crate::event::{Draft, Payload, Stamp};
+use crate::event::{Draft, Payload, Stamp, event_id};
 use crate::home::{Home, HomeError};
 use crate::limits::RECORD_LOCK_WAIT;
 use crate::spool::{Overflow, Spool, SpoolError, lock_within, unless_damaged};
@@ -41,52 +43,87 @@ pub fn record(
     drafts: Vec<Draft>,
     max_bytes: u64,
 ) -> Result<Vec<Uuid>, RecordError> {
+    let payloads = stamp(home, consent, drafts)?;
+    keep(home, consent, &payloads, max_bytes)
+}
+
+/// Records batch after batch as [`record`] does, each with something of the caller's: while one is
+/// made durable, the next is read and stamped on another thread. `kept` gets the ids of each.
+///
+/// # Errors
+/// With the first batch that was not recorded, after which no more are read.
+pub fn record_batches<T: Send>(
+    home: &Home,
+    consent: &Consent,
+    batches: impl Iterator<Item = (Vec<Draft>, T)> + Send,
+    max_bytes: u64,
+    mut kept: impl FnMut(Vec<Uuid>, T),
+) -> Result<(), RecordError> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            for (drafts, with) in batches {
+                if sender.send((stamp(home, consent, drafts), with)).is_err() {
+                    break;
+                }
+            }
+        });
+        for (payloads, with) in receiver {
+            kept(keep(home, consent, &payloads?, max_bytes)?, with);
+        }
+        Ok(())
+    })
+}
+
+/// Adds id, time and hint to each draft; nothing comes of them when telemetry is disabled.
+fn stamp(home: &Home, consent: &Consent, drafts: Vec<Draft>) -> Result<Vec<Payload>, RecordError> {
     if drafts.is_empty() || !consent.now().enabled {
         return Ok(Vec::new());
     }
-    let now = clock::now();
-    let payloads = stamp(home, drafts, now)?;
-    match append(home, consent, &payloads, now, max_bytes) {
-        Ok(true) => {}
-        Ok(false) => return Ok(Vec::new()),
-        Err(spool) => {
-            let taken = Overflow::of(home)
-                .append(&payloads, || consent.now().enabled)
-                .map_err(|overflow| RecordError::Both {
-                    spool: Box::new(spool),
-                    overflow,
-                })?;
-            if !taken {
-                return Ok(Vec::new());
-            }
-        }
-    }
-    Ok(payloads.iter().map(Payload::event_id).collect())
-}
-
-/// Adds id, time and hint to each draft.
-fn stamp(home: &Home, drafts: Vec<Draft>, now: DateTime<Utc>) -> Result<Vec<Payload>, RecordError> {
+    let at = clock::now();
     let anonymous_id = home.anonymous_id()?;
-    let mut hints = scan_hints(
-        home,
-        drafts.iter().filter(|draft| draft.counts_scan).count() as u64,
-    );
-    let stamped = drafts.into_iter().map(|draft| {
+    let scans = drafts.iter().filter(|draft| draft.counts_scan).count();
+    let mut hints = scan_hints(home, scans as u64);
+    // One system call for all of them.
+    let mut random = vec![[0; 10]; drafts.len()];
+    getrandom::fill(random.as_flattened_mut()).expect("the system has random numbers");
+    let stamped = drafts.into_iter().zip(random).map(|(draft, random)| {
         let frequency = if draft.counts_scan {
             hints.next().flatten()
         } else {
             None
         };
-        Payload::new(
-            draft,
-            &Stamp {
-                anonymous_id,
-                at: now,
-                frequency,
-            },
-        )
+        let stamp = Stamp {
+            anonymous_id,
+            at,
+            frequency,
+            event_id: event_id(at, random),
+        };
+        Payload::new(draft, &stamp)
     });
     Ok(stamped.collect())
+}
+
+/// Puts stamped events where they are safe, and gives their ids; none when the user has said no.
+fn keep(
+    home: &Home,
+    consent: &Consent,
+    payloads: &[Payload],
+    max_bytes: u64,
+) -> Result<Vec<Uuid>, RecordError> {
+    if payloads.is_empty() {
+        return Ok(Vec::new());
+    }
+    let taken = append(home, consent, payloads, max_bytes).or_else(|spool| {
+        Overflow::of(home)
+            .append(payloads, || consent.now().enabled)
+            .map_err(|overflow| RecordError::Both {
+                spool: Box::new(spool),
+                overflow,
+            })
+    })?;
+    let ids = if taken { payloads } else { &[] };
+    Ok(ids.iter().map(Payload::event_id).collect())
 }
 
 /// Counts these scans; where the count can't be kept, an event is worth more than its hint.
@@ -109,9 +146,9 @@ fn append(
     home: &Home,
     consent: &Consent,
     payloads: &[Payload],
-    now: DateTime<Utc>,
     max_bytes: u64,
 ) -> Result<bool, SpoolError> {
+    let now = clock::now();
     let lock = lock_within(home, RECORD_LOCK_WAIT)?;
     if !consent.now().enabled {
         return Ok(false);

@@ -8,7 +8,7 @@ use super::failure::{Code, Failure};
 use super::out::Out;
 use super::status::Status;
 use crate::clock;
-use crate::event::{Draft, EVENT_NAMES, Event, FieldInfo, Payload, Stamp};
+use crate::event::{Draft, EVENT_NAMES, Event, FieldInfo, Payload, Stamp, event_id};
 use crate::limits::BANNER_SCANS;
 use crate::settings::Settings;
 
@@ -81,10 +81,12 @@ const OPT_OUT: [&str; 4] = [
 ];
 
 fn info() -> Info {
+    let at = clock::now();
     let stamp = Stamp {
         anonymous_id: uuid::Uuid::new_v4(),
-        at: clock::now(),
+        at,
         frequency: None,
+        event_id: event_id(at, [0; 10]),
     };
     let event = |event: &'static str, line: &str| EventInfo {
         event,

@@ -3,7 +3,7 @@
 mod flags;
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, BufReader, Read, Stdin};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -14,10 +14,13 @@ use uuid::Uuid;
 use self::flags::FieldArgs;
 use super::failure::{Code, Failure};
 use super::out::Out;
+use crate::consent::Consent;
 use crate::event::fields::Value;
 use crate::event::{Draft, EventError};
-use crate::limits::{INPUT_LINE_BYTES, RECORD_BATCH_BYTES};
-use crate::record::record;
+use crate::limits::{
+    INPUT_BUFFER_BYTES, INPUT_LINE_BYTES, RECORD_BATCH_BYTES, RECORD_BATCH_EVENTS,
+};
+use crate::record::{record, record_batches};
 use crate::settings::Settings;
 
 const EXAMPLES: &str = "\
@@ -148,8 +151,7 @@ fn times_told(times: usize) -> String {
     }
 }
 
-/// Reads events to the end, a bounded batch at a time. After a "no" the rest is read and not kept,
-/// so that whoever writes to us is not cut off.
+/// Records events to the end of the input, a bounded batch at a time.
 fn from_stdin(
     settings: &Settings,
     json: bool,
@@ -157,70 +159,101 @@ fn from_stdin(
     dropped: &mut BTreeMap<String, usize>,
     out: &mut Out,
 ) -> Result<Code, Failure> {
-    let mut input = io::stdin().lock();
-    let mut batch = Batch::default();
-    let mut line = Vec::new();
     let mut code = Code::Done;
-    let mut enabled = settings.consent.now().enabled;
-    for number in 1.. {
-        line.clear();
-        if read_line(&mut input, &mut line)? == 0 {
-            break;
-        }
-        if !enabled || line.iter().all(u8::is_ascii_whitespace) {
-            continue;
-        }
-        match read_draft(&line) {
-            Ok(read) => {
-                count(dropped, read.dropped);
-                batch.drafts.push(read.draft);
-                batch.bytes += line.len();
-            }
-            Err(error) => {
-                code = Code::BadEvent;
-                out.say(format_args!("error: line {number}: {error}"));
-                if json {
-                    report.rejected.push(Rejected {
-                        line: number,
-                        error: error.to_string(),
-                    });
-                }
-            }
-        }
-        if batch.bytes >= RECORD_BATCH_BYTES {
-            batch.record(settings, json, report)?;
-            enabled = settings.consent.now().enabled;
-        }
-    }
-    batch.record(settings, json, report)?;
-    Ok(code)
-}
-
-#[derive(Default)]
-struct Batch {
-    drafts: Vec<Draft>,
-    bytes: usize,
-}
-
-impl Batch {
-    fn record(
-        &mut self,
-        settings: &Settings,
-        json: bool,
-        report: &mut Report,
-    ) -> Result<(), Failure> {
-        let ids = record(
-            &settings.home,
-            &settings.consent,
-            std::mem::take(&mut self.drafts),
-            settings.spool_max,
-        )?;
-        self.bytes = 0;
+    let mut failed = None;
+    let input = Input::new(&settings.consent);
+    let (home, consent) = (&settings.home, &settings.consent);
+    record_batches(home, consent, input, settings.spool_max, |ids, heard| {
         report.recorded += ids.len();
         if json {
             report.event_ids.extend(ids);
         }
+        for (field, times) in heard.dropped {
+            *dropped.entry(field).or_default() += times;
+        }
+        for Rejected { line, error } in &heard.rejected {
+            code = Code::BadEvent;
+            out.say(format_args!("error: line {line}: {error}"));
+        }
+        if json {
+            report.rejected.extend(heard.rejected);
+        }
+        failed = heard.failed;
+    })?;
+    failed.map_or(Ok(code), |error| Err(error.into()))
+}
+
+/// What else there is to say about the lines of a batch.
+#[derive(Default)]
+struct Heard {
+    dropped: BTreeMap<String, usize>,
+    rejected: Vec<Rejected>,
+    failed: Option<io::Error>,
+}
+
+/// stdin in bounded batches. After a "no" the rest is read and not kept, so that whoever writes to
+/// us is not cut off.
+struct Input<'s> {
+    lines: BufReader<Stdin>,
+    number: usize,
+    consent: &'s Consent,
+    ended: bool,
+}
+
+impl<'s> Input<'s> {
+    fn new(consent: &'s Consent) -> Self {
+        Self {
+            lines: BufReader::with_capacity(INPUT_BUFFER_BYTES, io::stdin()),
+            number: 0,
+            consent,
+            ended: false,
+        }
+    }
+
+    /// Reads up to the next batch, or the end.
+    fn read(&mut self, drafts: &mut Vec<Draft>, heard: &mut Heard) -> io::Result<()> {
+        let enabled = self.consent.now().enabled;
+        let mut line = Vec::new();
+        let mut bytes = 0;
+        while bytes < RECORD_BATCH_BYTES && drafts.len() < RECORD_BATCH_EVENTS {
+            line.clear();
+            if read_line(&mut self.lines, &mut line)? == 0 {
+                self.ended = true;
+                break;
+            }
+            self.number += 1;
+            bytes += line.len();
+            if !enabled || line.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            match read_draft(&line) {
+                Ok(read) => {
+                    count(&mut heard.dropped, read.dropped);
+                    drafts.push(read.draft);
+                }
+                Err(error) => heard.rejected.push(Rejected {
+                    line: self.number,
+                    error: error.to_string(),
+                }),
+            }
+        }
         Ok(())
+    }
+}
+
+impl Iterator for Input<'_> {
+    type Item = (Vec<Draft>, Heard);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let (mut drafts, mut heard) = Default::default();
+        if let Err(error) = self.read(&mut drafts, &mut heard) {
+            self.ended = true;
+            heard.failed = Some(error);
+        }
+        Some((drafts, heard))
     }
 }
 

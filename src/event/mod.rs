@@ -17,7 +17,7 @@ pub use metadata::{
     FieldInfo, OrZero, PolicyEvaluated, ReportGenerated, ScanCompleted, ScanStarted, TargetTypes,
     ToolFailed, WizardCompleted,
 };
-pub use payload::{Payload, Stamp};
+pub use payload::{Payload, Stamp, event_id};
 use version::{PythonVersion, ScannerVersion};
 
 /// What happened. The JSON form of the variant's content is the event's `metadata`.

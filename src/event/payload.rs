@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
-use uuid::{NoContext, Timestamp, Uuid};
+use uuid::Uuid;
 
 use super::version::{PythonVersion, ScannerVersion};
 use super::vocabulary::{Platform, ScanFrequency};
@@ -18,6 +18,15 @@ pub struct Stamp {
     pub at: DateTime<Utc>,
     /// The hint from `scan-count`, for a draft that counts.
     pub frequency: Option<ScanFrequency>,
+    /// The id that makes it countable once ([`event_id`]).
+    pub event_id: Uuid,
+}
+
+/// A UUIDv7 of an instant; one before 1970 counts as 1970, which a UUIDv7 cannot go below.
+#[must_use]
+pub fn event_id(at: DateTime<Utc>, random: [u8; 10]) -> Uuid {
+    let millis = u64::try_from(at.timestamp_millis()).unwrap_or(0);
+    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
 }
 
 /// One event as a line of JSON without its line end: fixed field order, no spaces, UTF-8.
@@ -41,7 +50,7 @@ struct Envelope<'a> {
 }
 
 impl Payload {
-    /// Makes the line. The `event_id` is a new UUIDv7 of the stamp's instant.
+    /// Makes the line.
     ///
     /// # Panics
     /// Never: the types of an event always serialize.
@@ -50,7 +59,6 @@ impl Payload {
         if let (Event::ScanStarted(event), true) = (&mut draft.event, draft.counts_scan) {
             event.scan_frequency_hint = stamp.frequency;
         }
-        let event_id = event_id_at(stamp.at);
         let envelope = Envelope {
             event: draft.event.name(),
             version: &draft.version,
@@ -59,13 +67,13 @@ impl Payload {
             anonymous_id: stamp.anonymous_id,
             timestamp: &stamp.at.to_rfc3339_opts(SecondsFormat::Millis, true),
             metadata: &draft.event,
-            event_id,
+            event_id: stamp.event_id,
         };
         let line = serde_json::to_string(&envelope)
             .expect("an event has string keys and no failing types");
         Self {
             line,
-            event_id,
+            event_id: stamp.event_id,
             at: stamp.at,
         }
     }
@@ -88,6 +96,7 @@ impl Payload {
             anonymous_id: stamped.anonymous_id,
             at: stamped.timestamp,
             frequency: None,
+            event_id: stamped.event_id,
         };
         let made = Self::new(
             Draft {
@@ -96,8 +105,7 @@ impl Payload {
             },
             &stamp,
         );
-        // The new line differs in nothing but the event_id, which has a fixed length at its end;
-        // and in the platform, if the home moved to another system.
+        // The new line differs in the platform, if the home moved to another system.
         let platform = format!(
             r#""platform":"{}""#,
             <Platform as super::vocabulary::Vocabulary>::of(stamped.platform)
@@ -107,10 +115,7 @@ impl Payload {
             r#""platform":"{}""#,
             super::vocabulary::Vocabulary::word(Platform::current())
         );
-        let again = made
-            .line
-            .replacen(&own, &platform, 1)
-            .replace(&made.event_id.to_string(), &stamped.event_id.to_string());
+        let again = made.line.replacen(&own, &platform, 1);
         (again == line).then_some(Self {
             line: again,
             event_id: stamped.event_id,
@@ -146,16 +151,6 @@ impl Payload {
     }
 }
 
-/// A UUIDv7 of an instant; one before 1970 counts as 1970, which a UUIDv7 cannot go below.
-fn event_id_at(at: DateTime<Utc>) -> Uuid {
-    let seconds = u64::try_from(at.timestamp()).unwrap_or(0);
-    Uuid::new_v7(Timestamp::from_unix(
-        NoContext,
-        seconds,
-        at.timestamp_subsec_nanos(),
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,6 +162,7 @@ mod tests {
                 .expect("a UUID"),
             at: "2026-11-22T10:00:00.123Z".parse().expect("a time"),
             frequency: Some(ScanFrequency::Weekly),
+            event_id: event_id("2026-11-22T10:00:00.123Z".parse().expect("a time"), [7; 10]),
         }
     }
 

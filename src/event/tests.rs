@@ -245,10 +245,12 @@ fn is_version(text: &str) -> bool {
 }
 
 fn stamp(millis: i64) -> Stamp {
+    let at = chrono::DateTime::from_timestamp_millis(millis).expect("a time");
     Stamp {
         anonymous_id: uuid::Uuid::new_v4(),
-        at: chrono::DateTime::from_timestamp_millis(millis).expect("a time"),
+        at,
         frequency: Some(ScanFrequency::Daily),
+        event_id: event_id(at, [0xa5; 10]),
     }
 }
 

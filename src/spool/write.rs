@@ -1,12 +1,16 @@
 //! Appending, and keeping the WAL small.
 
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::types::ToSqlOutput;
+use rusqlite::{Connection, Transaction, params, params_from_iter};
 
 use super::overflow::{Held, Overflow};
 use super::{SpoolError, Writer, ms};
 use crate::event::Payload;
 use crate::files;
 use crate::limits::{WAL_CHECKPOINT_BYTES, WAL_MAX_BYTES};
+
+/// Rows in one statement; more gain nothing.
+const ROWS: usize = 50;
 
 /// The page size of every spool: SQLite's default.
 const PAGE_BYTES: u64 = 4096;
@@ -161,11 +165,30 @@ pub(super) fn checkpoint(connection: &Connection) -> rusqlite::Result<bool> {
     })
 }
 
+/// Adds a batch with few statements: what each of them costs beside its rows is as much as a row.
 fn insert(connection: &Connection, payloads: &[Payload]) -> rusqlite::Result<()> {
-    let mut statement =
-        connection.prepare("INSERT INTO event (recorded_at, payload) VALUES (?1, ?2)")?;
-    for payload in payloads {
-        statement.execute(params![ms(payload.at()), payload.as_str()])?;
+    let (full, rest) = payloads.as_chunks::<ROWS>();
+    if !full.is_empty() {
+        let mut statement = connection.prepare(&insert_rows(ROWS))?;
+        for chunk in full {
+            statement.execute(params_from_iter(values(chunk)))?;
+        }
+    }
+    if !rest.is_empty() {
+        let mut statement = connection.prepare(&insert_rows(rest.len()))?;
+        statement.execute(params_from_iter(values(rest)))?;
     }
     Ok(())
+}
+
+fn insert_rows(rows: usize) -> String {
+    let mut sql = String::from("INSERT INTO event (recorded_at, payload) VALUES (?, ?)");
+    sql.extend(std::iter::repeat_n(", (?, ?)", rows - 1));
+    sql
+}
+
+fn values(payloads: &[Payload]) -> impl Iterator<Item = ToSqlOutput<'_>> {
+    payloads
+        .iter()
+        .flat_map(|payload| [ms(payload.at()).into(), payload.as_str().into()])
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use fs2::FileExt;
-use jmo_telemetry::event::{Draft, Payload, Stamp};
+use jmo_telemetry::event::{Draft, Payload, Stamp, event_id};
 use jmo_telemetry::home::Home;
 use jmo_telemetry::spool::Spool;
 
@@ -288,10 +288,12 @@ fn disable_waits_for_who_is_about_to_write_the_first_event() {
     let draft = Draft::from_json(lines(1).trim_end().as_bytes())
         .expect("an event")
         .draft;
+    let at = "2026-11-22T10:00:00Z".parse().expect("a time");
     let stamp = Stamp {
         anonymous_id: home.anonymous_id().expect("an id"),
-        at: "2026-11-22T10:00:00Z".parse().expect("a time"),
+        at,
         frequency: None,
+        event_id: event_id(at, [1; 10]),
     };
     let mut spool = Spool::open(&home, &lock).expect("opens");
     spool
