@@ -1,6 +1,7 @@
 //! Recording: drafts in, durable events out. The spool first; where it can't take them in time,
 //! `overflow.jsonl`.
 
+use std::iter::{self, Peekable};
 use std::sync::mpsc;
 use std::thread;
 
@@ -11,7 +12,7 @@ use crate::consent::Consent;
 use crate::event::vocabulary::ScanFrequency;
 use crate::event::{Draft, Payload, Stamp, event_id};
 use crate::home::{Home, HomeError};
-use crate::limits::RECORD_LOCK_WAIT;
+use crate::limits::{BATCHES_AT_ONCE, RECORD_LOCK_WAIT};
 use crate::spool::{Overflow, Spool, SpoolError, lock_within, unless_damaged};
 
 /// Nothing could be made durable.
@@ -44,7 +45,15 @@ pub fn record(
     max_bytes: u64,
 ) -> Result<Vec<Uuid>, RecordError> {
     let payloads = stamp(home, consent, drafts)?;
-    keep(home, consent, &payloads, max_bytes)
+    let mut ids = Vec::new();
+    keep(
+        home,
+        consent,
+        iter::once((payloads, ())),
+        max_bytes,
+        |kept, ()| ids = kept,
+    )?;
+    Ok(ids)
 }
 
 /// Records batch after batch as [`record`] does, each with something of the caller's: while one is
@@ -61,17 +70,23 @@ pub fn record_batches<T: Send>(
 ) -> Result<(), RecordError> {
     let (sender, receiver) = mpsc::sync_channel(1);
     thread::scope(|scope| {
-        scope.spawn(move || {
+        let stamping = scope.spawn(move || {
             for (drafts, with) in batches {
-                if sender.send((stamp(home, consent, drafts), with)).is_err() {
+                let batch = (stamp(home, consent, drafts)?, with);
+                if sender.send(batch).is_err() {
+                    // The other side has failed, and says why.
                     break;
                 }
             }
+            Ok(())
         });
-        for (payloads, with) in receiver {
-            kept(keep(home, consent, &payloads?, max_bytes)?, with);
+        while let Ok(batch) = receiver.recv() {
+            // Those that are ready by then go in while the spool is open.
+            let ready = receiver.try_iter().take(BATCHES_AT_ONCE - 1);
+            let batches = iter::once(batch).chain(ready);
+            keep(home, consent, batches, max_bytes, &mut kept)?;
         }
-        Ok(())
+        stamping.join().expect("the other thread does not panic")
     })
 }
 
@@ -104,26 +119,76 @@ fn stamp(home: &Home, consent: &Consent, drafts: Vec<Draft>) -> Result<Vec<Paylo
     Ok(stamped.collect())
 }
 
-/// Puts stamped events where they are safe, and gives their ids; none when the user has said no.
-fn keep(
+/// Puts stamped events where they are safe, batch by batch, and tells their ids to `kept`; none
+/// when the user has said no.
+fn keep<T>(
     home: &Home,
     consent: &Consent,
-    payloads: &[Payload],
+    batches: impl Iterator<Item = (Vec<Payload>, T)>,
     max_bytes: u64,
-) -> Result<Vec<Uuid>, RecordError> {
-    if payloads.is_empty() {
-        return Ok(Vec::new());
+    mut kept: impl FnMut(Vec<Uuid>, T),
+) -> Result<(), RecordError> {
+    let mut batches = batches.peekable();
+    while let Some((_, with)) = batches.next_if(|(payloads, _)| payloads.is_empty()) {
+        kept(Vec::new(), with);
     }
-    let taken = append(home, consent, payloads, max_bytes).or_else(|spool| {
-        Overflow::of(home)
-            .append(payloads, || consent.now().enabled)
-            .map_err(|overflow| RecordError::Both {
-                spool: Box::new(spool),
-                overflow,
-            })
-    })?;
-    let ids = if taken { payloads } else { &[] };
-    Ok(ids.iter().map(Payload::event_id).collect())
+    if batches.peek().is_none() {
+        return Ok(());
+    }
+    let mut appended = Vec::new();
+    let spool = append(home, consent, &mut batches, max_bytes, &mut appended);
+    for (payloads, with) in appended {
+        kept(ids(&payloads), with);
+    }
+    match spool {
+        Ok(()) => batches.for_each(|(_, with)| kept(Vec::new(), with)),
+        Err(spool) => {
+            for (payloads, with) in batches {
+                match Overflow::of(home).append(&payloads, || consent.now().enabled) {
+                    Ok(true) => kept(ids(&payloads), with),
+                    Ok(false) => kept(Vec::new(), with),
+                    Err(overflow) => {
+                        let spool = Box::new(spool);
+                        return Err(RecordError::Both { spool, overflow });
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn ids(payloads: &[Payload]) -> Vec<Uuid> {
+    payloads.iter().map(Payload::event_id).collect()
+}
+
+/// Moves batches that are in the spool, each in a transaction of its own, to `appended`. Leaves the
+/// others where they are: the one that failed and those after it, or all when the user has said no
+/// in the meantime; `disable` deletes under the lock that is held here, and nothing may come after
+/// it.
+fn append<T>(
+    home: &Home,
+    consent: &Consent,
+    batches: &mut Peekable<impl Iterator<Item = (Vec<Payload>, T)>>,
+    max_bytes: u64,
+    appended: &mut Vec<(Vec<Payload>, T)>,
+) -> Result<(), SpoolError> {
+    let now = clock::now();
+    let lock = lock_within(home, RECORD_LOCK_WAIT)?;
+    if !consent.now().enabled {
+        return Ok(());
+    }
+    Spool::write_briefly(home, &lock, now, |writer| {
+        // What came before goes in before; a failure here must not cost the new event its place in
+        // the database.
+        unless_damaged(writer.import_overflow())?;
+        while let Some((payloads, _)) = batches.peek() {
+            writer.append(payloads)?;
+            appended.extend(batches.next());
+            let _ = writer.bound_size(now, max_bytes);
+        }
+        Ok(())
+    })
 }
 
 /// Counts these scans; where the count can't be kept, an event is worth more than its hint.
@@ -138,30 +203,6 @@ fn scan_hints(home: &Home, scans: u64) -> impl Iterator<Item = Option<ScanFreque
         .flatten()
         .map(Some)
         .chain(std::iter::repeat(None))
-}
-
-/// `false` when the user has said no in the meantime: `disable` deletes under the lock that is held
-/// here, and nothing may come after it.
-fn append(
-    home: &Home,
-    consent: &Consent,
-    payloads: &[Payload],
-    max_bytes: u64,
-) -> Result<bool, SpoolError> {
-    let now = clock::now();
-    let lock = lock_within(home, RECORD_LOCK_WAIT)?;
-    if !consent.now().enabled {
-        return Ok(false);
-    }
-    Spool::write_briefly(home, &lock, now, |writer| {
-        // What came before goes in before; a failure here must not cost the new event its place in
-        // the database.
-        unless_damaged(writer.import_overflow())?;
-        writer.append(payloads)?;
-        let _ = writer.bound_size(now, max_bytes);
-        Ok(())
-    })?;
-    Ok(true)
 }
 
 #[cfg(test)]

@@ -37,6 +37,9 @@ pub struct Payload {
     at: DateTime<Utc>,
 }
 
+/// Room for nearly every line, so that it does not grow while it is written.
+const USUAL_BYTES: usize = 640;
+
 #[derive(Serialize)]
 struct Envelope<'a> {
     event: &'static str,
@@ -69,8 +72,10 @@ impl Payload {
             metadata: &draft.event,
             event_id: stamp.event_id,
         };
-        let line = serde_json::to_string(&envelope)
+        let mut line = Vec::with_capacity(USUAL_BYTES);
+        serde_json::to_writer(&mut line, &envelope)
             .expect("an event has string keys and no failing types");
+        let line = String::from_utf8(line).expect("JSON is UTF-8");
         Self {
             line,
             event_id: stamp.event_id,
