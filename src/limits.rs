@@ -111,6 +111,13 @@ pub const SENT_KEPT_ROWS: u64 = 10_000;
 /// Pending rows are kept this long (contract, section 7).
 pub const PENDING_KEPT_FOR: Duration = Duration::from_secs(90 * 86_400);
 
+/// Rows that retention deletes in one transaction, so that the WAL stays under 2 MiB: half a
+/// megabyte of usual rows.
+pub const RETENTION_STEP_ROWS: u32 = 1_000;
+
+/// Pages that are given back to the file system in one transaction: 1 MiB.
+pub const RETENTION_STEP_PAGES: u32 = 256;
+
 /// Size limit of the spool, unless `JMO_TELEMETRY_SPOOL_MAX` says otherwise (contract, section 7).
 pub const SPOOL_MAX_BYTES: u64 = 64 * 1024 * 1024;
 

@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
+use self::assemble::Assembly;
 pub use self::assemble::Room;
-use self::assemble::next_batch;
 use super::{Spool, SpoolError, Writer, ms, time};
 use crate::limits::ATTEMPTS_KEPT;
 use crate::segment::{Batch, Receipt, SegmentFile};
@@ -71,10 +71,13 @@ impl Writer<'_> {
         room: Room,
         now: DateTime<Utc>,
     ) -> Result<Batch, SpoolError> {
+        const OPERATION: &str = "assign events in";
         let destination = target.to_string();
-        self.commit("assign events in", |transaction| {
-            next_batch(transaction, &destination, room, now)
-        })
+        let mut assembly = Assembly::start(&self.spool.connection, &destination, room, now)
+            .map_err(self.spool.fail(OPERATION))?;
+        // One transaction for each segment: that bounds the WAL.
+        while self.commit(OPERATION, |transaction| assembly.step(transaction))? {}
+        Ok(assembly.batch)
     }
 
     /// The files that a flush of everything would write, by the same steps, undone afterwards.
@@ -95,26 +98,25 @@ impl Writer<'_> {
                 .connection
                 .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
             claim_rows(&transaction, &destination)?;
-            let batch = next_batch(
-                &transaction,
-                &destination,
-                Room {
-                    segments: usize::MAX,
-                    events: limit,
-                },
-                now,
-            )?;
+            let room = Room {
+                segments: usize::MAX,
+                events: limit,
+            };
+            let mut assembly = Assembly::start(&transaction, &destination, room, now)?;
+            while assembly.step(&transaction)? {}
+            let batch = assembly.batch;
             transaction.rollback()?;
             Ok(batch.files)
         };
         preview().map_err(fail)
     }
 
-    /// Marks a batch `sent` and stores its receipts, in one transaction. Gives the number of events
-    /// confirmed by it.
+    /// Marks a batch `sent` and stores its receipts, in one transaction for each segment. Gives the
+    /// number of events confirmed by it.
     ///
     /// # Errors
-    /// When the database can't be written; then the batch is sent again, as the same files.
+    /// When the database can't be written; then what was not marked is sent again, as the same
+    /// files.
     pub fn confirm(
         &mut self,
         target: &Target,
@@ -123,35 +125,33 @@ impl Writer<'_> {
         now: DateTime<Utc>,
         http_status: Option<u16>,
     ) -> Result<usize, SpoolError> {
+        const OPERATION: &str = "confirm events in";
         let destination = target.to_string();
-        self.commit("confirm events in", |transaction| {
-                let mut sent = 0;
-                for (file, receipt) in batch.files.iter().zip(receipts) {
-                    sent += transaction.execute(
-                        "UPDATE event SET state = 2, sent_at = ?2, last_error = NULL WHERE segment = ?1 AND state = 1",
-                        params![file.id, ms(now)],
-                    )?;
-                    transaction.execute(
-                        "UPDATE segment SET stale = 0, last_error = NULL, bytes = ?2, sha256 = ?3, url = ?4, confirmed_at = ?5 WHERE id = ?1",
-                        params![file.id, stored(receipt.bytes), receipt.sha256, receipt.url, ms(now)],
-                    )?;
-                }
-                for name in &batch.stale {
-                    transaction.execute("DELETE FROM segment WHERE destination = ?1 AND name = ?2", [&destination, name])?;
-                }
-                super::keep::count(transaction, "sent", sent)?;
-                set_standing(transaction, &destination, &Standing::after_success(now))?;
-                let attempt = Attempt {
-                    at: now,
-                    destination: destination.clone(),
-                    outcome: "sent".to_owned(),
-                    http_status,
-                    sent,
-                    error: None,
-                };
-                remember(transaction, &attempt)?;
-                Ok(sent)
-            })
+        let mut sent = 0;
+        for (file, receipt) in batch.files.iter().zip(receipts) {
+            sent += self.commit(OPERATION, |transaction| {
+                confirm_file(transaction, file, receipt, now)
+            })?;
+        }
+        self.commit(OPERATION, |transaction| {
+            for name in &batch.stale {
+                transaction.execute(
+                    "DELETE FROM segment WHERE destination = ?1 AND name = ?2",
+                    [&destination, name],
+                )?;
+            }
+            set_standing(transaction, &destination, &Standing::after_success(now))?;
+            let attempt = Attempt {
+                at: now,
+                destination: destination.clone(),
+                outcome: "sent".to_owned(),
+                http_status,
+                sent,
+                error: None,
+            };
+            remember(transaction, &attempt)
+        })?;
+        Ok(sent)
     }
 
     /// Remembers an attempt that confirmed nothing: what it was, how we stand with the destination
@@ -339,6 +339,25 @@ impl Spool {
         };
         read().map_err(self.fail("read the attempts of"))
     }
+}
+
+/// The rows of one segment and its receipt; gives the number of rows.
+fn confirm_file(
+    connection: &Connection,
+    file: &SegmentFile,
+    receipt: &Receipt,
+    now: DateTime<Utc>,
+) -> rusqlite::Result<usize> {
+    let sent = connection.execute(
+        "UPDATE event SET state = 2, sent_at = ?2, last_error = NULL WHERE segment = ?1 AND state = 1",
+        params![file.id, ms(now)],
+    )?;
+    connection.execute(
+        "UPDATE segment SET stale = 0, last_error = NULL, bytes = ?2, sha256 = ?3, url = ?4, confirmed_at = ?5 WHERE id = ?1",
+        params![file.id, stored(receipt.bytes), receipt.sha256, receipt.url, ms(now)],
+    )?;
+    super::keep::count(connection, "sent", sent)?;
+    Ok(sent)
 }
 
 /// Gives back the unconfirmed rows of a segment beyond the first `kept`, and opens it for others.

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{Spool, SpoolError, State, Writer, ms};
 use crate::files;
+use crate::limits::{RETENTION_STEP_PAGES, RETENTION_STEP_ROWS};
 use crate::retention::{self, Cutoffs};
 
 /// What was deleted, in events.
@@ -16,6 +17,13 @@ pub struct Deleted {
     pub unsent: usize,
     /// Sent rows; they stay counted as sent.
     pub sent: usize,
+}
+
+impl std::ops::AddAssign for Deleted {
+    fn add_assign(&mut self, other: Self) {
+        self.unsent += other.unsent;
+        self.sent += other.sent;
+    }
 }
 
 /// What `spool check` found.
@@ -40,6 +48,9 @@ pub(super) fn count(connection: &Connection, entry: &str, events: usize) -> rusq
     }
     Ok(())
 }
+
+/// For errors of retention.
+const PRUNE: &str = "prune";
 
 impl Writer<'_> {
     /// Deletes what the user does not want to be sent, wherever it waits: pending, sending and held
@@ -86,23 +97,28 @@ impl Writer<'_> {
     /// # Errors
     /// When the database can't be written.
     pub fn prune(&mut self, now: DateTime<Utc>, max_bytes: u64) -> Result<Deleted, SpoolError> {
-        let fail = self.spool.fail("prune");
-        let mut pruned = || {
-            let cutoffs = retention::cutoffs(now);
-            let mut deleted = self.in_transaction(|transaction| expire(transaction, &cutoffs))?;
-            let bytes = self.spool.bytes_in_use()?;
-            let excess = retention::excess(bytes, max_bytes);
-            if excess > 0 {
-                let more = self.in_transaction(|transaction| shrink(transaction, excess))?;
-                deleted.sent += more.sent;
-                deleted.unsent += more.unsent;
+        let cutoffs = retention::cutoffs(now);
+        let mut deleted = Deleted::default();
+        loop {
+            let step = self.commit(PRUNE, |transaction| expire(transaction, &cutoffs))?;
+            if step == Deleted::default() {
+                break;
             }
-            if deleted != Deleted::default() {
-                self.give_space_back()?;
+            deleted += step;
+        }
+        let bytes = self.spool.bytes_in_use().map_err(self.spool.fail(PRUNE))?;
+        let mut excess = retention::excess(bytes, max_bytes);
+        while excess > 0 {
+            let step = self.commit(PRUNE, |transaction| shrink(transaction, &mut excess))?;
+            if step == Deleted::default() {
+                break;
             }
-            Ok(deleted)
-        };
-        pruned().map_err(fail)
+            deleted += step;
+        }
+        if deleted != Deleted::default() {
+            self.give_space_back()?;
+        }
+        Ok(deleted)
     }
 
     /// Keeps the file itself under its limit, for a writer in a hurry: looks at its size alone.
@@ -117,13 +133,28 @@ impl Writer<'_> {
         }
     }
 
-    fn give_space_back(&mut self) -> rusqlite::Result<()> {
-        let mut vacuum = self.spool.connection.prepare("PRAGMA incremental_vacuum")?;
-        let mut rows = vacuum.query([])?;
-        while rows.next()?.is_some() {}
-        drop(rows);
-        drop(vacuum);
-        self.checkpoint().map(|_| ())
+    /// A step at a time, as everything here: that bounds the WAL.
+    fn give_space_back(&mut self) -> Result<(), SpoolError> {
+        let vacuum = format!("PRAGMA incremental_vacuum({RETENTION_STEP_PAGES})");
+        let free = |connection: &Connection| {
+            connection.query_row("PRAGMA freelist_count", [], |row| row.get::<_, u64>(0))
+        };
+        let mut left = u64::MAX;
+        loop {
+            let now_free = self.commit(PRUNE, |transaction| {
+                let mut steps = transaction.prepare(&vacuum)?;
+                let mut rows = steps.query([])?;
+                while rows.next()?.is_some() {}
+                free(transaction)
+            })?;
+            if now_free == 0 || now_free >= left {
+                break;
+            }
+            left = now_free;
+        }
+        self.checkpoint()
+            .map(|_| ())
+            .map_err(self.spool.fail(PRUNE))
     }
 }
 
@@ -132,6 +163,7 @@ impl Writer<'_> {
 const SETTLED: &str = "state = 2 AND (segment IS NULL OR segment IN
     (SELECT id FROM segment WHERE sealed = 1 AND stale = 0 AND id NOT IN (SELECT DISTINCT segment FROM event WHERE state = 1)))";
 
+/// Deletes some of what is too old or too much; nothing when there is nothing left of that.
 fn expire(connection: &Connection, cutoffs: &Cutoffs) -> rusqlite::Result<Deleted> {
     let keep = i64::try_from(cutoffs.sent_rows).unwrap_or(i64::MAX);
     let newest_kept = connection
@@ -143,24 +175,33 @@ fn expire(connection: &Connection, cutoffs: &Cutoffs) -> rusqlite::Result<Delete
         .optional()?
         .unwrap_or(-1);
     let sent = connection.execute(
-        &format!("DELETE FROM event WHERE {SETTLED} AND (sent_at < ?1 OR seq <= ?2)"),
+        &format!(
+            "DELETE FROM event WHERE seq IN (SELECT seq FROM event
+             WHERE {SETTLED} AND (sent_at < ?1 OR seq <= ?2) ORDER BY seq LIMIT {RETENTION_STEP_ROWS})"
+        ),
         params![ms(cutoffs.sent_before), newest_kept],
     )?;
     count(connection, "forgotten", sent)?;
     let unsent = connection.execute(
-        "DELETE FROM event WHERE state = 0 AND recorded_at < ?1",
+        &format!(
+            "DELETE FROM event WHERE seq IN (SELECT seq FROM event
+             WHERE state = 0 AND recorded_at < ?1 ORDER BY seq LIMIT {RETENTION_STEP_ROWS})"
+        ),
         [ms(cutoffs.pending_before)],
     )?;
     count(connection, "dropped:expired", unsent)?;
     Ok(Deleted { unsent, sent })
 }
 
-/// Frees about so many bytes: sent rows first, then the oldest pending ones.
-fn shrink(connection: &Connection, excess: u64) -> rusqlite::Result<Deleted> {
-    let mut left = i64::try_from(excess).unwrap_or(i64::MAX);
-    let sent = delete_oldest(connection, SETTLED, &mut left)?;
+/// Frees some of so many bytes: sent rows first, then the oldest pending ones.
+fn shrink(connection: &Connection, excess: &mut u64) -> rusqlite::Result<Deleted> {
+    let sent = delete_oldest(connection, SETTLED, excess)?;
     count(connection, "forgotten", sent)?;
-    let unsent = delete_oldest(connection, "state = 0", &mut left)?;
+    let unsent = if sent == 0 {
+        delete_oldest(connection, "state = 0", excess)?
+    } else {
+        0
+    };
     count(connection, "dropped:spool_full", unsent)?;
     Ok(Deleted { unsent, sent })
 }
@@ -168,20 +209,17 @@ fn shrink(connection: &Connection, excess: u64) -> rusqlite::Result<Deleted> {
 /// What a row takes beside its payload, in bytes: its numbers and its entries in the indexes.
 const ROW_COST: usize = 64;
 
-fn delete_oldest(connection: &Connection, which: &str, left: &mut i64) -> rusqlite::Result<usize> {
-    if *left <= 0 {
-        return Ok(0);
-    }
+fn delete_oldest(connection: &Connection, which: &str, left: &mut u64) -> rusqlite::Result<usize> {
     let mut last = None;
     let mut statement = connection.prepare(&format!(
-        "SELECT seq, octet_length(payload) + {ROW_COST} FROM event WHERE {which} ORDER BY seq"
+        "SELECT seq, octet_length(payload) + {ROW_COST} FROM event WHERE {which} ORDER BY seq LIMIT {RETENTION_STEP_ROWS}"
     ))?;
     let mut rows = statement.query([])?;
     while *left > 0
         && let Some(row) = rows.next()?
     {
         last = Some(row.get::<_, i64>(0)?);
-        *left -= row.get::<_, i64>(1)?;
+        *left = left.saturating_sub(row.get(1)?);
     }
     drop(rows);
     let Some(last) = last else { return Ok(0) };

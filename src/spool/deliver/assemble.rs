@@ -23,34 +23,57 @@ struct Unfinished {
     stale: bool,
 }
 
-/// Puts the next request together: what is not confirmed yet, oldest segments first, then pending
-/// rows as far as there is room. Afterwards every row in it is `sending`.
-pub(super) fn next_batch(
-    connection: &Connection,
-    destination: &str,
+/// A request that is being put together: what is not confirmed yet, oldest segments first, then
+/// pending rows as far as there is room. Every row in it is `sending` when its step is committed.
+pub(super) struct Assembly<'d> {
+    destination: &'d str,
     room: Room,
     now: DateTime<Utc>,
-) -> rusqlite::Result<Batch> {
-    let mut batch = Batch::default();
-    let mut left = room.events;
-    for segment in unfinished(connection, destination)? {
-        if batch.files.len() == room.segments {
-            return Ok(batch);
-        }
-        let file = fill(connection, &segment, &mut left)?;
-        if file.unconfirmed > 0 || (segment.stale && file.events > 0) {
-            batch.files.push(file);
-        } else if segment.stale {
-            batch.stale.push(file.name);
-        }
+    unfinished: std::vec::IntoIter<Unfinished>,
+    /// What goes into the request, so far.
+    pub(super) batch: Batch,
+}
+
+impl<'d> Assembly<'d> {
+    pub(super) fn start(
+        connection: &Connection,
+        destination: &'d str,
+        room: Room,
+        now: DateTime<Utc>,
+    ) -> rusqlite::Result<Self> {
+        Ok(Self {
+            destination,
+            room,
+            now,
+            unfinished: unfinished(connection, destination)?.into_iter(),
+            batch: Batch::default(),
+        })
     }
-    while batch.files.len() < room.segments && left > 0 {
-        let Some(segment) = start_segment(connection, destination, now)? else {
-            break;
+
+    /// Adds one segment; `false` when the request is complete.
+    pub(super) fn step(&mut self, connection: &Connection) -> rusqlite::Result<bool> {
+        if self.batch.files.len() == self.room.segments {
+            return Ok(false);
+        }
+        if let Some(segment) = self.unfinished.next() {
+            let file = fill(connection, &segment, &mut self.room.events)?;
+            if file.unconfirmed > 0 || (segment.stale && file.events > 0) {
+                self.batch.files.push(file);
+            } else if segment.stale {
+                self.batch.stale.push(file.name);
+            }
+            return Ok(true);
+        }
+        if self.room.events == 0 {
+            return Ok(false);
+        }
+        let Some(segment) = start_segment(connection, self.destination, self.now)? else {
+            return Ok(false);
         };
-        batch.files.push(fill(connection, &segment, &mut left)?);
+        let file = fill(connection, &segment, &mut self.room.events)?;
+        self.batch.files.push(file);
+        Ok(true)
     }
-    Ok(batch)
 }
 
 /// Segments with rows under way first, oldest first, so that what may be there already is confirmed
