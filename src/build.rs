@@ -20,7 +20,8 @@ fn main() {
     }
     match static_libraries(&PathBuf::from(variable("OUT_DIR"))) {
         Ok(dir) => {
-            println!("cargo::rustc-link-search=native={}", dir.display());
+            // For the program alone: tests and benchmarks are linked as usual.
+            println!("cargo::rustc-link-arg-bins=-L{}", dir.display());
             println!("cargo::rustc-link-arg-bins=-static");
             println!("cargo::rustc-link-arg-bins=-no-pie");
         }
