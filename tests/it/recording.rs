@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::support::tracer::Tracer;
+use crate::support::tracer::{End, Tracer};
 use crate::support::world::{ONE, Ran, World, lines};
 
 #[test]
@@ -420,7 +420,7 @@ fn stdin_command(world: &World, count: usize) -> std::process::Command {
 }
 
 #[test]
-fn the_wal_stays_small_however_many_processes_write_and_however_much_one_brings() {
+fn the_wal_stays_small_however_many_processes_write_and_however_much_one_brings_and_sends() {
     let world = World::new();
     let wal = || std::fs::metadata(world.file("spool.db-wal")).map_or(0, |metadata| metadata.len());
     let mut largest = 0;
@@ -428,10 +428,64 @@ fn the_wal_stays_small_however_many_processes_write_and_however_much_one_brings(
         world.run(ONE).ok();
         largest = largest.max(wal());
     }
-    world.record_many(20_000);
-    largest = largest.max(wal());
-    assert!(largest < 2 << 20, "the WAL reached {largest} bytes");
+    assert!(largest < 200 << 10, "single records: {largest} bytes");
+    let small = |command: std::process::Command, what: &str| {
+        let outcome = Tracer::new(command).trace().expect("traces");
+        assert!(
+            matches!(outcome.end, End::Finished(status) if status.success()),
+            "{what}"
+        );
+        let end = outcome
+            .calls
+            .iter()
+            .filter(|call| {
+                call.name() == "pwrite64"
+                    && call.path.as_deref() == Some(&world.file("spool.db-wal"))
+            })
+            .map(|call| call.args[3] + call.args[2])
+            .max();
+        assert!(end.is_some_and(|end| end < 2 << 20), "{what}: {end:?}");
+    };
+    small(stdin_command(&world, 20_000), "a large import");
     assert_eq!(world.stats()["recorded"], 20_200);
+    world.check();
+    // With it half of the rows leave the spool.
+    let target = world.out_target();
+    small(world.command(["flush", "--to", &target]), "a large flush");
+    assert_eq!(world.rows().len(), 10_000);
+    assert_eq!(world.stats()["sent"], 20_200);
+    assert_eq!(world.lines_out().len(), 20_200);
+    world.check();
+}
+
+#[test]
+fn a_record_that_is_alone_shares_no_index_and_one_beside_a_reader_does_not_wait() {
+    let world = World::new();
+    world.record();
+    world.record();
+    assert!(!world.file("spool.db-shm").exists());
+    let reader = rusqlite::Connection::open(world.file("spool.db")).expect("opens");
+    let rows = || {
+        reader
+            .query_row("SELECT count(*) FROM event", [], |row| row.get::<_, i64>(0))
+            .expect("reads")
+    };
+    reader.execute_batch("BEGIN").expect("begins");
+    assert_eq!(rows(), 2);
+    let outcome = Tracer::new(world.command(ONE)).trace().expect("traces");
+    assert!(matches!(outcome.end, End::Finished(status) if status.success()));
+    let waits: Vec<_> = outcome
+        .calls
+        .iter()
+        .filter(|call| call.name().contains("nanosleep"))
+        .collect();
+    assert!(waits.is_empty(), "{waits:?}");
+    assert!(!world.file("overflow.jsonl").exists());
+    assert_eq!(rows(), 2, "what the reader began with");
+    reader.execute_batch("COMMIT").expect("ends");
+    assert_eq!(rows(), 3);
+    drop(reader);
+    assert_eq!(world.rows().len(), 3);
     world.check();
 }
 
