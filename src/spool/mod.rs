@@ -2,13 +2,16 @@
 //! program is in this directory.
 //!
 //! *Locking.* Reading needs no lock. Every writing method is on [`Writer`], which exists only with `spool.lock` in hand;
-//! the lock is taken for one write at a time and never while the network is in use.
+//! the lock is taken for one write at a time and never while the network is in use. A `record` that finds nobody else
+//! there has the database for itself for its moment ([`Spool::write_briefly`]), which saves it the shared index of the
+//! WAL; who comes to read in that moment waits for it.
 //!
 //! *Durability.* WAL with `synchronous=FULL`: a commit returns after the WAL was synced.
 //!
-//! *The WAL stays small.* Closing does not checkpoint; the writer that finds the WAL past
-//! [`WAL_CHECKPOINT_BYTES`](crate::limits::WAL_CHECKPOINT_BYTES) after its commit writes it back
-//! and truncates it.
+//! *The WAL stays small.* Closing does not checkpoint; the writer that finds more than
+//! [`WAL_CHECKPOINT_BYTES`](crate::limits::WAL_CHECKPOINT_BYTES) in it writes them back before its own commit, which
+//! then starts the file anew. Large changes are made in steps, a transaction each. Only a purge, at the user's word,
+//! rewrites the database in one.
 
 mod deliver;
 mod keep;

@@ -65,7 +65,8 @@ impl Spool {
     }
 
     /// Opens the spool of a home for reading; `None` when there is none. Takes the lock only to
-    /// migrate an older one.
+    /// migrate an older one, and when writers follow each other so closely that SQLite finds no
+    /// moment between them.
     ///
     /// # Errors
     /// When it can't be opened, is damaged, or has a newer schema.
@@ -73,7 +74,14 @@ impl Spool {
         if !home.spool_db().exists() {
             return Ok(None);
         }
-        let spool = Self::connect(home, &home.spool_db(), Sharing::Open)?;
+        let connect = || Self::connect(home, &home.spool_db(), Sharing::Open);
+        let spool = match connect() {
+            Err(SpoolError::Database { source, .. }) if is_busy(&source) => {
+                let _no_writer = lock_or_fail(home)?;
+                connect()?
+            }
+            other => other?,
+        };
         if spool.schema()? < SCHEMA {
             let lock = lock_or_fail(home)?;
             return Self::open(home, &lock).map(Some);
@@ -195,12 +203,16 @@ fn take_alone(connection: &Connection) -> rusqlite::Result<bool> {
     connection.busy_timeout(Duration::ZERO)?;
     connection.execute_batch("PRAGMA locking_mode=EXCLUSIVE")?;
     match connection.execute_batch(PRAGMAS) {
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+        Err(error) if is_busy(&error) => {
             connection.execute_batch("PRAGMA locking_mode=NORMAL")?;
             Ok(false)
         }
         opened => opened.map(|()| true),
     }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
 }
 
 /// Makes sure that the WAL has a name which survives a power cut: SQLite syncs no directory for it

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
+use std::time::Duration;
 
+use jmo_telemetry::home::Home;
 use serde_json::Value;
 
-use crate::support::tracer::{End, Tracer};
+use crate::support::tracer::{End, Tracer, Verdict};
 use crate::support::world::{ONE, Ran, World, lines};
 
 #[test]
@@ -487,6 +489,38 @@ fn a_record_that_is_alone_shares_no_index_and_one_beside_a_reader_does_not_wait(
     drop(reader);
     assert_eq!(world.rows().len(), 3);
     world.check();
+}
+
+#[test]
+fn who_looks_finds_a_moment_between_writers_that_leave_none() {
+    let world = World::new();
+    world.record();
+    // A writer that has the database for itself whenever SQLite looks, and then lets the lock go.
+    let lock = Home::at(world.home())
+        .lock_spool(Duration::ZERO)
+        .expect("locks");
+    let writer = rusqlite::Connection::open(world.file("spool.db")).expect("opens");
+    writer
+        .execute_batch("PRAGMA locking_mode=EXCLUSIVE; BEGIN IMMEDIATE; COMMIT")
+        .expect("has it alone");
+    let mut holder = Some((lock, writer));
+    let outcome = Tracer::new(world.command(["spool", "list", "--json"]))
+        .run(move |call| {
+            if call.name() == "flock" {
+                drop(holder.take());
+            }
+            Verdict::Run
+        })
+        .expect("traces");
+    assert!(
+        matches!(outcome.end, End::Finished(status) if status.success()),
+        "{}",
+        String::from_utf8_lossy(&outcome.stderr)
+    );
+    assert_eq!(
+        outcome.stdout.iter().filter(|byte| **byte == b'\n').count(),
+        1
+    );
 }
 
 #[test]
