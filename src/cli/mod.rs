@@ -17,6 +17,7 @@ mod view;
 mod watch;
 mod words;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -109,19 +110,21 @@ struct RecordCli {
 }
 
 fn parse() -> Result<Cli, clap::Error> {
-    let mut arguments = std::env::args_os();
-    let program = arguments.next();
-    if std::env::args_os()
-        .nth(1)
-        .is_some_and(|command| command == "record")
-    {
-        let RecordCli { config, args } = RecordCli::try_parse_from(arguments)?;
-        return Ok(Cli {
-            config,
-            command: Command::Record(Box::new(args)),
-        });
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let record = |(config, args)| Cli {
+        config,
+        command: Command::Record(Box::new(args)),
+    };
+    match &arguments[..] {
+        [_, command, rest @ ..] if command == "record" => {
+            if let Some(plain) = record::plain::read(rest) {
+                return Ok(record(plain));
+            }
+            let RecordCli { config, args } = RecordCli::try_parse_from(&arguments[1..])?;
+            Ok(record((config, args)))
+        }
+        _ => Cli::try_parse_from(arguments),
     }
-    Cli::try_parse_from(program.into_iter().chain(arguments))
 }
 
 fn run(cli: Cli, environment: Environment, out: &mut Out) -> Result<Code, Failure> {

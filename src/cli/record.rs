@@ -1,6 +1,7 @@
 //! `record`: one event from flags, or many from stdin.
 
 mod flags;
+pub(super) mod plain;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Stdin};
@@ -37,7 +38,7 @@ One line of --stdin: {\"event\": …, \"version\": …, \"python_version\": …,
 `jmo-telemetry info` lists the fields of each event.";
 
 /// Spool one event, or many from stdin; durable when it returns, silent on success
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Default, PartialEq, ClapArgs)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(super) struct Args {
     /// scan.started, scan.completed, tool.failed, wizard.completed, report.generated or

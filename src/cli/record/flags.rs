@@ -7,94 +7,94 @@ use crate::event::fields::{Fields, Value};
 use crate::event::{EVENT_NAMES, EventError};
 
 /// The fields of all events; which of them belong to which event is in [`FLAGS`].
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Default, PartialEq, ClapArgs)]
 #[command(next_help_heading = "Fields")]
 pub(super) struct FieldArgs {
     /// cli, docker or wizard
     #[arg(long)]
-    mode: Option<String>,
+    pub(super) mode: Option<String>,
     /// fast, slim, balanced, deep, full; any other is custom
     #[arg(long)]
-    profile: Option<String>,
+    pub(super) profile: Option<String>,
     /// A tool; repeat for more
     #[arg(long)]
-    tool: Vec<String>,
+    pub(super) tool: Vec<String>,
     /// How many repositories
     #[arg(long, value_name = "N")]
-    repos: Option<i64>,
+    pub(super) repos: Option<i64>,
     /// How many container images
     #[arg(long, value_name = "N")]
-    images: Option<i64>,
+    pub(super) images: Option<i64>,
     /// How many web applications
     #[arg(long, value_name = "N")]
-    urls: Option<i64>,
+    pub(super) urls: Option<i64>,
     /// How many infrastructure-as-code files
     #[arg(long, value_name = "N")]
-    iac: Option<i64>,
+    pub(super) iac: Option<i64>,
     /// How many GitLab projects
     #[arg(long, value_name = "N")]
-    gitlab: Option<i64>,
+    pub(super) gitlab: Option<i64>,
     /// How many Kubernetes clusters
     #[arg(long, value_name = "N")]
-    k8s: Option<i64>,
+    pub(super) k8s: Option<i64>,
     /// The scanner runs in CI
     #[arg(long)]
-    ci_detected: bool,
+    pub(super) ci_detected: bool,
     /// More than one kind of target [default: by the counts]
     #[arg(long)]
-    multi_target: bool,
+    pub(super) multi_target: bool,
     /// Compliance mapping is used
     #[arg(long)]
-    compliance: bool,
+    pub(super) compliance: bool,
     /// How often this machine scans: first_time, weekly, daily [default: counted]
     #[arg(long, value_name = "HINT")]
-    frequency: Option<String>,
+    pub(super) frequency: Option<String>,
     /// How long it took, e.g. 412s or 7m 30s; stored as a bucket
     #[arg(long, value_name = "TIME", value_parser = seconds)]
-    duration: Option<f64>,
+    pub(super) duration: Option<f64>,
     /// Tools that succeeded
     #[arg(long, value_name = "N")]
-    succeeded: Option<i64>,
+    pub(super) succeeded: Option<i64>,
     /// Tools, or policies, that failed
     #[arg(long, value_name = "N")]
-    failed: Option<i64>,
+    pub(super) failed: Option<i64>,
     /// How many findings; stored as a bucket
     #[arg(long, value_name = "N")]
-    findings: Option<i64>,
+    pub(super) findings: Option<i64>,
     /// timeout, crash or non_zero_exit
     #[arg(long, value_name = "TYPE")]
-    failure_type: Option<String>,
+    pub(super) failure_type: Option<String>,
     /// The tool's exit code
     #[arg(long, value_name = "N")]
-    exit_code: Option<i64>,
+    pub(super) exit_code: Option<i64>,
     /// docker or native
     #[arg(long, value_name = "MODE")]
-    execution_mode: Option<String>,
+    pub(super) execution_mode: Option<String>,
     /// makefile, shell or gha
     #[arg(long)]
-    artifact: Option<String>,
+    pub(super) artifact: Option<String>,
     /// A report format; repeat for more
     #[arg(long)]
-    format: Vec<String>,
+    pub(super) format: Vec<String>,
     /// Findings were suppressed
     #[arg(long)]
-    suppressions: bool,
+    pub(super) suppressions: bool,
     /// A policy; repeat for more
     #[arg(long)]
-    policy: Vec<String>,
+    pub(super) policy: Vec<String>,
     /// How many violations; stored as a bucket
     #[arg(long, value_name = "N")]
-    violations: Option<i64>,
+    pub(super) violations: Option<i64>,
     /// How long the evaluation took; stored as a bucket
     #[arg(long, value_name = "MS")]
-    evaluation_ms: Option<f64>,
+    pub(super) evaluation_ms: Option<f64>,
     /// Policies that passed
     #[arg(long, value_name = "N")]
-    passed: Option<i64>,
+    pub(super) passed: Option<i64>,
 }
 
 /// Seconds of `412`, `412s`, `7m 30s`.
-fn seconds(text: &str) -> Result<f64, &'static str> {
+pub(super) fn seconds(text: &str) -> Result<f64, &'static str> {
     text.parse::<f64>()
         .ok()
         .or_else(|| {
