@@ -68,26 +68,43 @@ pub fn record_batches<T: Send>(
     max_bytes: u64,
     mut kept: impl FnMut(Vec<Uuid>, T),
 ) -> Result<(), RecordError> {
+    let mut batches = batches;
     let (sender, receiver) = mpsc::sync_channel(1);
-    thread::scope(|scope| {
-        let stamping = scope.spawn(move || {
-            for (drafts, with) in batches {
+    let piped = thread::scope(|scope| {
+        // Dropped with an error below, so that the other side does not wait for ever.
+        let receiver = receiver;
+        let stamp_all = || {
+            for (drafts, with) in &mut batches {
                 let batch = (stamp(home, consent, drafts)?, with);
                 if sender.send(batch).is_err() {
-                    // The other side has failed, and says why.
+                    // This side has failed, and says why.
                     break;
                 }
             }
+            // Owned here: its end is the end of the batches.
+            drop(sender);
             Ok(())
-        });
+        };
+        let stamping = thread::Builder::new().spawn_scoped(scope, stamp_all).ok()?;
         while let Ok(batch) = receiver.recv() {
             // Those that are ready by then go in while the spool is open.
             let ready = receiver.try_iter().take(BATCHES_AT_ONCE - 1);
             let batches = iter::once(batch).chain(ready);
-            keep(home, consent, batches, max_bytes, &mut kept)?;
+            if let Err(error) = keep(home, consent, batches, max_bytes, &mut kept) {
+                return Some(Err(error));
+            }
         }
-        stamping.join().expect("the other thread does not panic")
-    })
+        Some(stamping.join().expect("the other thread does not panic"))
+    });
+    if let Some(recorded) = piped {
+        return recorded;
+    }
+    // There is no second thread: one after the other, then.
+    for (drafts, with) in batches {
+        let batch = (stamp(home, consent, drafts)?, with);
+        keep(home, consent, iter::once(batch), max_bytes, &mut kept)?;
+    }
+    Ok(())
 }
 
 /// Adds id, time and hint to each draft; nothing comes of them when telemetry is disabled.

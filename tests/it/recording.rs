@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use jmo_telemetry::home::Home;
+use nix::errno::Errno;
 use serde_json::Value;
 
 use crate::support::tracer::{End, Tracer, Verdict};
@@ -488,6 +489,53 @@ fn a_record_that_is_alone_shares_no_index_and_one_beside_a_reader_does_not_wait(
     assert_eq!(rows(), 3);
     drop(reader);
     assert_eq!(world.rows().len(), 3);
+    world.check();
+}
+
+#[test]
+fn much_input_is_recorded_also_where_no_thread_can_be_had() {
+    let world = World::new();
+    let outcome = Tracer::new(stdin_command(&world, 8_000))
+        .fail(
+            |call| ["clone", "clone3"].contains(&call.name()),
+            0,
+            Errno::EAGAIN,
+            true,
+        )
+        .expect("traces");
+    assert!(outcome.injected().next().is_some());
+    assert!(
+        matches!(outcome.end, End::Finished(status) if status.success()),
+        "{}",
+        String::from_utf8_lossy(&outcome.stderr)
+    );
+    assert_eq!(world.stats()["recorded"], 8_000);
+    world.check();
+}
+
+#[test]
+fn much_input_ends_with_the_error_where_nothing_can_be_kept() {
+    let world = World::new();
+    world.record();
+    let kept = [world.file("spool.db-wal"), world.file("overflow.jsonl")];
+    let outcome = Tracer::new(stdin_command(&world, 20_000))
+        .fail(
+            |call| {
+                ["write", "pwrite64"].contains(&call.name())
+                    && call.path.as_ref().is_some_and(|path| kept.contains(path))
+            },
+            0,
+            Errno::ENOSPC,
+            true,
+        )
+        .expect("traces");
+    assert!(
+        matches!(outcome.end, End::Finished(status) if status.code() == Some(74)),
+        "{:?}: {}",
+        outcome.end,
+        String::from_utf8_lossy(&outcome.stderr)
+    );
+    assert_eq!(world.stats()["recorded"], 1);
     world.check();
 }
 
