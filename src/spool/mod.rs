@@ -35,6 +35,9 @@ pub use overflow::Overflow;
 
 use crate::home::{Home, HomeError, SpoolLock};
 
+/// The page size of every spool: SQLite's default.
+const PAGE_BYTES: usize = 4096;
+
 /// Where an event is on its way. The numbers are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -14,16 +14,13 @@ use rusqlite::{Connection, OpenFlags, params, params_from_iter};
 
 use super::open::Sharing;
 use super::write::checkpoint;
-use super::{Spool, SpoolError, State, Writer};
+use super::{PAGE_BYTES, Spool, SpoolError, State, Writer};
 use crate::event::Payload;
 use crate::files;
 use crate::home::{Home, HomeError, SpoolLock};
 
 /// The files of one SQLite database, by what is added to its name.
 const PARTS: [&str; 3] = ["", "-wal", "-shm"];
-
-/// The page size of every spool: SQLite's default.
-const PAGE: usize = 4096;
 
 /// How often in a row nothing may be found before the rest is given up.
 const PATIENCE: i64 = 4_000;
@@ -430,13 +427,13 @@ impl Scratch {
         drop(connection);
         let page = fs::read(&donor.path)?;
         let mut damaged = fs::read(&self.path)?;
-        if page.len() < PAGE || damaged.len() < PAGE {
+        if page.len() < PAGE_BYTES || damaged.len() < PAGE_BYTES {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        damaged[..PAGE].copy_from_slice(&page[..PAGE]);
+        damaged[..PAGE_BYTES].copy_from_slice(&page[..PAGE_BYTES]);
         // The size in the header must be that of this file (https://sqlite.org/fileformat.html,
         // 1.3.8), and its free pages are unknown.
-        let pages = u32::try_from(damaged.len() / PAGE).unwrap_or(u32::MAX);
+        let pages = u32::try_from(damaged.len() / PAGE_BYTES).unwrap_or(u32::MAX);
         damaged[28..32].copy_from_slice(&pages.to_be_bytes());
         damaged[32..40].fill(0);
         fs::write(&self.path, damaged)

@@ -4,16 +4,13 @@ use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, Transaction, params, params_from_iter};
 
 use super::overflow::{Held, Overflow};
-use super::{SpoolError, Writer, ms};
+use super::{PAGE_BYTES, SpoolError, Writer, ms};
 use crate::event::Payload;
 use crate::files;
 use crate::limits::{WAL_CHECKPOINT_BYTES, WAL_MAX_BYTES};
 
 /// Rows in one statement; more gain nothing.
 const ROWS: usize = 50;
-
-/// The page size of every spool: SQLite's default.
-const PAGE_BYTES: u64 = 4096;
 
 impl Writer<'_> {
     /// Adds events as `pending`, in order; durable when it returns. One transaction, one fsync.
@@ -134,7 +131,7 @@ impl Writer<'_> {
         } else if size > WAL_CHECKPOINT_BYTES
             && self
                 .wal_frames()
-                .is_ok_and(|n| n * PAGE_BYTES > WAL_CHECKPOINT_BYTES)
+                .is_ok_and(|n| n * PAGE_BYTES as u64 > WAL_CHECKPOINT_BYTES)
         {
             let _ = self
                 .spool
