@@ -64,11 +64,10 @@ pub fn record(
 pub fn record_batches<T: Send>(
     home: &Home,
     consent: &Consent,
-    batches: impl Iterator<Item = (Vec<Draft>, T)> + Send,
+    mut batches: impl Iterator<Item = (Vec<Draft>, T)> + Send,
     max_bytes: u64,
     mut kept: impl FnMut(Vec<Uuid>, T),
 ) -> Result<(), RecordError> {
-    let mut batches = batches;
     let (sender, receiver) = mpsc::sync_channel(1);
     let piped = thread::scope(|scope| {
         // Dropped with an error below, so that the other side does not wait for ever.

@@ -38,7 +38,7 @@ impl<'h> Overflow<'h> {
 
     /// Adds events, all or none; durable when it returns. `allowed` is asked with the file locked,
     /// since whoever deletes what is in it does so under the same lock, after the user said no:
-    /// `false` when it said no, and nothing was added.
+    /// `false` when it said no, and nothing was added. Without events nothing is touched.
     ///
     /// # Errors
     /// When the file can't be opened, locked or written.
@@ -47,6 +47,9 @@ impl<'h> Overflow<'h> {
         payloads: &[Payload],
         allowed: impl FnOnce() -> bool,
     ) -> Result<bool, HomeError> {
+        if payloads.is_empty() {
+            return Ok(true);
+        }
         let path = self.home.overflow();
         self.try_append(payloads, allowed)
             .map_err(|source| HomeError {

@@ -19,13 +19,16 @@ impl Writer<'_> {
     /// When nothing of it was added.
     pub fn append(&mut self, payloads: &[Payload]) -> Result<(), SpoolError> {
         const OPERATION: &str = "append to";
-        if let [_] = payloads {
-            // A single statement is its own transaction.
-            let fail = self.spool.fail(OPERATION);
-            self.tend_wal();
-            return insert(&self.spool.connection, payloads).map_err(fail);
+        match payloads {
+            [] => Ok(()),
+            [_] => {
+                // A single statement is its own transaction.
+                let fail = self.spool.fail(OPERATION);
+                self.tend_wal();
+                insert(&self.spool.connection, payloads).map_err(fail)
+            }
+            _ => self.commit(OPERATION, |transaction| insert(transaction, payloads)),
         }
-        self.commit(OPERATION, |transaction| insert(transaction, payloads))
     }
 
     /// Moves what waits in `overflow.jsonl` into the database, once and only once, also when this
