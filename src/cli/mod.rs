@@ -19,7 +19,6 @@ mod words;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -76,9 +75,9 @@ enum Command {
     Man(shell::ManArgs),
 }
 
-/// Runs the program on this process's arguments.
+/// Runs the program on this process's arguments. Gives its exit code.
 #[must_use]
-pub fn main(environment: Environment) -> ExitCode {
+pub fn main(environment: Environment) -> u8 {
     let mut out = Out::new();
     let code = match parse() {
         Ok(cli) => match run(cli, environment, &mut out) {
@@ -90,7 +89,7 @@ pub fn main(environment: Environment) -> ExitCode {
         },
         Err(error) => out.usage(error),
     };
-    ExitCode::from(code as u8)
+    code as u8
 }
 
 /// `record` alone, for the one command that is in a hurry: the definitions of all the others take

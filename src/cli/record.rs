@@ -91,19 +91,25 @@ impl Args {
         let mut dropped = BTreeMap::new();
         let code = if stdin {
             from_stdin(settings, json, &mut report, &mut dropped, out)?
-        } else if !settings.consent.now().enabled {
-            // Who said no is not told what is wrong with an event that nobody wants.
-            Code::Done
         } else {
             let name = self.event.take().unwrap_or_default();
-            let draft = self.draft(&name, &mut dropped)?;
-            report.event_ids = record(
-                &settings.home,
-                &settings.consent,
-                vec![draft],
-                settings.spool_max,
-            )?;
-            report.recorded = report.event_ids.len();
+            match self.draft(&name, &mut dropped) {
+                Ok(draft) => {
+                    report.event_ids = record(
+                        &settings.home,
+                        &settings.consent,
+                        vec![draft],
+                        settings.spool_max,
+                    )?;
+                    report.recorded = report.event_ids.len();
+                }
+                Err(failure) if settings.consent.now().enabled => return Err(failure),
+                Err(_) => {}
+            }
+            if report.recorded == 0 {
+                // Who said no is not told what is wrong with an event that nobody wants.
+                dropped.clear();
+            }
             Code::Done
         };
         for (field, times) in &dropped {

@@ -381,3 +381,22 @@ fn stdin_is_read_to_its_end_while_disabled() {
     assert!(child.wait().expect("ends").success());
     assert!(!world.home().exists());
 }
+
+#[test]
+fn who_has_said_no_is_not_told_what_is_wrong_with_an_event() {
+    let world = World::new().with("DO_NOT_TRACK", "1");
+    for event in [
+        &["record", "scan.exploded"][..],
+        &["record", "scan.started", "--mode", "sideways"],
+        &["record", "tool.failed", "--findings", "3"],
+    ] {
+        let ran = world.run(event).ok();
+        assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", ""));
+    }
+    let ran = world.run(["record", "scan.exploded", "--json"]).ok();
+    assert_eq!(
+        (&ran.json()["recorded"], ran.stderr.as_str()),
+        (&0.into(), "")
+    );
+    assert!(!world.home().exists());
+}

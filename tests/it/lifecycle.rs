@@ -156,6 +156,33 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 }
 
 #[test]
+fn no_file_takes_the_place_of_a_standard_stream_that_is_closed() {
+    let server = GistServer::start();
+    let world = World::with_gist(&server);
+    world.record_many(1);
+    server.plan(Fault::StallBeforeCommit(BOUND));
+    let flush = world.command(["flush"]);
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", r#"exec "$0" flush <&- >&- 2>&-"#])
+        .arg(flush.get_program())
+        .env_clear()
+        .envs(
+            flush
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .current_dir(world.cwd());
+    let mut child = shell.spawn().expect("starts");
+    assert!(server.wait_for(|state| !state.requests.is_empty(), BOUND));
+    let link = |fd| std::fs::read_link(format!("/proc/{}/fd/{fd}", child.id())).expect("a link");
+    let links = [0, 1, 2].map(link);
+    child.kill().expect("kills");
+    child.wait().expect("ends");
+    assert_eq!(links, ["/dev/null"; 3].map(std::path::PathBuf::from));
+}
+
+#[test]
 fn every_showing_command_has_json_and_help_with_its_purpose() {
     let world = World::new();
     world.record_many(2);
