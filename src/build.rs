@@ -1,6 +1,6 @@
 //! Links a release for Linux with glibc as a process of a millisecond needs it (README, "Cost"):
 //! statically and at a fixed address, since a third of a `record` was the dynamic linker's, and into
-//! a file that the kernel caches in large pieces. What a linker can't do is left out.
+//! a file that the kernel can map in large pieces. What a linker can't do is left out.
 //!
 //! The flag that links a whole build statically (`-C target-feature=+crt-static`) can't be used:
 //! without `--target` it also applies to procedural macros, which can't be static.
@@ -10,11 +10,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, fs, io};
 
-/// Makes LLD 22, Rust's own linker, write the program. Otherwise it maps the file, which leaves it
-/// in the kernel's cache in pieces of 4 KiB, and each process pays for each piece that it comes
-/// near. (LLD 22 does the opposite of what the option says; a linker that does as it says loses
-/// nothing but time.)
-const WRITTEN: &str = "-Wl,--mmap-output-file";
+/// For large pieces. A process pays for each piece of the file that it comes near, and they are of 4
+/// KiB unless it is otherwise arranged.
+const IN_LARGE_PIECES: [&str; 2] = [
+    // LLD 22, Rust's own linker, writes the file with this, where it would map it: what is written at
+    // once, the kernel caches in pieces of up to 2 MiB. (The option says the opposite of what it does
+    // there. Where it does as it says, nothing but time is lost.)
+    "-Wl,--mmap-output-file",
+    // The same remainder by 2 MiB for an address as for its place in the file, without which such a
+    // piece can't be mapped whole.
+    "-Wl,-z,max-page-size=2097152",
+];
 
 fn main() {
     println!("cargo::rerun-if-changed=src/build.rs");
@@ -32,9 +38,11 @@ fn main() {
             Vec::new()
         }
     };
-    arguments.push(WRITTEN.to_owned());
-    if linking(&out, &arguments).is_err() {
-        arguments.pop();
+    for argument in IN_LARGE_PIECES {
+        arguments.push(argument.to_owned());
+        if linking(&out, &arguments).is_err() {
+            arguments.pop();
+        }
     }
     for argument in arguments {
         // For the program alone: tests and benchmarks are linked as usual.
