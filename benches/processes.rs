@@ -108,6 +108,20 @@ impl Bench {
         )
     }
 
+    /// As an installation leaves it: the kernel holds a copy of the program in other pieces than what
+    /// the linker wrote.
+    fn copied_record(&self) -> Command {
+        let copy = self.path("installed");
+        fs::copy(PROGRAM, &copy).expect("copies the program");
+        let record = self.record("copied");
+        let mut command = self.command(copy);
+        command.args(record.get_args());
+        for (name, value) in record.get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        command
+    }
+
     fn floor(&self) -> Contender {
         let mut command = self.command(&self.floor);
         command.arg(self.path("floor.log"));
@@ -140,6 +154,10 @@ impl Bench {
                 .env("ATUIN_SESSION", "019300000000700080000000000000ab");
             contenders.push(contender("atuin history start", command));
         }
+        contenders.push(contender(
+            "jmo-telemetry record, from a copy of the program",
+            self.copied_record(),
+        ));
         let medians = in_turn(rounds, &mut contenders);
         println!(
             "| one process, median of {rounds} | ms | / floor | record / it |\n| --- | ---: | ---: | ---: |"
