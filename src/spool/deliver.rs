@@ -111,8 +111,8 @@ impl Writer<'_> {
         preview().map_err(fail)
     }
 
-    /// Marks a batch `sent` and stores its receipts, in one transaction for each segment. Gives the
-    /// number of events confirmed by it.
+    /// Marks a batch `sent` and stores its receipts, in one transaction for each segment, and the
+    /// attempt with the last. Gives the number of events confirmed by it.
     ///
     /// # Errors
     /// When the database can't be written; then what was not marked is sent again, as the same
@@ -127,13 +127,18 @@ impl Writer<'_> {
     ) -> Result<usize, SpoolError> {
         const OPERATION: &str = "confirm events in";
         let destination = target.to_string();
+        let files: Vec<_> = batch.files.iter().zip(receipts).collect();
+        let (others, last) = files.split_at(files.len().saturating_sub(1));
         let mut sent = 0;
-        for (file, receipt) in batch.files.iter().zip(receipts) {
+        for (file, receipt) in others {
             sent += self.commit(OPERATION, |transaction| {
                 confirm_file(transaction, file, receipt, now)
             })?;
         }
         self.commit(OPERATION, |transaction| {
+            for (file, receipt) in last {
+                sent += confirm_file(transaction, file, receipt, now)?;
+            }
             for name in &batch.stale {
                 transaction.execute(
                     "DELETE FROM segment WHERE destination = ?1 AND name = ?2",
@@ -149,9 +154,9 @@ impl Writer<'_> {
                 sent,
                 error: None,
             };
-            remember(transaction, &attempt)
-        })?;
-        Ok(sent)
+            remember(transaction, &attempt)?;
+            Ok(sent)
+        })
     }
 
     /// Remembers an attempt that confirmed nothing: what it was, how we stand with the destination
