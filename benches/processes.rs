@@ -17,6 +17,8 @@ use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_jmo-telemetry");
 
+const RECORD: &str = "record tool.failed --tool trivy --failure-type crash --profile fast";
+
 /// Of whole processes, each.
 const ROUNDS: usize = 300;
 
@@ -94,7 +96,11 @@ impl Bench {
     }
 
     fn program(&self, home: &str, arguments: &str) -> Command {
-        let mut command = self.command(PROGRAM);
+        self.program_at(Path::new(PROGRAM), home, arguments)
+    }
+
+    fn program_at(&self, program: &Path, home: &str, arguments: &str) -> Command {
+        let mut command = self.command(program);
         command
             .args(arguments.split_whitespace())
             .env("JMO_TELEMETRY_HOME", self.path(home));
@@ -102,10 +108,7 @@ impl Bench {
     }
 
     fn record(&self, home: &str) -> Command {
-        self.program(
-            home,
-            "record tool.failed --tool trivy --failure-type crash --profile fast",
-        )
+        self.program(home, RECORD)
     }
 
     /// As an installation leaves it: the kernel holds a copy of the program in other pieces than what
@@ -113,13 +116,7 @@ impl Bench {
     fn copied_record(&self) -> Command {
         let copy = self.path("installed");
         fs::copy(PROGRAM, &copy).expect("copies the program");
-        let record = self.record("copied");
-        let mut command = self.command(copy);
-        command.args(record.get_args());
-        for (name, value) in record.get_envs() {
-            command.env(name, value.unwrap_or_default());
-        }
-        command
+        self.program_at(&copy, "copied", RECORD)
     }
 
     fn floor(&self) -> Contender {
