@@ -125,6 +125,7 @@ fn linking(out: &Path, arguments: &[String]) -> io::Result<()> {
     if compiler.wait()?.success() {
         Ok(())
     } else {
-        Err(io::Error::other("the linker refuses"))
+        let arguments = arguments.join(" ");
+        Err(io::Error::other(format!("the linker refuses {arguments}")))
     }
 }

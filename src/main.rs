@@ -4,17 +4,17 @@
 //! second stack, to be able to explain an overflow of the first: a twentieth of what a `record` costs
 //! (README, "Cost"). An overflow is a plain SIGSEGV there. The rest of that start is here.
 
-#![cfg_attr(all(target_os = "linux", target_env = "gnu"), no_main)]
+#![cfg_attr(all(target_os = "linux", target_env = "gnu", not(test)), no_main)]
 
 use jmo_telemetry::cli;
 use jmo_telemetry::env::Environment;
 
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+#[cfg(not(all(target_os = "linux", target_env = "gnu", not(test))))]
 fn main() -> std::process::ExitCode {
     cli::main(Environment::of_process()).into()
 }
 
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[cfg(all(target_os = "linux", target_env = "gnu", not(test)))]
 mod start {
     use std::fs::File;
     use std::os::fd::{AsRawFd, IntoRawFd};

@@ -81,7 +81,7 @@ struct Rejected {
 
 impl Args {
     pub(super) fn run(
-        mut self,
+        self,
         settings: &Settings,
         config: Option<&Path>,
         out: &mut Out,
@@ -92,24 +92,8 @@ impl Args {
         let code = if stdin {
             from_stdin(settings, json, &mut report, &mut dropped, out)?
         } else {
-            let name = self.event.take().unwrap_or_default();
-            match self.draft(&name, &mut dropped) {
-                Ok(draft) => {
-                    report.event_ids = record(
-                        &settings.home,
-                        &settings.consent,
-                        vec![draft],
-                        settings.spool_max,
-                    )?;
-                    report.recorded = report.event_ids.len();
-                }
-                Err(failure) if settings.consent.now().enabled => return Err(failure),
-                Err(_) => {}
-            }
-            if report.recorded == 0 {
-                // Who said no is not told what is wrong with an event that nobody wants.
-                dropped.clear();
-            }
+            report.event_ids = self.one(settings, &mut dropped)?;
+            report.recorded = report.event_ids.len();
             Code::Done
         };
         for (field, times) in &dropped {
@@ -126,6 +110,30 @@ impl Args {
             start_flush(settings, config)?;
         }
         Ok(code)
+    }
+
+    /// Records the event of the flags. Who said no is not told what is wrong with an event that
+    /// nobody wants, nor what was left out of it.
+    fn one(
+        mut self,
+        settings: &Settings,
+        dropped: &mut BTreeMap<String, usize>,
+    ) -> Result<Vec<Uuid>, Failure> {
+        let name = self.event.take().unwrap_or_default();
+        let draft = match self.draft(&name, dropped) {
+            Err(_) if !settings.consent.now().enabled => return Ok(Vec::new()),
+            draft => draft?,
+        };
+        let ids = record(
+            &settings.home,
+            &settings.consent,
+            vec![draft],
+            settings.spool_max,
+        )?;
+        if ids.is_empty() {
+            dropped.clear();
+        }
+        Ok(ids)
     }
 
     fn draft(self, name: &str, dropped: &mut BTreeMap<String, usize>) -> Result<Draft, Failure> {

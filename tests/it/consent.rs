@@ -389,6 +389,18 @@ fn who_has_said_no_is_not_told_what_is_wrong_with_an_event() {
         &["record", "scan.exploded"][..],
         &["record", "scan.started", "--mode", "sideways"],
         &["record", "tool.failed", "--findings", "3"],
+        &[
+            "record",
+            "tool.failed",
+            "--tool",
+            "trivy",
+            "--failure-type",
+            "crash",
+            "--profile",
+            "fast",
+            "--scanner-version",
+            "no version",
+        ],
     ] {
         let ran = world.run(event).ok();
         assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", ""));
