@@ -7,12 +7,12 @@ use chrono::{DateTime, Utc};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use uuid::Uuid;
 
-use jmo_telemetry::answer::{self, Answer};
+use jmo_telemetry::destination::Target;
+use jmo_telemetry::destination::segment::sha256;
+use jmo_telemetry::destination::verdict::{self, Answer};
 use jmo_telemetry::event::{Draft, Payload, Stamp, event_id};
 use jmo_telemetry::home::Home;
-use jmo_telemetry::segment::sha256;
 use jmo_telemetry::spool::{Filter, Spool, lock_or_fail};
-use jmo_telemetry::target::Target;
 
 const LINE: &[u8] = br#"{"event":"scan.started","version":"1.0.2","python_version":"3.11","metadata":{"mode":"cli","profile":"balanced","tools":["trivy","semgrep"],"target_types":{"repos":3,"images":1}}}"#;
 
@@ -68,13 +68,13 @@ fn encode(c: &mut Criterion) {
 fn classify(c: &mut Criterion) {
     let limited = Answer {
         status: 403,
-        retry_after: answer::retry_after("Sun, 22 Nov 2026 10:01:00 GMT", now()),
+        retry_after: verdict::retry_after("Sun, 22 Nov 2026 10:01:00 GMT", now()),
         remaining: Some(0),
         reset: Some(now()),
         secondary: true,
     };
     c.bench_function("classify an answer", |b| {
-        b.iter(|| answer::judge(black_box(&limited), now()));
+        b.iter(|| verdict::judge(black_box(&limited), now()));
     });
 }
 

@@ -12,8 +12,8 @@
 //! use jmo_telemetry::event::{Draft, Event, ToolFailed};
 //! use jmo_telemetry::flush::{self, Options};
 //! use jmo_telemetry::home::Home;
-//! use jmo_telemetry::target::Target;
-//! use jmo_telemetry::{limits, record, upload};
+//! use jmo_telemetry::destination::Target;
+//! use jmo_telemetry::{destination, limits, record};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let scratch = tempfile::tempdir()?;
@@ -32,7 +32,7 @@
 //! let ids = record::record(&home, &consent, vec![draft], limits::SPOOL_MAX_BYTES)?;
 //! assert_eq!(ids.len(), 1);
 //!
-//! let mut destination = upload::open(&Target::Dir(out_dir), None, None)?;
+//! let mut destination = destination::open(&Target::Dir(out_dir), None, None)?;
 //! let report = flush::flush(&home, &consent, destination.as_mut(), &Options::default(), &mut |_, _| {})?;
 //! assert_eq!(report.sent, 1);
 //! # Ok(())
@@ -46,9 +46,9 @@
 //! | layer | modules |
 //! | --- | --- |
 //! | command line | [`cli`], the only place that prints; [`settings`] resolves what it was given |
-//! | use cases | [`record`], [`flush`], [`courtesy`], [`tend`], [`view`] |
-//! | adapters | [`spool`] (all SQL), [`upload`] (all HTTP), [`home`] (files and locks), [`consent`] (gathers what decides), [`env`](mod@env), [`clock`], [`files`] |
-//! | pure decisions | [`event`], [`consent::decide`], [`consent::jmo_yml`], [`answer`], [`standing`], [`segment`], [`retention`], [`target`], [`limits`] |
+//! | use cases | [`record`], [`flush`], [`request`], [`tend`], [`view`] |
+//! | adapters | [`spool`] (all SQL), [`destination`] (all HTTP), [`home`] (files and locks), [`consent`] (gathers what decides), [`env`](mod@env), [`clock`], [`files`] |
+//! | pure decisions | [`event`], [`consent::decide`], [`consent::jmo_yml`], [`destination::verdict`], [`destination::retry`], [`destination::segment`], [`spool::retention`], [`limits`] |
 //!
 //! # Invariants
 //!
@@ -58,11 +58,10 @@
 //! - `recorded = pending + sending + sent + held + dropped + purged`, at every moment.
 //! - Nothing is asked of a destination without asking consent right before.
 
-pub mod answer;
 pub mod cli;
 pub mod clock;
 pub mod consent;
-pub mod courtesy;
+pub mod destination;
 pub mod env;
 pub mod event;
 pub mod files;
@@ -70,12 +69,8 @@ pub mod flush;
 pub mod home;
 pub mod limits;
 pub mod record;
-pub mod retention;
-pub mod segment;
+pub mod request;
 pub mod settings;
 pub mod spool;
-pub mod standing;
-pub mod target;
 pub mod tend;
-pub mod upload;
 pub mod view;

@@ -6,12 +6,12 @@ use std::str::FromStr;
 use bytesize::ByteSize;
 
 use crate::consent::Consent;
+use crate::destination::{self, Destination, GistReader, UploadError};
+use crate::destination::{Target, TargetError, Token};
 use crate::env::Environment;
 use crate::files;
 use crate::home::{Home, NoHome, RouteError};
 use crate::limits::SPOOL_MAX_BYTES;
-use crate::target::{Target, TargetError, Token};
-use crate::upload::{self, Destination, GistReader, UploadError};
 
 /// Everything a command needs to know of where it runs.
 #[derive(Debug, Clone)]
@@ -111,12 +111,12 @@ impl Settings {
     /// When it can't be used.
     pub fn destination(&self, target: &Target) -> Result<Box<dyn Destination>, SettingsError> {
         if let Target::Dir(_) = target {
-            return Ok(upload::open(target, None, None)?);
+            return Ok(destination::open(target, None, None)?);
         }
         let given = self.given_token()?;
         let (token, api) = self.remembered(target, given.is_some())?;
         let api = self.given_api().or(api.as_deref());
-        Ok(upload::open(target, given.or(token), api)?)
+        Ok(destination::open(target, given.or(token), api)?)
     }
 
     /// The remembered token and API, which belong to the remembered destination alone; a broken

@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Subcommand};
 use serde::Serialize;
 
-use super::failure::{Code, Failure};
+use super::exit::{Code, Failure};
 use super::out::Out;
-use crate::courtesy;
+use crate::destination::{self, Reply};
+use crate::destination::{Target, Token};
 use crate::home::Route;
 use crate::limits::REQUEST_TIMEOUT;
+use crate::request;
 use crate::settings::Settings;
-use crate::target::{Target, Token};
-use crate::upload::{self, Reply};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -146,9 +146,10 @@ fn token(settings: &Settings) -> Result<Token, Failure> {
 
 /// Finds out whether the destination exists and may be written, and changes nothing in it.
 fn prove(settings: &Settings, route: &Route) -> Result<(), Failure> {
-    let mut destination = upload::open(&route.target, route.token.clone(), route.api.as_deref())
-        .map_err(|error| Failure::new(Code::Configuration, error))?;
-    let reply = courtesy::ask(&settings.home, destination.as_mut(), |destination| {
+    let mut destination =
+        destination::open(&route.target, route.token.clone(), route.api.as_deref())
+            .map_err(|error| Failure::new(Code::Configuration, error))?;
+    let reply = request::ask(&settings.home, destination.as_mut(), |destination| {
         destination.probe(REQUEST_TIMEOUT)
     });
     let Reply::Unproven { answer, error } = reply else {

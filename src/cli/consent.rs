@@ -4,7 +4,7 @@
 use clap::Args as ClapArgs;
 use serde::Serialize;
 
-use super::failure::{Code, Failure};
+use super::exit::{Code, Failure};
 use super::out::Out;
 use super::status::Status;
 use super::words;

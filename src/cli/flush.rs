@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 
-use super::failure::{Code, Failure};
+use super::exit::{Code, Failure};
 use super::out::Out;
-use super::watch::{Progress, watch};
+use super::progress::{Progress, watch};
 use super::words;
 use crate::clock;
+use crate::destination::Target;
+use crate::destination::UploadError;
 use crate::flush::{Options, Outcome, Report, dry_run, flush};
 use crate::limits::{COMMAND_LOCK_WAIT, FLUSH_DEADLINE};
 use crate::settings::{Settings, SettingsError};
 use crate::spool::{Spool, SpoolError};
-use crate::target::Target;
 use crate::tend;
-use crate::upload::UploadError;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -3,15 +3,15 @@
 use clap::Args as ClapArgs;
 use serde::Serialize;
 
-use super::failure::{Code, Failure};
+use super::exit::{Code, Failure};
 use super::out::Out;
 use super::words;
-use crate::courtesy;
+use crate::destination::Reply;
+use crate::destination::Target;
 use crate::limits::REQUEST_TIMEOUT;
+use crate::request;
 use crate::settings::Settings;
-use crate::target::Target;
 use crate::tend;
-use crate::upload::Reply;
 
 /// Show the anonymous id, or make a new one
 #[derive(Debug, ClapArgs)]
@@ -134,11 +134,11 @@ impl Args {
 fn delete_remote(settings: &Settings, target: &str, files: &[String]) -> Result<(), String> {
     let target: Target = target
         .parse()
-        .map_err(|error: crate::target::TargetError| error.to_string())?;
+        .map_err(|error: crate::destination::TargetError| error.to_string())?;
     let mut destination = settings
         .destination(&target)
         .map_err(|error| Failure::from(error).told())?;
-    let reply = courtesy::ask(
+    let reply = request::ask(
         &settings.home,
         destination.as_mut(),
         |destination| match destination.present(files, REQUEST_TIMEOUT) {

@@ -4,17 +4,17 @@
 
 mod connect;
 mod consent;
-mod failure;
+mod exit;
 mod flush;
 mod forget;
 mod info;
 mod out;
+mod progress;
 mod record;
 mod shell;
 mod spool;
 mod status;
 mod view;
-mod watch;
 mod words;
 
 use std::ffi::OsString;
@@ -24,7 +24,7 @@ use clap::{Parser, Subcommand};
 
 use crate::env::Environment;
 use crate::settings::Settings;
-use failure::{Code, Failure};
+use exit::{Code, Failure};
 use out::Out;
 
 const EXIT_CODES: &str = "\

@@ -7,7 +7,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::failure::{Code, Failure};
+use super::exit::{Code, Failure};
 use crate::limits::LONG_READ_BYTES;
 use crate::view::Progress;
 

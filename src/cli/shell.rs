@@ -4,7 +4,7 @@ use clap::{Args as ClapArgs, CommandFactory};
 use clap_complete::Shell;
 
 use super::Cli;
-use super::failure::{Code, Failure};
+use super::exit::{Code, Failure};
 use super::out::Out;
 
 /// Print completions for a shell

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, IsTerminal};
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use serde::Serialize;
 
-use super::failure::{Code, Failure};
+use super::exit::{Code, Failure};
 use super::out::Out;
 use super::words;
 use crate::clock;
@@ -246,7 +246,7 @@ impl ShowArgs {
 struct Shown<'a> {
     #[serde(flatten)]
     row: &'a Row,
-    receipt: Option<&'a crate::segment::Receipt>,
+    receipt: Option<&'a crate::destination::segment::Receipt>,
 }
 
 fn stats(settings: &Settings, json: bool, out: &mut Out) -> Result<Code, Failure> {

@@ -5,14 +5,14 @@ use chrono::{DateTime, Utc};
 use clap::Args as ClapArgs;
 use serde::Serialize;
 
-use super::failure::{Code, Failure};
+use super::exit::{Code, Failure};
 use super::out::Out;
 use super::{spool, words};
 use crate::clock;
+use crate::destination::Target;
+use crate::destination::retry::Due;
 use crate::settings::Settings;
 use crate::spool::{Attempt, Stats};
-use crate::standing::Due;
-use crate::target::Target;
 use crate::tend;
 
 /// Say what is recorded, what can leave this machine and where to, and what waits

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 
-use super::failure::{Code, Failure, code_of};
+use super::exit::{Code, Failure, code_of};
 use super::out::Out;
 use super::words;
 use crate::clock;
+use crate::destination::Target;
 use crate::files::NewFile;
 use crate::settings::Settings;
 use crate::spool::Spool;
-use crate::target::Target;
 use crate::tend;
 use crate::view::{
     Collected, Consumer, Csv, Cube, DirSource, FileSource, Frame, GistSource, Local, Raw, Source,

@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use super::{Run, jitter};
-use crate::answer::{self, Verdict};
 use crate::clock;
 use crate::consent::Decision;
+use crate::destination::segment::Batch;
+use crate::destination::verdict::{self, Verdict};
+use crate::destination::{Destination, Reply};
 use crate::limits::{CONFLICT_PAUSE, CONFLICT_RETRIES};
-use crate::segment::Batch;
-use crate::upload::{Destination, Reply};
 
 /// A request was not made, since the user has said no in the meantime or no time is left.
 pub(super) enum Stop {
@@ -122,7 +122,7 @@ fn verdict(reply: &Reply) -> Option<Verdict> {
         Reply::Unproven {
             answer: Some(answer),
             ..
-        } => Some(answer::judge(answer, clock::now())),
+        } => Some(verdict::judge(answer, clock::now())),
         _ => None,
     }
 }

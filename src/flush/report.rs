@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::target::Target;
+use crate::destination::Target;
 
 /// How a flush ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -2,9 +2,9 @@
 //! it (contract, section 3). Directory 0700, files 0600.
 
 mod choice;
+mod connection;
 mod identity;
 pub mod lock;
-mod route;
 mod view_cache;
 
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use choice::Choice;
-pub use route::{Route, RouteError};
+pub use connection::{Route, RouteError};
 pub use view_cache::{CachedLines, NewCache};
 
 use crate::env::Environment;

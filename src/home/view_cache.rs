@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Home, HomeError};
+use crate::destination::segment;
 use crate::files;
 use crate::limits::VIEW_CACHE_BYTES;
-use crate::segment;
 
 const DIR: &str = "view-cache";
 

@@ -39,7 +39,7 @@ pub struct Row {
     pub payload: Box<RawValue>,
     /// The file's receipt, for a confirmed one.
     #[serde(skip)]
-    pub receipt: Option<crate::segment::Receipt>,
+    pub receipt: Option<crate::destination::segment::Receipt>,
 }
 
 /// Which rows to list.
@@ -223,7 +223,7 @@ fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         .ok_or(rusqlite::Error::IntegralValueOutOfRange(1, row.get(1)?))?;
     let receipt = match (state, row.get(9)?, row.get(10)?, row.get(11)?) {
         (State::Sent, Some(bytes), Some(sha256), Some(url)) => {
-            Some(crate::segment::Receipt { bytes, sha256, url })
+            Some(crate::destination::segment::Receipt { bytes, sha256, url })
         }
         _ => None,
     };

@@ -13,13 +13,15 @@
 //! then starts the file anew. Large changes are made in steps, a transaction each. Only a purge, at the user's word,
 //! rewrites the database in one.
 
-mod deliver;
-mod keep;
+mod access;
+mod append;
+mod assign;
+mod ledger;
 mod list;
-mod open;
 mod overflow;
-mod rescue;
-mod write;
+mod repair;
+pub mod retention;
+mod segments;
 
 use std::path::PathBuf;
 
@@ -27,11 +29,11 @@ use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 use serde::Serialize;
 
-pub use deliver::{Attempt, Halved, Room};
-pub use keep::{Check, Deleted};
+pub use access::{lock_or_fail, lock_within};
+pub use ledger::{Check, Deleted};
 pub use list::{Filter, Row, Stats};
-pub use open::{lock_or_fail, lock_within};
 pub use overflow::Overflow;
+pub use segments::{Attempt, Halved, Room};
 
 use crate::home::{Home, HomeError, SpoolLock};
 
@@ -103,7 +105,7 @@ pub enum SpoolError {
         source: rusqlite::Error,
     },
     /// A newer version of this program made it; it is left untouched.
-    #[error("refused to open spool `{}`: its schema {found} is newer than this program's {}; update jmo-telemetry", path.display(), open::SCHEMA)]
+    #[error("refused to open spool `{}`: its schema {found} is newer than this program's {}; update jmo-telemetry", path.display(), access::SCHEMA)]
     Newer {
         /// The database.
         path: PathBuf,

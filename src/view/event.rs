@@ -7,8 +7,8 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use uuid::Uuid;
 
 use super::loose::{Loose, Members, member};
+use crate::destination::segment;
 use crate::event::vocabulary::{Bucket, DurationBucket, Vocabulary};
-use crate::segment;
 
 /// One event. It borrows from its line.
 #[derive(Debug)]

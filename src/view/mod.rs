@@ -10,7 +10,7 @@
 //! | the numbers | `summary`, the whole of `--json` |
 //! | the terminal | `dashboard` |
 //! | JSONL and CSV | `raw`, `csv` |
-//! | the page | `cube` collects what its filters need, `page` writes it, `assets/` is what it is made of |
+//! | the page | `cube` collects what its filters need, `page` writes it, `page/` is what it is made of |
 
 mod csv;
 mod cube;
@@ -39,8 +39,8 @@ pub use raw::Raw;
 pub use source::{DirSource, FileSource, GistSource, Source, SpoolSource};
 pub use summary::{Counts, Summary};
 
+use crate::destination::ReadError;
 use crate::spool::SpoolError;
-use crate::upload::ReadError;
 
 /// Takes every event of a pass, as a rendering that needs more than the summary.
 pub trait Consumer {

@@ -2,7 +2,7 @@
 
 use clap::Args as ClapArgs;
 
-use crate::cli::failure::{Code, Failure};
+use crate::cli::exit::{Code, Failure};
 use crate::event::fields::{Fields, Value};
 use crate::event::{EVENT_NAMES, EventError};
 

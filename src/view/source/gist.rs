@@ -3,10 +3,10 @@
 
 use super::dir::is_jsonl;
 use super::{Pass, Source, ViewError};
-use crate::courtesy;
+use crate::destination::Target;
+use crate::destination::{Content, Fetched, GistFile, GistReader, Listing, ReadError};
 use crate::home::{CachedLines, Home, NewCache};
-use crate::target::Target;
-use crate::upload::{Content, Fetched, GistFile, GistReader, Listing, ReadError};
+use crate::request;
 use crate::view::clean;
 
 /// A Gist, and the home that keeps what it held.
@@ -112,7 +112,7 @@ impl Source for GistSource {
             source,
         };
         let target = Target::Gist(self.reader.id().to_owned());
-        if let Some(until) = courtesy::asked_to_wait(&self.home, &target) {
+        if let Some(until) = request::asked_to_wait(&self.home, &target) {
             return Err(fail(ReadError::Limited {
                 why: "GitHub asked to be left alone".to_owned(),
                 until,
@@ -130,7 +130,7 @@ impl Source for GistSource {
             ..
         }) = &fetched
         {
-            courtesy::remember_wait(&self.home, &target, *until);
+            request::remember_wait(&self.home, &target, *until);
         }
         let fetched = fetched.map_err(fail)?;
         match (fetched, cached) {

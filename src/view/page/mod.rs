@@ -2,7 +2,7 @@
 //! Content-Security-Policy: only the scripts and the style of this file, known by their hashes, may
 //! run, and nothing may be loaded or sent.
 //!
-//! `assets/chart.umd.min.js` is Chart.js 4.6.1 as its npm package `chart.js` has it in `dist/`,
+//! `chart.umd.min.js` is Chart.js 4.6.1 as its npm package `chart.js` has it in `dist/`,
 //! without the last line, which names a source map; its licence (MIT) is beside it.
 
 use base64::Engine as _;
@@ -15,10 +15,10 @@ use super::cube::{Cube, CubeData};
 use super::pass::Collected;
 use super::summary::Summary;
 
-const PAGE: &str = include_str!("assets/page.html");
-const STYLE: &str = include_str!("assets/page.css");
-const CHARTS: &str = include_str!("assets/chart.umd.min.js");
-const SCRIPT: &str = include_str!("assets/page.js");
+const PAGE: &str = include_str!("page.html");
+const STYLE: &str = include_str!("page.css");
+const CHARTS: &str = include_str!("chart.umd.min.js");
+const SCRIPT: &str = include_str!("page.js");
 
 #[derive(Serialize)]
 struct Data<'d> {

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use crate::destination::segment::{self, Batch, SegmentFile};
 use crate::event::Payload;
-use crate::segment::{self, Batch, SegmentFile};
 
 /// How much may go into one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,9 +11,9 @@ use reqwest::{Url, redirect};
 
 use super::UploadError;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-use super::resolver::SystemFiles;
+use super::dns::SystemFiles;
+use crate::destination::Token;
 use crate::limits::{CONNECT_TIMEOUT, REDIRECTS};
-use crate::target::Token;
 
 /// Says who we are; GitHub refuses requests without it.
 const USER_AGENT: &str = concat!("jmo-telemetry/", env!("CARGO_PKG_VERSION"));

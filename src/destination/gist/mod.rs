@@ -2,6 +2,7 @@
 //! API: GIST.md of the project.
 
 mod answer;
+pub(super) mod read;
 
 use std::collections::HashMap;
 use std::io::{BufReader, Read};
@@ -12,15 +13,15 @@ use reqwest::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(super) use self::answer::refusal;
+use self::answer::refusal;
 use self::answer::{ContentHash, GistAnswer, Unread};
-use super::api::{Api, describe};
+use super::http::{Api, describe};
 use super::{Destination, Reply, UploadError};
-use crate::answer::Answer;
 use crate::clock::Deadline;
+use crate::destination::segment::{self, Receipt, SegmentFile};
+use crate::destination::verdict::Answer;
+use crate::destination::{Target, Token};
 use crate::limits::{ANSWER_BYTES, GITHUB_WRITE_SPACING, REQUEST_TIMEOUT};
-use crate::segment::{self, Receipt, SegmentFile};
-use crate::target::{Target, Token};
 
 /// One Gist, and the token of its owner.
 pub(super) struct Gist {

@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Home, HomeError};
+use crate::destination::{Target, Token};
 use crate::files;
-use crate::target::{Target, Token};
 
 /// A remembered destination.
 #[derive(Debug, Clone)]

@@ -13,7 +13,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use self::flags::FieldArgs;
-use super::failure::{Code, Failure};
+use super::exit::{Code, Failure};
 use super::out::Out;
 use crate::consent::Consent;
 use crate::event::fields::Value;

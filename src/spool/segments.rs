@@ -3,19 +3,17 @@
 //! segment is sent, and `sent` only after the proof. `flush.lock` makes sure that there is one
 //! deliverer.
 
-mod assemble;
-
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
-use self::assemble::Assembly;
-pub use self::assemble::Room;
+use super::assign::Assembly;
+pub use super::assign::Room;
 use super::{Spool, SpoolError, Writer, ms, time};
+use crate::destination::Target;
+use crate::destination::retry::RetryState;
+use crate::destination::segment::{Batch, Receipt, SegmentFile};
 use crate::limits::ATTEMPTS_KEPT;
-use crate::segment::{Batch, Receipt, SegmentFile};
-use crate::standing::Standing;
-use crate::target::Target;
 
 /// One try to deliver, as `status` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -145,7 +143,7 @@ impl Writer<'_> {
                     [&destination, name],
                 )?;
             }
-            set_standing(transaction, &destination, &Standing::after_success(now))?;
+            set_standing(transaction, &destination, &RetryState::after_success(now))?;
             let attempt = Attempt {
                 at: now,
                 destination: destination.clone(),
@@ -170,7 +168,7 @@ impl Writer<'_> {
         target: &Target,
         batch: &Batch,
         attempt: &Attempt,
-        standing: &Standing,
+        standing: &RetryState,
         give_back: bool,
     ) -> Result<(), SpoolError> {
         self.commit("note a failed upload in", |transaction| {
@@ -250,7 +248,7 @@ impl Writer<'_> {
             )?;
             let sent =
                 transaction.execute(&format!("DELETE FROM event WHERE {OF_IT}"), [destination])?;
-            super::keep::count(transaction, "forgotten", sent)?;
+            super::ledger::count(transaction, "forgotten", sent)?;
             transaction.execute("DELETE FROM segment WHERE destination = ?1", [destination])?;
             Ok(sent)
         })
@@ -263,7 +261,7 @@ impl Writer<'_> {
     pub fn store_standing(
         &mut self,
         target: &Target,
-        standing: &Standing,
+        standing: &RetryState,
     ) -> Result<(), SpoolError> {
         set_standing(&self.spool.connection, &target.to_string(), standing)
             .map_err(self.spool.fail("note a wait in"))
@@ -275,13 +273,13 @@ impl Spool {
     ///
     /// # Errors
     /// When the database can't be read.
-    pub fn standing(&self, target: &Target) -> Result<Standing, SpoolError> {
+    pub fn standing(&self, target: &Target) -> Result<RetryState, SpoolError> {
         let standing = self.connection.query_row(
             "SELECT failures, retry_at, wait_until, paused_at, configuration, noted_at, last_write_at
              FROM destination WHERE name = ?1",
             [target.to_string()],
             |row| {
-                Ok(Standing {
+                Ok(RetryState {
                     failures: row.get(0)?,
                     retry_at: row.get::<_, Option<i64>>(1)?.map(time),
                     wait_until: row.get::<_, Option<i64>>(2)?.map(time),
@@ -361,7 +359,7 @@ fn confirm_file(
         "UPDATE segment SET stale = 0, last_error = NULL, bytes = ?2, sha256 = ?3, url = ?4, confirmed_at = ?5 WHERE id = ?1",
         params![file.id, stored(receipt.bytes), receipt.sha256, receipt.url, ms(now)],
     )?;
-    super::keep::count(connection, "sent", sent)?;
+    super::ledger::count(connection, "sent", sent)?;
     Ok(sent)
 }
 
@@ -427,7 +425,7 @@ fn claim_rows(connection: &Connection, destination: &str) -> rusqlite::Result<()
 fn set_standing(
     connection: &Connection,
     destination: &str,
-    standing: &Standing,
+    standing: &RetryState,
 ) -> rusqlite::Result<()> {
     connection
         .execute(

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{Spool, SpoolError, State, Writer, ms};
 use crate::files;
 use crate::limits::{RETENTION_STEP_PAGES, RETENTION_STEP_ROWS};
-use crate::retention::{self, Cutoffs};
+use crate::spool::retention::{self, Cutoffs};
 
 /// What was deleted, in events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]

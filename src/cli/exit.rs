@@ -5,12 +5,12 @@ use std::io::ErrorKind;
 
 use super::words;
 use crate::clock;
+use crate::destination::ReadError;
 use crate::event::EventError;
 use crate::home::HomeError;
 use crate::record::RecordError;
 use crate::settings::SettingsError;
 use crate::spool::SpoolError;
-use crate::upload::ReadError;
 use crate::view::ViewError;
 
 /// Exit codes, with their numbers from sysexits.h (contract, section 5).

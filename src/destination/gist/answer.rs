@@ -11,10 +11,10 @@ use reqwest::header::HeaderMap;
 use serde::de::{DeserializeOwned, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::answer::{self, Answer};
 use crate::clock;
-use crate::segment::{self, Receipt, SegmentFile};
-use crate::upload::Reply;
+use crate::destination::Reply;
+use crate::destination::segment::{self, Receipt, SegmentFile};
+use crate::destination::verdict::{self, Answer};
 
 /// A Gist as the API gives it; `C` is what is read of the contents, which can be 300 MB together.
 #[derive(Deserialize)]
@@ -115,7 +115,7 @@ impl GistAnswer<ContentHash> {
 }
 
 /// Reads what matters of an answer that is no success.
-pub(in crate::upload) fn refusal(response: Response) -> Reply {
+pub(in crate::destination) fn refusal(response: Response) -> Reply {
     let now = clock::now();
     let status = response.status();
     let headers = response.headers().clone();
@@ -127,7 +127,7 @@ pub(in crate::upload) fn refusal(response: Response) -> Reply {
     let answer = Answer {
         status: status.as_u16(),
         retry_after: text(&headers, "retry-after")
-            .and_then(|value| answer::retry_after(value, now)),
+            .and_then(|value| verdict::retry_after(value, now)),
         remaining: number("x-ratelimit-remaining").and_then(|n| u64::try_from(n).ok()),
         reset: number("x-ratelimit-reset").and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
         secondary: message

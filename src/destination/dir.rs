@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Destination, Reply};
+use crate::destination::Target;
+use crate::destination::segment::{Receipt, SegmentFile};
 use crate::files;
-use crate::segment::{Receipt, SegmentFile};
-use crate::target::Target;
 
 /// A directory, made when the first file is written.
 pub(super) struct Dir {

@@ -2,28 +2,28 @@
 //! destination says no. One flusher at a time; `spool.lock` is held for each step in the spool and
 //! never while the network is in use. Before each request consent is asked again.
 
+mod batch_size;
 mod exchange;
-mod pace;
 mod report;
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use self::batch_size::BatchSize;
 use self::exchange::Stop;
-use self::pace::Pace;
 pub use self::report::{Outcome, Report, SegmentReport};
-use crate::answer::{self, Answer, Verdict};
 use crate::clock::{self, Deadline};
 use crate::consent::Consent;
+use crate::destination::Target;
+use crate::destination::retry::{Due, RetryState};
+use crate::destination::segment::{Batch, Receipt, SegmentFile};
+use crate::destination::verdict::{self, Answer, Verdict};
+use crate::destination::{Destination, Reply};
 use crate::home::{Home, SpoolLock};
 use crate::limits::FLUSH_DEADLINE;
-use crate::segment::{Batch, Receipt, SegmentFile};
 use crate::spool::{Attempt, Halved, Spool, SpoolError, lock_or_fail, unless_damaged};
-use crate::standing::{Due, Standing};
-use crate::target::Target;
 use crate::tend;
-use crate::upload::{Destination, Reply};
 
 /// How to flush.
 #[derive(Debug, Clone, Copy)]
@@ -105,7 +105,7 @@ fn flush_alone(
         destination,
         deadline: Deadline::after(options.deadline),
         left: options.limit.unwrap_or(usize::MAX),
-        pace: Pace::after(standing.failures),
+        pace: BatchSize::after(standing.failures),
         standing,
         progress,
         total: 0,
@@ -142,7 +142,7 @@ pub fn dry_run(home: &Home, target: &Target, limit: Option<usize>) -> Result<Rep
         .map(|file| SegmentReport {
             url: None,
             bytes: file.content.len(),
-            sha256: crate::segment::sha256(file.content.as_bytes()),
+            sha256: crate::destination::segment::sha256(file.content.as_bytes()),
             name: file.name,
             events: file.events,
             content: Some(file.content),
@@ -159,8 +159,8 @@ struct Run<'a> {
     /// Events that may still be sent.
     left: usize,
     /// What the next request may carry.
-    pace: Pace,
-    standing: Standing,
+    pace: BatchSize,
+    standing: RetryState,
     progress: &'a mut dyn FnMut(u64, u64),
     /// Events that were due at the start.
     total: u64,
@@ -295,7 +295,7 @@ impl Run<'_> {
             .writer(&lock)
             .confirm(target, batch, receipts, now, http_status)?;
         drop(lock);
-        self.standing = Standing::after_success(now);
+        self.standing = RetryState::after_success(now);
         self.report.sent += sent;
         (self.progress)(
             self.report.sent as u64,
@@ -334,7 +334,7 @@ impl Run<'_> {
         error: String,
     ) -> Result<bool, SpoolError> {
         let now = clock::now();
-        let verdict = answer.map_or(Verdict::Later, |answer| answer::judge(answer, now));
+        let verdict = answer.map_or(Verdict::Later, |answer| verdict::judge(answer, now));
         if verdict == Verdict::Refused && !batch.files.is_empty() {
             return self.refused(spool, target, batch, answer, error);
         }
@@ -375,7 +375,7 @@ impl Run<'_> {
         let mut attempt = self.attempt(now, answer, &error);
         "refused".clone_into(&mut attempt.outcome);
         // Not a failure of the destination: it is well and says what it does not want.
-        let standing = Standing {
+        let standing = RetryState {
             last_write_at: Some(now),
             ..self.standing.clone()
         };

@@ -10,7 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 
-use super::write::checkpoint;
+use super::append::checkpoint;
 use super::{Spool, SpoolError};
 use crate::files::{self, size_of};
 use crate::home::{Home, HomeError, SpoolLock};

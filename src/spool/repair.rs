@@ -12,8 +12,8 @@ use chrono::{DateTime, Utc};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, params, params_from_iter};
 
-use super::open::Sharing;
-use super::write::checkpoint;
+use super::access::Sharing;
+use super::append::checkpoint;
 use super::{PAGE_BYTES, Spool, SpoolError, State, Writer};
 use crate::event::Payload;
 use crate::files;
@@ -382,7 +382,7 @@ fn settle(connection: &Connection, found: &Found) -> rusqlite::Result<()> {
         + number(
             "SELECT coalesce(sum(count), 0) FROM ledger WHERE entry = 'purged' OR entry LIKE 'dropped:%'",
         )?;
-    super::keep::count(
+    super::ledger::count(
         connection,
         "dropped:damaged",
         usize::try_from(recorded - accounted).unwrap_or(0),

@@ -1,20 +1,23 @@
 //! Destinations: one trait, one file per kind. A destination knows nothing of the spool; it writes
 //! whole files and says what proves that they are there.
 
-mod api;
 mod dir;
-mod gist;
-mod reader;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-mod resolver;
+mod dns;
+mod gist;
+mod http;
+mod name;
+pub mod retry;
+pub mod segment;
+pub mod verdict;
 
 use std::time::Duration;
 
-pub use reader::{Content, Fetched, GistFile, GistReader, Listing, ReadError};
+pub use gist::read::{Content, Fetched, GistFile, GistReader, Listing, ReadError};
 
-use crate::answer::Answer;
-use crate::segment::{Receipt, SegmentFile};
-use crate::target::{Target, Token};
+use crate::destination::segment::{Receipt, SegmentFile};
+use crate::destination::verdict::Answer;
+pub use name::{Target, TargetError, Token};
 
 /// What one request to a destination led to.
 #[derive(Debug, Clone, PartialEq, Eq)]

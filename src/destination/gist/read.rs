@@ -11,13 +11,13 @@ use reqwest::header::{ETAG, IF_NONE_MATCH};
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 
-use super::api::{Api, describe, is_safe};
-use super::gist::refusal;
-use super::{GITHUB_API, Reply, UploadError};
-use crate::answer::{Answer, Verdict, judge};
+use super::answer::refusal;
 use crate::clock;
+use crate::destination::Token;
+use crate::destination::http::{Api, describe, is_safe};
+use crate::destination::verdict::{Answer, Verdict, judge};
+use crate::destination::{GITHUB_API, Reply, UploadError};
 use crate::limits::{ANSWER_BYTES, RAW_FILE_BYTES, VIEW_TIMEOUT};
-use crate::target::Token;
 
 /// One Gist, for reading.
 #[derive(Debug)]

@@ -6,14 +6,14 @@ use crate::spool::Room;
 
 /// What the next request may carry, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Pace {
+pub(super) struct BatchSize {
     segments: usize,
     events: usize,
     /// Among so many of the events to come is one that was refused; 0 when none is looked for.
     suspects: usize,
 }
 
-impl Pace {
+impl BatchSize {
     /// The first request after so many failures in a row: a slow line must get something through
     /// before its timeout.
     pub(super) fn after(failures: u32) -> Self {
@@ -80,7 +80,7 @@ mod tests {
     /// Sends `count` events of which these are refused, as one segment each time; gives the
     /// requests that it took.
     fn requests(count: usize, refused: &[usize]) -> u32 {
-        let (mut pace, mut next, mut requests) = (Pace::after(0), 0, 0);
+        let (mut pace, mut next, mut requests) = (BatchSize::after(0), 0, 0);
         while next < count {
             let size = pace.room(count - next).events;
             requests += 1;
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_slow_line_starts_with_one_segment_and_gets_more_with_each_success() {
-        let mut pace = Pace::after(3);
+        let mut pace = BatchSize::after(3);
         let mut segments = vec![pace.room(9).segments];
         for _ in 0..4 {
             pace.confirmed(1);

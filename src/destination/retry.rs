@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::answer::Verdict;
 use crate::clock;
+use crate::destination::verdict::Verdict;
 use crate::limits::{BACKOFF_FIRST, BACKOFF_MAX, PAUSE, SERVER_WAIT_MAX};
 
 /// What is remembered of a destination.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct RetryState {
     /// Failures in a row.
     pub failures: u32,
     /// Our own backoff ends.
@@ -52,7 +52,7 @@ impl Due {
     }
 }
 
-impl Standing {
+impl RetryState {
     /// Whether the destination may be tried at `now`, with this configuration, `forced` or not. No
     /// wait counts for longer than its kind can last.
     #[must_use]
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn only_a_server_is_obeyed_when_the_user_says_now() {
-        let asked = Standing::default().after(
+        let asked = RetryState::default().after(
             Verdict::NotBefore(now() + TimeDelta::minutes(9)),
             now(),
             "c",
@@ -201,7 +201,7 @@ mod tests {
             asked.due(now() + TimeDelta::minutes(9), "c", false),
             Due::Now
         );
-        let failed = Standing::default().after(Verdict::Later, now(), "c", 0.5);
+        let failed = RetryState::default().after(Verdict::Later, now(), "c", 0.5);
         assert_eq!(
             failed.due(now(), "c", false),
             Due::Backoff(now() + TimeDelta::seconds(30))
@@ -212,9 +212,9 @@ mod tests {
     #[test]
     fn a_server_that_limits_us_again_and_again_is_left_alone_for_longer() {
         let minute = now() + TimeDelta::minutes(1);
-        let often = Standing {
+        let often = RetryState {
             failures: 5,
-            ..Standing::default()
+            ..RetryState::default()
         };
         let asked = often.after(Verdict::NotBefore(minute), now(), "c", 0.5);
         let later = now() + TimeDelta::minutes(16);
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_pause_ends_with_new_credentials_with_force_or_after_a_day() {
-        let paused = Standing::default().after(Verdict::Paused, now(), "old token", 0.5);
+        let paused = RetryState::default().after(Verdict::Paused, now(), "old token", 0.5);
         assert_eq!(
             paused.due(now(), "old token", false),
             Due::Paused(now() + TimeDelta::days(1))
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn a_clock_that_was_a_year_ahead_blocks_nothing_and_one_put_back_does_not_hurry() {
         let ahead = now() + TimeDelta::days(365);
-        let asked = Standing::default().after(
+        let asked = RetryState::default().after(
             Verdict::NotBefore(ahead + TimeDelta::minutes(10)),
             ahead,
             "c",
@@ -266,7 +266,7 @@ mod tests {
         ) {
             let noted = now() + TimeDelta::days(noted);
             let verdict = [Verdict::Later, Verdict::NotBefore(noted + TimeDelta::minutes(wait_minutes)), Verdict::Paused][verdict];
-            let standing = Standing { failures, ..Standing::default() }.after(verdict, noted, "c", jitter);
+            let standing = RetryState { failures, ..RetryState::default() }.after(verdict, noted, "c", jitter);
             let (until, longest) = match standing.due(now(), "c", false) {
                 Due::Now => return Ok(()),
                 Due::Backoff(until) => (until, TimeDelta::hours(6)),

@@ -3,14 +3,14 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::answer::{self, Verdict};
 use crate::clock;
+use crate::destination::Target;
+use crate::destination::retry::{Due, RetryState};
+use crate::destination::verdict::{self, Verdict};
+use crate::destination::{Destination, Reply};
 use crate::home::Home;
 use crate::spool::{Spool, SpoolError, lock_or_fail};
-use crate::standing::{Due, Standing};
-use crate::target::Target;
 use crate::tend;
-use crate::upload::{Destination, Reply};
 
 /// Makes a request, unless the server has asked us to wait.
 pub fn ask(
@@ -37,7 +37,7 @@ pub fn ask(
         answer: Some(answer),
         ..
     } = &reply
-        && let verdict @ Verdict::NotBefore(_) = answer::judge(answer, now)
+        && let verdict @ Verdict::NotBefore(_) = verdict::judge(answer, now)
     {
         // As above: the answer itself is what matters to the user.
         let _ = remember(home, &target, &standing.after(verdict, now, "", 0.0));
@@ -70,11 +70,11 @@ pub fn remember_wait(home: &Home, target: &Target, until: DateTime<Utc>) {
     }
 }
 
-fn standing(home: &Home, target: &Target) -> Result<Standing, SpoolError> {
+fn standing(home: &Home, target: &Target) -> Result<RetryState, SpoolError> {
     Ok(tend::look(home, |spool| spool.standing(target))?.unwrap_or_default())
 }
 
-fn remember(home: &Home, target: &Target, standing: &Standing) -> Result<(), SpoolError> {
+fn remember(home: &Home, target: &Target, standing: &RetryState) -> Result<(), SpoolError> {
     let lock = lock_or_fail(home)?;
     Spool::write(home, &lock, clock::now(), |writer| {
         writer.store_standing(target, standing)
