@@ -1,10 +1,13 @@
-// The page of `jmo-telemetry view --html`: filters over counts by day, event and version, and the charts and tables
-// that show them. The filters are kept in the address (#period=30&event=scan.started&version=1.0.2), so that a view can
+// The page of `jmo-telemetry view --html`, and of a collector: filters over counts by day, event and version, and the
+// charts and tables that show them. The filters are kept in the address (#period=30&event=scan.started&version=1.0.2), so that a view can
 // be shared and a browser without hands can be sent to it.
 "use strict";
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
-  const { cube, summary } = data;
+  // What is shown; `receive` fills them. The data is embedded in the page or, where that is null, brought by a script
+  // of the collector, again and again.
+  let data = null;
+  let cube = null;
+  let summary = null;
   const byId = (id) => document.getElementById(id);
   const number = new Intl.NumberFormat("en");
   const DAY = 86400000;
@@ -37,16 +40,26 @@
   const control = { period: byId("period"), from: byId("from"), to: byId("to"), event: byId("event"), version: byId("version") };
 
   function fillChoices() {
-    const option = (select, value) => select.add(new Option(value, value));
-    cube.events.slice().sort().forEach((name) => option(control.event, name));
     const natural = new Intl.Collator("en", { numeric: true }).compare;
-    cube.versions.slice().sort(natural).reverse().forEach((name) => option(control.version, name));
+    offer(control.event, cube.events.slice().sort());
+    offer(control.version, cube.versions.slice().sort(natural).reverse());
     if (cube.days.length > 0) {
       for (const input of [control.from, control.to]) {
         input.min = cube.days[0];
         input.max = cube.days[cube.days.length - 1];
       }
     }
+  }
+
+  // The choices of a list after its first, which is "all". What is chosen stays chosen, and a list that did not change
+  // is left alone, since somebody may have it open.
+  function offer(select, names) {
+    const offered = [...select.options].slice(1).map((option) => option.value);
+    if (offered.join("\n") === names.join("\n")) return;
+    const chosen = select.value;
+    select.length = 1;
+    for (const name of names) select.add(new Option(name, name));
+    select.value = names.includes(chosen) ? chosen : "";
   }
 
   function readAddress() {
@@ -116,7 +129,7 @@
     const unfiltered = from === null && to === null && event < 0 && version < 0;
     if (unfiltered) {
       found.ids = summary.unique_ids;
-    } else if (cube.visits) {
+    } else if (cube.visits && (!cube.visits_from || (from !== null && from >= cube.visits_from))) {
       const ids = new Set();
       const wanted = event < 0 ? -1 : 1 << event;
       for (const [day, of, pairs] of cube.visits) {
@@ -346,7 +359,9 @@
     const total = number.format(summary.events);
     const all = found.events !== summary.events ? `${number.format(found.events)} of ${total} events`
       : ["Nothing was collected here yet.", "The only event"][summary.events] ?? `All ${total} events`;
-    const untold = found.ids === null ? ". There are too many anonymous ids to tell those of a part." : "";
+    const untold = found.ids !== null ? ""
+      : cube.visits ? `. The anonymous ids of a part are known from ${cube.visits_from} on.`
+      : ". There are too many anonymous ids to tell those of a part.";
     byId("said").textContent = all + period + untold;
     for (const card of CARDS) draw(card, found);
   }
@@ -359,21 +374,36 @@
     const not = left.length > 0 ? ` Not counted: ${left.join(", ")}.` : "";
     byId("made").textContent = `Made by jmo-telemetry on ${data.made.slice(0, 16).replace("T", " ")} UTC; days are UTC.${not}`;
     const notes = data.notes.map((note) => make("li", { textContent: note }));
-    byId("notes").append(...notes);
+    byId("notes").replaceChildren(...notes);
     byId("notes").hidden = notes.length === 0;
     byId("filters").hidden = byId("cards").hidden = summary.events === 0;
   }
 
-  tellOrigin();
-  fillChoices();
-  readAddress();
-  buildCards();
-  applyTheme();
-  show();
-  const changed = () => { writeAddress(); show(); };
-  byId("filters").addEventListener("change", changed);
-  byId("filters").addEventListener("reset", () => setTimeout(changed));
-  byId("filters").addEventListener("submit", (event) => event.preventDefault());
-  addEventListener("hashchange", () => { readAddress(); show(); });
-  dark.addEventListener("change", () => { applyTheme(); show(); });
+  /* ---- from the first data on ---- */
+
+  function receive(next) {
+    const first = data === null;
+    data = next;
+    ({ cube, summary } = data);
+    tellOrigin();
+    fillChoices();
+    if (first) begin();
+    show();
+  }
+
+  function begin() {
+    readAddress();
+    buildCards();
+    applyTheme();
+    const changed = () => { writeAddress(); show(); };
+    byId("filters").addEventListener("change", changed);
+    byId("filters").addEventListener("reset", () => setTimeout(changed));
+    byId("filters").addEventListener("submit", (event) => event.preventDefault());
+    addEventListener("hashchange", () => { readAddress(); show(); });
+    dark.addEventListener("change", () => { applyTheme(); show(); });
+  }
+
+  const embedded = JSON.parse(byId("data").textContent);
+  if (embedded === null) window.showTelemetry = receive;
+  else receive(embedded);
 })();
