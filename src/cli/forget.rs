@@ -19,6 +19,9 @@ pub(super) struct IdArgs {
     /// Make a new one
     #[arg(long)]
     reset: bool,
+    /// Make one if there is none yet
+    #[arg(long, conflicts_with = "reset")]
+    create: bool,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -28,6 +31,8 @@ impl IdArgs {
     pub(super) fn run(self, settings: &Settings, out: &mut Out) -> Result<Code, Failure> {
         let id = if self.reset {
             Some(settings.home.reset_anonymous_id()?)
+        } else if self.create {
+            Some(settings.home.anonymous_id()?)
         } else {
             // Looking makes none: a machine that records nothing needs no id.
             settings.home.known_anonymous_id()?

@@ -4,6 +4,7 @@
 
 mod connect;
 mod consent;
+mod count_scan;
 mod exit;
 mod flush;
 mod forget;
@@ -70,6 +71,8 @@ enum Command {
     Info(info::Args),
     Banner(info::BannerArgs),
     Id(forget::IdArgs),
+    #[command(hide = true)]
+    CountScan(count_scan::Args),
     Forget(forget::Args),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),
@@ -146,6 +149,7 @@ fn run(cli: Cli, environment: Environment, out: &mut Out) -> Result<Code, Failur
         Command::Info(args) => args.run(&settings, out),
         Command::Banner(args) => args.run(&settings, out),
         Command::Id(args) => args.run(&settings, out),
+        Command::CountScan(args) => args.run(&settings, out),
         Command::Forget(args) => args.run(&settings, out),
         Command::Completions(_) | Command::Man(_) => Ok(Code::Done),
     }

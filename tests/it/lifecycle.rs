@@ -59,6 +59,18 @@ fn a_record_with_flush_returns_at_once_and_the_flush_goes_on_by_itself() {
 }
 
 #[test]
+fn an_empty_input_with_flush_starts_the_flush_alone() {
+    let server = GistServer::start();
+    let world = World::with_gist(&server);
+    world.record_many(2);
+    let ran = world.run_with(["record", "--stdin", "--flush"], "").ok();
+    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", ""));
+    assert!(server.wait_for(|state| !state.requests.is_empty(), BOUND));
+    until_no_flush_runs(&world);
+    assert_eq!(server.event_ids_across_files(), world.event_ids());
+}
+
+#[test]
 fn the_detached_flush_has_a_session_of_its_own_and_no_open_handles_of_ours() {
     let server = GistServer::start();
     let world = World::with_gist(&server);

@@ -177,3 +177,46 @@ fn a_word_outside_its_vocabulary_becomes_the_general_one() {
         json!(["other", "json"])
     );
 }
+
+#[test]
+fn a_scanner_that_counts_by_itself_counts_each_scan_once() {
+    let world = World::new();
+    let hints: Vec<String> = (0..11)
+        .map(|_| world.run(["count-scan"]).ok().stdout.trim_end().to_owned())
+        .collect();
+    assert_eq!(
+        (&*hints[0], &*hints[1], &*hints[9], &*hints[10]),
+        ("first_time", "weekly", "weekly", "daily")
+    );
+    let started = json!({
+        "mode": "cli", "profile": "fast", "tools": [], "target_types": {}, "scan_frequency_hint": "daily",
+    });
+    let line = json!({"event": "scan.started", "metadata": started});
+    world
+        .run_with(["record", "--stdin"], &format!("{line}\n"))
+        .ok();
+    assert_eq!(
+        std::fs::read_to_string(world.file("scan-count")).expect("reads"),
+        "11"
+    );
+}
+
+#[test]
+fn no_scan_is_counted_while_telemetry_is_disabled() {
+    let world = World::new().with("DO_NOT_TRACK", "1");
+    let ran = world.run(["count-scan", "--json"]).ok();
+    assert_eq!(ran.json()["scan_frequency_hint"], Value::Null);
+    assert_eq!(&*world.run(["count-scan"]).ok().stdout, "");
+    assert!(!world.home().exists());
+}
+
+#[test]
+fn an_id_is_made_when_asked_for_and_then_stays() {
+    let world = World::new();
+    world.run(["id"]).ok();
+    assert!(!world.file("telemetry-id").exists(), "looking makes none");
+    let id = world.run(["id", "--create"]).ok().stdout;
+    assert_eq!(id.trim_end().len(), 36);
+    assert_eq!(world.run(["id", "--create"]).ok().stdout, id);
+    assert_eq!(world.run(["id"]).ok().stdout, id);
+}

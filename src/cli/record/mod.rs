@@ -106,7 +106,8 @@ impl Args {
             report.dropped_fields = dropped.into_keys().collect();
             out.json(&report)?;
         }
-        if flush && report.recorded > 0 {
+        // An empty input asks for the flush alone.
+        if flush && (stdin || report.recorded > 0) {
             start_flush(settings, config)?;
         }
         Ok(code)

@@ -1,0 +1,32 @@
+//! `count-scan`: counts one scan by itself, for a scanner that brings the hint with its
+//! `scan.started` event instead of leaving it to `record`.
+
+use clap::Args as ClapArgs;
+
+use super::exit::{Code, Failure};
+use super::out::Out;
+use crate::event::vocabulary::Vocabulary;
+use crate::settings::Settings;
+
+/// Count one scan and print its frequency hint; nothing is counted or printed while disabled
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    pub(super) fn run(self, settings: &Settings, out: &mut Out) -> Result<Code, Failure> {
+        let mut hint = None;
+        if settings.consent.now().enabled {
+            hint = settings.home.count_scans(1)?.next().map(Vocabulary::word);
+        }
+        if self.json {
+            out.json(&serde_json::json!({ "scan_frequency_hint": hint }))?;
+        } else if let Some(hint) = hint {
+            out.line(hint)?;
+        }
+        Ok(Code::Done)
+    }
+}
