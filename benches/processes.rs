@@ -4,6 +4,7 @@
 //! `cc`). Programs are measured in turn, A B C A B C …, so that whatever else the machine does meets all of
 //! them; what is printed are medians, and ratios within one run. Programs that are not installed are left out.
 
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 #![expect(clippy::print_stdout, reason = "the table is what this is for")]
 
 use std::fs::{self, File};

@@ -1,5 +1,7 @@
 //! The clock: the only place that asks what time it is or lets time pass.
 
+#![expect(clippy::disallowed_methods, reason = "this is the place that may ask")]
+
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};

@@ -1,5 +1,7 @@
 //! The environment: the only place that reads it. Everything else gets an [`Environment`] as data.
 
+#![expect(clippy::disallowed_methods, reason = "this is the place that may ask")]
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -322,7 +322,7 @@ fn the_readmes_main_job_runs_and_leaves_nothing_behind() {
     let root = env!("CARGO_MANIFEST_DIR");
     let readme = std::fs::read_to_string(format!("{root}/README.md")).expect("the README");
     assert!(
-        readme.contains("\nsh tests/main-job.sh\n") && readme.contains("\ncargo test --locked\n")
+        readme.contains("\nsh tests/main-job.sh\n") && readme.contains("\nsh tests/all.sh\n")
     );
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let output = Command::new("sh")

@@ -1,4 +1,4 @@
-//! The promises of the contract, through the real binary. Each test is a sentence that would be
+//! What the program promises, through the real binary. Each test is a sentence that would be
 //! false without the code.
 
 // Kills and faults are injected through ptrace.
@@ -7,6 +7,7 @@
     missing_docs,
     clippy::unwrap_used,
     clippy::print_stderr,
+    clippy::disallowed_methods,
     reason = "these are tests"
 )]
 
