@@ -48,7 +48,7 @@
 //! | command line | [`cli`], the only place that prints; [`settings`] resolves what it was given |
 //! | use cases | [`record`], [`flush`], [`request`], [`tend`], [`view`] |
 //! | adapters | [`spool`] (all SQL), [`destination`] (all HTTP), [`home`] (files and locks), [`consent`] (gathers what decides), [`env`](mod@env), [`clock`], [`files`] |
-//! | pure decisions | [`event`], [`consent::decide`], [`consent::jmo_yml`], [`destination::verdict`], [`destination::retry`], [`destination::segment`], [`spool::retention`], [`limits`] |
+//! | pure decisions | [`event`], [`consent::decide`], [`consent::jmo_yml`], [`destination::verdict`], [`destination::retry`], [`destination::segment`], [`spool::retention`], [`limits`], [`terminal`] |
 //!
 //! # Invariants
 //!
@@ -73,4 +73,5 @@ pub mod request;
 pub mod settings;
 pub mod spool;
 pub mod tend;
+pub mod terminal;
 pub mod view;

@@ -4,12 +4,16 @@
 
 use std::borrow::Cow;
 use std::io::{self, Write};
+use std::iter::once;
 
+use super::dimensions::{DIMENSIONS, Dimension};
 use super::loose::{Loose, member};
 use super::{Consumer, Event};
+use crate::event::{self, EVENT_NAMES};
+use crate::terminal;
 
-/// The contract's first columns, then the others.
-const HEAD: [&str; 8] = [
+/// The first columns, in the order in which people and scripts expect them.
+const FIRST: [&str; 8] = [
     "event",
     "timestamp",
     "platform",
@@ -20,52 +24,53 @@ const HEAD: [&str; 8] = [
     "tools_count",
 ];
 
-/// Beside the metadata.
-const BESIDE: [&str; 3] = ["version", "anonymous_id", "event_id"];
+/// Members beside the metadata that are in no dimension.
+const BESIDE: [&str; 3] = ["timestamp", "anonymous_id", "event_id"];
 
-/// Of the metadata; a list is its elements with spaces between.
-const DETAILS: [&str; 22] = [
-    "tools",
-    "tools_succeeded",
-    "tools_failed",
-    "tool",
-    "failure_type",
-    "exit_code",
-    "total_targets_bucket",
-    "scan_frequency_hint",
-    "ci_detected",
-    "multi_target_scan",
-    "compliance_usage",
-    "execution_mode",
-    "artifact_generated",
-    "output_formats",
-    "suppressions_used",
-    "compliance_enabled",
-    "policies",
-    "policy_count",
-    "passed_count",
-    "failed_count",
-    "violations_bucket",
-    "evaluation_time_bucket",
-];
-
-/// Counts of `target_types`.
+/// Each kind of target has a column for its count.
 const TARGETS: [&str; 6] = ["repos", "images", "urls", "iac", "gitlab", "k8s"];
 
-/// What other columns hold in another form: beside the metadata, and of it.
-const HELD_BESIDE: [&str; 4] = ["event", "timestamp", "platform", "python_version"];
-const HELD_DETAILS: [&str; 7] = [
-    "profile",
-    "profile_selected",
-    "mode",
-    "duration_bucket",
-    "duration_seconds",
-    "total_findings_bucket",
-    "findings_bucket",
-];
+/// A column.
+#[derive(Debug, Clone, Copy)]
+enum Column {
+    /// The event's word in a dimension.
+    Word(&'static str, &'static Dimension),
+    /// A member beside the metadata.
+    Beside(&'static str),
+    /// A member of the metadata; a list is its elements with spaces between.
+    Detail(&'static str),
+    /// How many tools a scan started with.
+    ToolsCount,
+    /// A count of `target_types`.
+    Targets(&'static str),
+    /// All that has no column of its own.
+    Other,
+}
+
+impl Column {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Word(name, _) | Self::Beside(name) | Self::Detail(name) | Self::Targets(name) => {
+                name
+            }
+            Self::ToolsCount => "tools_count",
+            Self::Other => "other",
+        }
+    }
+}
 
 /// Writes each event as a row.
-pub struct Csv<W: Write>(csv::Writer<W>);
+pub struct Csv<W: Write> {
+    writer: csv::Writer<W>,
+    columns: Vec<Column>,
+    held: Vec<Held>,
+}
+
+/// A member of an event that has a column, and which values of it the column holds.
+struct Held {
+    name: &'static str,
+    holds: fn(&Loose<'_>) -> bool,
+}
 
 impl<W: Write> Csv<W> {
     /// Writes the head.
@@ -73,10 +78,14 @@ impl<W: Write> Csv<W> {
     /// # Errors
     /// When it can't be written.
     pub fn new(out: W) -> io::Result<Self> {
+        let (columns, held) = columns();
         let mut writer = csv::Writer::from_writer(out);
-        let columns = HEAD.iter().chain(&BESIDE).chain(&["findings"]);
-        writer.write_record(columns.chain(&DETAILS).chain(&TARGETS).chain(&["other"]))?;
-        Ok(Self(writer))
+        writer.write_record(columns.iter().map(|column| column.name()))?;
+        Ok(Self {
+            writer,
+            columns,
+            held,
+        })
     }
 
     /// Gives back what was written to.
@@ -84,39 +93,83 @@ impl<W: Write> Csv<W> {
     /// # Errors
     /// When the last rows can't be written.
     pub fn finish(self) -> io::Result<W> {
-        self.0.into_inner().map_err(|error| error.into_error())
+        self.writer.into_inner().map_err(|error| error.into_error())
     }
+}
 
-    fn cell(&mut self, text: Option<Cow<'_, str>>) -> io::Result<()> {
-        let text = text.unwrap_or_default();
-        Ok(self.0.write_field(defused(&text).as_bytes())?)
+/// Every column in its order, and the members of an event that they hold.
+fn columns() -> (Vec<Column>, Vec<Held>) {
+    let one_word = |name| Held {
+        name,
+        holds: |value| !matches!(value, Loose::List(_) | Loose::Map(_)),
+    };
+    let mut columns = Vec::new();
+    let mut held = vec![Held {
+        name: "target_types",
+        holds: has_only_known_kinds,
+    }];
+    for dimension in DIMENSIONS {
+        if let Some(column) = &dimension.column {
+            columns.push(Column::Word(column.name, dimension));
+            held.extend(column.fields.iter().copied().map(one_word));
+        }
+    }
+    columns.extend(BESIDE.map(Column::Beside));
+    held.extend(BESIDE.map(one_word));
+    columns.push(Column::ToolsCount);
+    for field in EVENT_NAMES.into_iter().flat_map(event::Event::describe) {
+        if held.iter().all(|held| held.name != field.name) {
+            columns.push(Column::Detail(field.name));
+            held.push(Held {
+                name: field.name,
+                holds: |_| true,
+            });
+        }
+    }
+    columns.extend(TARGETS.map(Column::Targets));
+    columns.push(Column::Other);
+    columns.sort_by_key(|column| {
+        let place = FIRST.iter().position(|first| *first == column.name());
+        place.unwrap_or(FIRST.len())
+    });
+    (columns, held)
+}
+
+fn has_only_known_kinds(value: &Loose<'_>) -> bool {
+    match value {
+        Loose::Map(kinds) => kinds
+            .iter()
+            .all(|(kind, _)| TARGETS.contains(&kind.as_ref())),
+        _ => false,
     }
 }
 
 impl<W: Write> Consumer for Csv<W> {
     fn event(&mut self, event: &Event<'_>, _: &[u8]) -> io::Result<()> {
-        self.cell(Some(event.name().into()))?;
-        self.cell(event.timestamp())?;
-        self.cell(event.platform())?;
-        self.cell(event.text("python_version"))?;
-        self.cell(event.profile())?;
-        self.cell(event.detail("mode"))?;
-        self.cell(event.duration())?;
-        self.cell(Some(event.tools().count().to_string().into()))?;
-        for name in BESIDE {
-            self.cell(event.text(name))?;
+        for column in &self.columns {
+            let text = match *column {
+                Column::Word(_, dimension) => {
+                    let mut text = None;
+                    dimension.words(event, &mut |word, _| text = Some(word.to_owned().into()));
+                    text
+                }
+                Column::Beside(name) => event.text(name),
+                Column::Detail(name) => event.value(name).and_then(flat),
+                Column::ToolsCount => Some(event.tools().count().to_string().into()),
+                Column::Targets(kind) => event
+                    .value("target_types")
+                    .and_then(|targets| member(targets.members(), kind))
+                    .and_then(Loose::text),
+                Column::Other => other(event, &self.held),
+            };
+            cell(&mut self.writer, &text.unwrap_or_default())?;
         }
-        self.cell(event.findings())?;
-        for name in DETAILS {
-            self.cell(event.value(name).and_then(flat))?;
-        }
-        let targets = event.value("target_types").map_or(&[][..], Loose::members);
-        for kind in TARGETS {
-            self.cell(member(targets, kind).and_then(Loose::text))?;
-        }
-        self.cell(other(event))?;
-        Ok(self.0.write_record(None::<&[u8]>)?)
+        Ok(self.writer.write_record(None::<&[u8]>)?)
     }
+}
+
+fn cell<W: Write>(writer: &mut csv::Writer<W>, text: &str) -> io::Result<()> {
+    Ok(writer.write_field(defused(text).as_bytes())?)
 }
 
 /// A value in one cell.
@@ -131,21 +184,18 @@ fn flat<'v>(value: &'v Loose<'_>) -> Option<Cow<'v, str>> {
     }
 }
 
-/// What no column knows, as a JSON object: nothing is lost.
-fn other(event: &Event<'_>) -> Option<Cow<'static, str>> {
-    let beside = event
+/// What no column holds, as a JSON object: nothing is lost.
+fn other(event: &Event<'_>, held: &[Held]) -> Option<Cow<'static, str>> {
+    let details = event.metadata().iter();
+    let details = details.map(|(name, value)| (name.as_ref(), value));
+    let is_held = |name: &str, value: &Loose<'_>| {
+        let column = held.iter().find(|held| held.name == name);
+        column.is_some_and(|held| (held.holds)(value))
+    };
+    let members: Vec<_> = event
         .beside()
-        .filter(|(name, _)| !BESIDE.contains(name) && !HELD_BESIDE.contains(name));
-    let details = event
-        .metadata()
-        .iter()
-        .map(|(name, value)| (name.as_ref(), value))
-        .filter(|(name, value)| match *name {
-            "target_types" => !has_only_known_kinds(value),
-            name => !DETAILS.contains(&name) && !HELD_DETAILS.contains(&name),
-        });
-    let members: Vec<_> = beside
         .chain(details)
+        .filter(|(name, value)| !is_held(name, value))
         .map(|(name, value)| (name.into(), value.clone()))
         .collect();
     if members.is_empty() {
@@ -156,23 +206,37 @@ fn other(event: &Event<'_>) -> Option<Cow<'static, str>> {
         .map(Cow::Owned)
 }
 
-fn has_only_known_kinds(value: &Loose<'_>) -> bool {
-    match value {
-        Loose::Map(kinds) => kinds
-            .iter()
-            .all(|(kind, _)| TARGETS.contains(&kind.as_ref())),
-        _ => false,
+/// Text that no spreadsheet program takes for a formula; a plain number stays one.
+///
+/// A program whose language separates cells by semicolons starts a new cell within our text, so
+/// what follows a separator is looked at as well.
+fn defused(text: &str) -> Cow<'_, str> {
+    if is_plain_number(text) {
+        return Cow::Borrowed(text);
     }
+    let mut safe = String::new();
+    let mut copied = 0;
+    let separators = text.match_indices([';', '\t', '\r', '\n']);
+    for start in once(0).chain(separators.map(|(at, separator)| at + separator.len())) {
+        if is_formula(&text[start..]) {
+            safe += &text[copied..start];
+            safe.push('\'');
+            copied = start;
+        }
+    }
+    if safe.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(safe + &text[copied..])
 }
 
-/// Text that no spreadsheet program takes for a formula; a plain number stays one.
-fn defused(text: &str) -> Cow<'_, str> {
-    let risky = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
-    if risky && !is_plain_number(text) {
-        Cow::Owned(format!("'{text}"))
-    } else {
-        Cow::Borrowed(text)
-    }
+/// Whether a cell with this text would be calculated, as it stands or once a program has trimmed it
+/// or made its full-width characters plain.
+fn is_formula(cell: &str) -> bool {
+    let skipped = |c: char| c.is_whitespace() || terminal::obeys(c);
+    let trimmed = cell.trim_start_matches(skipped);
+    trimmed.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
+        || cell.starts_with(['\t', '\r', '\n'])
 }
 
 /// `-9`, `-0.5`: digits with at most one point, after a minus.
@@ -189,6 +253,23 @@ fn is_plain_number(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_part_of_a_cell_is_a_formula_and_nothing_but_apostrophes_is_added(
+            text in "([;=+@＝ \t\n'a1.-]|\\PC){0,12}"
+        ) {
+            let safe = defused(&text);
+            if !is_plain_number(&safe) {
+                for cell in safe.split([';', '\t', '\r', '\n']) {
+                    prop_assert!(!is_formula(cell), "{safe:?}");
+                }
+            }
+            let bare = |text: &str| text.replace('\'', "");
+            prop_assert_eq!(bare(&safe), bare(&text));
+        }
+    }
 
     #[test]
     fn no_cell_is_a_formula_and_numbers_stay_numbers() {
@@ -197,13 +278,19 @@ mod tests {
             "+1",
             "-1+cmd|' /C calc'!A0",
             "@SUM(A1)",
-            "\t=1",
-            "\r=1",
-            "\n=1",
             "-",
             "-1.",
             "--1",
             "-1e5",
+            " =1",
+            "\u{a0}=1",
+            "\u{feff}=1",
+            "\u{0}=1",
+            "＝1",
+            "＋1",
+            "－1",
+            "＠SUM(A1)",
+            " \u{3000}＝1",
         ] {
             assert_eq!(defused(text), format!("'{text}"));
         }
@@ -211,6 +298,18 @@ mod tests {
             "", "-9", "-0.5", "12", "<5min", "1-10", ">1000", "fast", "1=1",
         ] {
             assert_eq!(defused(text), text);
+        }
+        for (text, safe) in [
+            ("\t=1", "'\t'=1"),
+            ("\r=1", "'\r'=1"),
+            ("\n=1", "'\n'=1"),
+            ("a;=1", "a;'=1"),
+            ("a; =1;b;-9", "a;' =1;b;'-9"),
+            ("a\n=1", "a\n'=1"),
+            ("=1;＝2", "'=1;'＝2"),
+            ("é;+1", "é;'+1"),
+        ] {
+            assert_eq!(defused(text), safe);
         }
     }
 }

@@ -1,6 +1,22 @@
 //! What the page's filters need: counts by day × event × version, so that every chart can be
 //! filtered in the browser without the events themselves. Its size follows the number of such
 //! groups, not of events.
+//!
+//! # The page's data
+//!
+//! `view --html` embeds it, and a collector answers it at `/v1/cube`:
+//! `{"source": text, "made": RFC 3339, "notes": [text], "summary": as view --json, "cube": {…}}`.
+//! Of the cube:
+//!
+//! | member | what |
+//! | --- | --- |
+//! | `dimensions` | the table of [`dimensions`](super::dimensions), in the order of the charts: `name`, `title`, `chart` (`bars`, `columns`, `ring`), `share` (of `all`, of `scans`, `none`), `order` (`count`, `natural`, or a list of words) |
+//! | `days` | the days on which something happened, ascending: `YYYY-MM-DD` |
+//! | `events`, `versions` | the words of the two axes, `by_event` and `by_version` |
+//! | `words` | `[dimension's name, word]`, for all other dimensions |
+//! | `groups` | `[day, event, version, events, [word, count, word, count, …]]`; each is a place in the lists above, and a day is -1 where events have none |
+//! | `visits` | who sent what: `[day, version, [id, bits, id, bits, …]]`. An id is told as the distance from the one before it (the first from 0), with a bit for each of `events`. `null` when there are too many for a page |
+//! | `visits_from` | optional: the day from which on `visits` are known |
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -8,24 +24,12 @@ use std::io;
 use chrono::NaiveDate;
 use serde::Serialize;
 
+use super::dimensions::{self, DIMENSIONS, Dimension};
 use super::{Consumer, Event};
 use crate::limits::{PAGE_EVENTS, PAGE_VISITS, PAGE_WORDS, VIEW_WORD_CHARS};
 
-/// What the charts are about; the page has the same list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum About {
-    Platforms,
-    Pythons,
-    Profiles,
-    Modes,
-    Tools,
-    ToolFailures,
-    FailureTypes,
-    Durations,
-    Findings,
-    TargetTypes,
-}
+/// Every group is of one event and one version, so these two need no counts of their own.
+const AXES: [&str; 2] = [dimensions::EVENT, dimensions::VERSION];
 
 /// Words by number. Those past the limit share one.
 #[derive(Debug, Default)]
@@ -65,7 +69,8 @@ type Group = (Option<NaiveDate>, u32, u32);
 #[derive(Debug, Default)]
 struct Counted {
     events: u64,
-    words: BTreeMap<(About, u32), u64>,
+    /// By the dimension's place in the table and the word's number.
+    words: BTreeMap<(usize, u32), u64>,
 }
 
 /// Collects while events are read.
@@ -73,7 +78,8 @@ struct Counted {
 pub struct Cube {
     events: Words,
     versions: Words,
-    about: BTreeMap<About, Words>,
+    /// For each dimension that is not an axis of the cube, by its place in the table.
+    words: BTreeMap<usize, Words>,
     groups: HashMap<Group, Counted>,
     ids: HashMap<u128, u32>,
     /// On which day, with which version, who sent which events (one bit each).
@@ -91,30 +97,15 @@ impl Consumer for Cube {
             .number(version.as_deref().unwrap_or("(none)"), PAGE_WORDS);
         let group = self.groups.entry((day, name, version)).or_default();
         group.events += 1;
-        let about = &mut self.about;
-        let mut add = |of: About, word: Option<&str>, count: u64| {
-            if let Some(word) = word {
-                let number = about.entry(of).or_default().number(word, PAGE_WORDS);
-                *group.words.entry((of, number)).or_default() += count;
+        for (place, dimension) in DIMENSIONS.iter().enumerate() {
+            if AXES.contains(&dimension.name) {
+                continue;
             }
-        };
-        add(About::Platforms, event.platform().as_deref(), 1);
-        add(About::Pythons, event.text("python_version").as_deref(), 1);
-        add(About::Profiles, event.profile().as_deref(), 1);
-        add(About::Modes, event.detail("mode").as_deref(), 1);
-        for tool in event.tools() {
-            add(About::Tools, Some(&tool), 1);
-        }
-        add(About::ToolFailures, event.failed_tool().as_deref(), 1);
-        add(
-            About::FailureTypes,
-            event.detail("failure_type").as_deref(),
-            1,
-        );
-        add(About::Durations, event.duration().as_deref(), 1);
-        add(About::Findings, event.findings().as_deref(), 1);
-        for (kind, count) in event.targets() {
-            add(About::TargetTypes, Some(kind), count);
+            let words = &mut self.words;
+            dimension.words(event, &mut |word, count| {
+                let number = words.entry(place).or_default().number(word, PAGE_WORDS);
+                *group.words.entry((place, number)).or_default() += count;
+            });
         }
         self.visit(day, name, version, event.anonymous_id());
         Ok(())
@@ -165,9 +156,10 @@ impl Cube {
         days.dedup();
         let mut offsets = BTreeMap::new();
         let mut words = Vec::new();
-        for (about, list) in &self.about {
-            offsets.insert(*about, words.len() as u64);
-            words.extend(list.words.iter().map(|word| (*about, word.as_str())));
+        for (place, list) in &self.words {
+            offsets.insert(*place, words.len() as u64);
+            let name = DIMENSIONS[*place].name;
+            words.extend(list.words.iter().map(|word| (name, word.as_str())));
         }
         let place = |day: Option<NaiveDate>| match day {
             Some(day) => days
@@ -179,13 +171,14 @@ impl Cube {
             let words = group
                 .words
                 .iter()
-                .flat_map(|((about, word), count)| [offsets[about] + u64::from(*word), *count]);
+                .flat_map(|((place, word), count)| [offsets[place] + u64::from(*word), *count]);
             (place(*day), *event, *version, group.events, words.collect())
         });
         let mut groups: Vec<_> = groups.collect();
         groups.sort_unstable();
         let visits = (!self.too_many_visits).then(|| self.visits(place));
         CubeData {
+            dimensions: DIMENSIONS,
             days,
             events: &self.events.words,
             versions: &self.versions.words,
@@ -196,18 +189,15 @@ impl Cube {
     }
 }
 
-/// The page's data. A day's place is -1 where an event has none.
+/// The cube in the page's data, as the head of this file describes it.
 #[derive(Debug, Serialize)]
 pub(super) struct CubeData<'c> {
+    dimensions: &'static [Dimension],
     days: Vec<NaiveDate>,
     events: &'c [String],
     versions: &'c [String],
-    /// Words with what they are about.
-    words: Vec<(About, &'c str)>,
-    /// Day, event, version, events, then words and how often they come, in turns.
+    words: Vec<(&'static str, &'c str)>,
     groups: Vec<(i64, u32, u32, u64, Vec<u64>)>,
-    /// Day, version, then in turns the distance from the id before and a bit for each event; null
-    /// when there are too many for a page.
     visits: Option<Vec<(i64, u32, Vec<u32>)>>,
 }
 

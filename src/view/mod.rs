@@ -15,6 +15,7 @@
 mod csv;
 mod cube;
 mod dashboard;
+mod dimensions;
 mod event;
 mod lines;
 mod loose;
@@ -32,6 +33,7 @@ use chrono::{DateTime, Utc};
 pub use self::csv::Csv;
 pub use cube::Cube;
 pub use dashboard::{Frame, Local, dashboard};
+pub use dimensions::{Chart, DIMENSIONS, Dimension, Order, Share};
 pub use event::Event;
 pub use page::page;
 pub use pass::{Collected, Pass, Recent};
@@ -97,18 +99,6 @@ pub enum ViewError {
     /// What is rendered can't be written.
     #[error("failed to write the events")]
     Write(#[source] io::Error),
-}
-
-/// Text of somebody else's on one line, with nothing in it that a terminal would obey.
-#[must_use]
-pub fn clean(text: &str) -> String {
-    let obeyed = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars()
-        .map(|c| if obeyed(c) { '\u{fffd}' } else { c })
-        .collect()
 }
 
 /// Reads a source once. Events before `since` are left out.

@@ -1,10 +1,13 @@
 //! The numbers over all events: one pass fills them, every rendering shows them.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
-use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 
+use super::dimensions::{self, DIMENSIONS, Dimension, Order};
 use super::event::Event;
 use crate::limits::{VIEW_WORD_CHARS, VIEW_WORDS};
 
@@ -35,10 +38,18 @@ impl Counts {
         *counted = counted.saturating_add(count);
     }
 
-    fn one(&mut self, word: Option<impl AsRef<str>>) {
-        if let Some(word) = word {
-            self.add(word.as_ref(), 1);
-        }
+    /// How often this word was counted.
+    #[must_use]
+    pub fn of(&self, word: &str) -> u64 {
+        self.0.get(word).copied().unwrap_or(0)
+    }
+
+    /// Everything that was counted.
+    #[must_use]
+    pub fn sum(&self) -> u64 {
+        self.0
+            .values()
+            .fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     /// By word.
@@ -46,27 +57,30 @@ impl Counts {
         self.0.iter().map(|(word, count)| (word.as_str(), *count))
     }
 
-    /// Most counted first.
+    /// In the order in which they are shown.
     #[must_use]
-    pub fn ranked(&self) -> Vec<(&str, u64)> {
-        let mut ranked: Vec<_> = self.iter().collect();
-        ranked.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
-        ranked
-    }
-
-    /// In the order of a vocabulary, what it does not know after that: buckets are read from small
-    /// to large.
-    #[must_use]
-    pub fn ordered(&self, words: &[&str]) -> Vec<(&str, u64)> {
-        let place = |word: &str| words.iter().position(|known| *known == word);
-        let mut ordered: Vec<_> = self.iter().collect();
-        ordered.sort_by_key(|(word, _)| place(word).unwrap_or(words.len()));
-        ordered
+    pub fn sorted(&self, order: Order) -> Vec<(&str, u64)> {
+        let mut sorted: Vec<_> = self.iter().collect();
+        match order {
+            Order::Count => sorted.sort_by_key(|(_, count)| Reverse(*count)),
+            Order::Natural => sorted.sort_by(|a, b| by_numbers(a.0).cmp(by_numbers(b.0))),
+            Order::Listed(words) => sorted.sort_by_key(|(word, _)| {
+                let place = words.iter().position(|listed| listed == word);
+                place.unwrap_or(words.len())
+            }),
+        }
+        sorted
     }
 }
 
-/// `view --json`, in its words and order.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+/// The parts of a version, so that 3.9 comes before 3.10.
+fn by_numbers(version: &str) -> impl Iterator<Item = (u64, &str)> {
+    let number = |part: &str| part.parse().unwrap_or(u64::MAX);
+    version.split('.').map(move |part| (number(part), part))
+}
+
+/// The numbers of `view --json`, in its words and order.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
     /// Events, each counted once.
     pub events: u64,
@@ -82,30 +96,61 @@ pub struct Summary {
     pub malformed: u64,
     /// Whether there is more at the source than could be read.
     pub incomplete: bool,
-    /// Events by name.
-    pub by_event: Counts,
-    /// Events by platform.
-    pub by_platform: Counts,
-    /// Events by Python version.
-    pub by_python: Counts,
-    /// Events by the scanner's version.
-    pub by_version: Counts,
-    /// Events by profile, among those that name one.
-    pub by_profile: Counts,
-    /// Events by mode, among those that name one.
-    pub by_mode: Counts,
-    /// Scans by tool that they started with.
-    pub tools: Counts,
-    /// Failures by tool.
-    pub tool_failures: Counts,
-    /// Events by duration, among those that have one.
-    pub durations: Counts,
-    /// Events by findings, among those that have any word on them.
-    pub findings: Counts,
-    /// Targets of all scans by kind.
-    pub target_types: Counts,
     /// Events by day (UTC).
     pub per_day: BTreeMap<NaiveDate, u64>,
+    /// For each of the [`DIMENSIONS`], in their order.
+    counts: Vec<Counts>,
+}
+
+impl Default for Summary {
+    fn default() -> Self {
+        Self {
+            events: 0,
+            unique_ids: 0,
+            first: None,
+            last: None,
+            duplicates: 0,
+            malformed: 0,
+            incomplete: false,
+            per_day: BTreeMap::new(),
+            counts: vec![Counts::default(); DIMENSIONS.len()],
+        }
+    }
+}
+
+impl Summary {
+    /// The counts of every dimension.
+    pub fn dimensions(&self) -> impl Iterator<Item = (&'static Dimension, &Counts)> {
+        DIMENSIONS.iter().zip(&self.counts)
+    }
+
+    /// Scans that started.
+    #[must_use]
+    pub fn scans(&self) -> u64 {
+        self.dimensions()
+            .find(|(dimension, _)| dimension.name == dimensions::EVENT)
+            .map_or(0, |(_, events)| events.of("scan.started"))
+    }
+}
+
+impl Serialize for Summary {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("events", &self.events)?;
+        map.serialize_entry("unique_ids", &self.unique_ids)?;
+        map.serialize_entry("first", &self.first)?;
+        map.serialize_entry("last", &self.last)?;
+        map.serialize_entry("duplicates", &self.duplicates)?;
+        map.serialize_entry("malformed", &self.malformed)?;
+        map.serialize_entry("incomplete", &self.incomplete)?;
+        for (dimension, counts) in self.dimensions() {
+            if dimension.in_json {
+                map.serialize_entry(dimension.name, counts)?;
+            }
+        }
+        map.serialize_entry("per_day", &self.per_day)?;
+        map.end()
+    }
 }
 
 /// A summary that grows.
@@ -127,19 +172,9 @@ impl Tally {
         if let Some(id) = event.anonymous_id() {
             self.ids.insert(id);
         }
-        summary.by_event.add(event.name(), 1);
-        summary.by_platform.one(event.platform());
-        summary.by_python.one(event.text("python_version"));
-        summary.by_version.one(event.text("version"));
-        summary.by_profile.one(event.profile());
-        summary.by_mode.one(event.detail("mode"));
-        event.tools().for_each(|tool| summary.tools.add(&tool, 1));
-        summary.tool_failures.one(event.failed_tool());
-        summary.durations.one(event.duration());
-        summary.findings.one(event.findings());
-        event
-            .targets()
-            .for_each(|(kind, count)| summary.target_types.add(kind, count));
+        for (dimension, counts) in DIMENSIONS.iter().zip(&mut summary.counts) {
+            dimension.words(event, &mut |word, count| counts.add(word, count));
+        }
     }
 
     pub(super) fn finish(mut self) -> Summary {
@@ -168,24 +203,32 @@ mod tests {
     }
 
     #[test]
-    fn buckets_are_ordered_by_size_and_words_by_count() {
-        let mut counts = Counts::default();
-        for (word, count) in [("5-15min", 1), ("<5min", 2), ("ages", 9), (">30min", 2)] {
-            counts.add(word, count);
-        }
-        let words = |list: Vec<(&str, u64)>| {
-            list.iter()
-                .map(|(word, _)| word.to_string())
-                .collect::<Vec<_>>()
+    fn words_are_sorted_by_count_by_list_or_by_their_numbers() {
+        let counts = |words: &[(&str, u64)]| {
+            let mut counts = Counts::default();
+            words
+                .iter()
+                .for_each(|(word, count)| counts.add(word, *count));
+            counts
         };
+        let sorted = |counts: &Counts, order| {
+            let sorted = counts.sorted(order).into_iter();
+            sorted.map(|(word, _)| word.to_owned()).collect::<Vec<_>>()
+        };
+        let buckets = counts(&[("5-15min", 1), ("<5min", 2), ("ages", 9), (">30min", 2)]);
         assert_eq!(
-            words(counts.ranked()),
+            sorted(&buckets, Order::Count),
             ["ages", "<5min", ">30min", "5-15min"]
         );
-        let known = ["<5min", "5-15min", "15-30min", ">30min"];
+        let known = Order::Listed(&["<5min", "5-15min", "15-30min", ">30min"]);
         assert_eq!(
-            words(counts.ordered(&known)),
+            sorted(&buckets, known),
             ["<5min", "5-15min", ">30min", "ages"]
+        );
+        let versions = counts(&[("3.10", 9), ("3.9", 1), ("3", 1), ("3.x", 1)]);
+        assert_eq!(
+            sorted(&versions, Order::Natural),
+            ["3", "3.9", "3.10", "3.x"]
         );
     }
 }

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::{Paint, ROWS, clean, number};
+use super::{Paint, ROWS, number};
+use crate::terminal::clean;
 
 /// A titled list.
 #[derive(Debug)]

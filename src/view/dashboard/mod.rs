@@ -8,11 +8,11 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 
-use super::clean;
+use super::dimensions::{Dimension, Share};
 use super::pass::Collected;
 use super::summary::{Counts, Summary};
-use crate::event::vocabulary::{DurationBucket, FindingsBucket, Vocabulary};
 use crate::spool::Stats;
+use crate::terminal::clean;
 use layout::{Block, Row};
 
 /// Where and how it is shown.
@@ -140,32 +140,15 @@ fn head(text: &mut String, collected: &Collected, frame: &Frame<'_>, paint: Pain
 const ROWS: usize = 12;
 
 fn blocks(summary: &Summary) -> Vec<Block> {
-    let scans = summary
-        .by_event
-        .iter()
-        .find(|(name, _)| *name == "scan.started")
-        .map(|(_, count)| count);
-    let sum = |counts: &Counts| Some(counts.iter().map(|(_, count)| count).sum());
-    let ranked = |title: &'static str, counts: &Counts, of: Option<u64>| {
-        Block::of(title, counts.ranked(), of)
+    let block = |(dimension, counts): (&Dimension, &Counts)| {
+        let of = match dimension.share {
+            Share::All => Some(counts.sum()),
+            Share::Scans => Some(summary.scans()),
+            Share::None => None,
+        };
+        Block::of(dimension.title, counts.sorted(dimension.order), of)
     };
-    let share = |title: &'static str, counts: &Counts| ranked(title, counts, sum(counts));
-    let buckets = |title: &'static str, counts: &Counts, words: &[&str]| {
-        Block::of(title, counts.ordered(words), sum(counts))
-    };
-    vec![
-        share("Events", &summary.by_event),
-        share("Platforms", &summary.by_platform),
-        share("Python versions", &summary.by_python),
-        share("Scanner versions", &summary.by_version),
-        share("Profiles", &summary.by_profile),
-        share("Modes", &summary.by_mode),
-        ranked("Tools, share of scans", &summary.tools, scans),
-        share("Tool failures", &summary.tool_failures),
-        buckets("Durations", &summary.durations, DurationBucket::WORDS),
-        buckets("Findings", &summary.findings, FindingsBucket::WORDS),
-        ranked("Targets scanned", &summary.target_types, None),
-    ]
+    summary.dimensions().map(block).collect()
 }
 
 fn local(local: &Local) -> Block {

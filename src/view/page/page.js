@@ -14,24 +14,8 @@
   const dayOf = (text) => Date.parse(text + "T00:00:00Z");
   const textOf = (time) => new Date(time).toISOString().slice(0, 10);
 
-  const DURATIONS = ["<5min", "5-15min", "15-30min", ">30min"];
-  const FINDINGS = ["0", "1-10", "10-100", "100-1000", ">1000"];
-  // What each card shows, in reading order. `of` is what a share is a share of.
-  const CARDS = [
-    { id: "time", title: "Events over time", kind: "time" },
-    { id: "events", title: "Events", kind: "bars" },
-    { id: "tools", title: "Tools that scans start with", kind: "bars", of: "scans" },
-    { id: "tool_failures", title: "Tool failures", kind: "bars" },
-    { id: "failure_types", title: "How tools failed", kind: "ring" },
-    { id: "profiles", title: "Profiles", kind: "ring" },
-    { id: "durations", title: "Durations", kind: "columns", order: DURATIONS },
-    { id: "findings", title: "Findings", kind: "columns", order: FINDINGS },
-    { id: "platforms", title: "Platforms", kind: "ring" },
-    { id: "modes", title: "Modes", kind: "ring" },
-    { id: "versions", title: "Scanner versions", kind: "bars" },
-    { id: "pythons", title: "Python versions", kind: "columns", natural: true },
-    { id: "target_types", title: "Targets scanned", kind: "bars", of: null },
-  ];
+  // One card for each dimension of the data, after the one over time. `receive` makes the list.
+  let cards = [];
   const MOST_BARS = 14;
   const MOST_SERIES = 7;
 
@@ -103,7 +87,7 @@
     const inPeriod = cube.days.map((day) => (from === null || day >= from) && (to === null || day <= to));
     // An event without a day is in no period but all time.
     const keeps = (day) => (day < 0 ? from === null && to === null : inPeriod[day]);
-    const found = { events: 0, ids: null, scans: 0, failures: 0, perDay: new Map(), lists: new Map(CARDS.map((card) => [card.id, new Map()])) };
+    const found = { events: 0, ids: null, scans: 0, failures: 0, perDay: new Map(), lists: new Map(cube.dimensions.map(({ name }) => [name, new Map()])) };
     const add = (list, word, by) => {
       const counts = found.lists.get(list);
       counts.set(word, (counts.get(word) || 0) + by);
@@ -113,8 +97,8 @@
       found.events += n;
       if (cube.events[name] === "scan.started") found.scans += n;
       if (cube.events[name] === "tool.failed") found.failures += n;
-      add("events", cube.events[name], n);
-      add("versions", cube.versions[of], n);
+      add("by_event", cube.events[name], n);
+      add("by_version", cube.versions[of], n);
       if (day >= 0) {
         const key = cube.days[day];
         if (!found.perDay.has(key)) found.perDay.set(key, new Map());
@@ -122,8 +106,8 @@
         counts.set(name, (counts.get(name) || 0) + n);
       }
       for (let at = 0; at < details.length; at += 2) {
-        const [about, word] = cube.words[details[at]];
-        add(about, word, details[at + 1]);
+        const [dimension, word] = cube.words[details[at]];
+        add(dimension, word, details[at + 1]);
       }
     }
     const unfiltered = from === null && to === null && event < 0 && version < 0;
@@ -145,14 +129,14 @@
     return found;
   }
 
-  // A card's rows: [word, count], in the order in which they are shown.
-  function rowsOf(card, counts) {
+  // Words with their counts, in the order in which they are shown.
+  function sorted(counts, order) {
     const rows = [...counts];
-    if (card.order) {
-      const place = (word) => (card.order.includes(word) ? card.order.indexOf(word) : card.order.length);
+    if (Array.isArray(order)) {
+      const place = (word) => (order.includes(word) ? order.indexOf(word) : order.length);
       return rows.sort((a, b) => place(a[0]) - place(b[0]));
     }
-    if (card.natural) {
+    if (order === "natural") {
       const compare = new Intl.Collator("en", { numeric: true }).compare;
       return rows.sort((a, b) => compare(a[0], b[0]));
     }
@@ -201,14 +185,15 @@
   };
 
   function buildCards() {
-    for (const card of CARDS) {
-      const heading = make("h2", { id: "h-" + card.id, textContent: card.title });
+    cards = [{ name: "time", title: "Events over time", chart: "time" }, ...cube.dimensions].map((shown) => ({ ...shown }));
+    for (const card of cards) {
+      const heading = make("h2", { id: "h-" + card.name, textContent: card.title });
       card.heading = heading;
-      card.canvas = make("canvas", { id: "c-" + card.id });
+      card.canvas = make("canvas", { id: "c-" + card.name });
       card.canvas.setAttribute("role", "img");
       card.more = make("p", { className: "more" });
-      card.table = make("table", { id: "t-" + card.id });
-      card.section = make("section", { className: card.kind === "time" ? "card wide" : "card" },
+      card.table = make("table", { id: "t-" + card.name });
+      card.section = make("section", { className: card.chart === "time" ? "card wide" : "card" },
         heading,
         make("div", { className: "plot" }, card.canvas),
         card.more,
@@ -258,16 +243,16 @@
   const words = { ticks: { autoSkip: false }, grid: { display: false } };
 
   function draw(card, found) {
-    if (card.chart) card.chart.destroy();
-    card.chart = null;
-    const { rows, config } = card.kind === "time" ? overTime(card, found) : listed(card, found);
+    if (card.drawn) card.drawn.destroy();
+    card.drawn = null;
+    const { rows, config } = card.chart === "time" ? overTime(card, found) : listed(card, found);
     card.section.classList.toggle("empty", rows === 0);
-    if (rows > 0) card.chart = new Chart(card.canvas, config);
+    if (rows > 0) card.drawn = new Chart(card.canvas, config);
   }
 
   function overTime(card, found) {
     const { unit, steps } = timeline(found.perDay);
-    const ranked = rowsOf({}, found.lists.get("events")).map(([name]) => name);
+    const ranked = sorted(found.lists.get("by_event"), "count").map(([name]) => name);
     const shown = ranked.length > MOST_SERIES ? ranked.slice(0, MOST_SERIES - 1) : ranked;
     const rest = ranked.slice(shown.length);
     const value = (counts, names) => names.reduce((sum, name) => sum + (counts.get(cube.events.indexOf(name)) || 0), 0);
@@ -297,23 +282,23 @@
   }
 
   function listed(card, found) {
-    const all = rowsOf(card, found.lists.get(card.id));
+    const all = sorted(found.lists.get(card.name), card.order);
     const sum = all.reduce((total, row) => total + row[1], 0);
-    const of = card.of === null ? 0 : card.of === "scans" ? found.scans : sum;
+    const of = { all: sum, scans: found.scans, none: 0 }[card.share];
     const share = (n) => (of > 0 ? ((100 * n) / of).toFixed(1) + " %" : "");
-    const head = of > 0 ? ["Name", "Count", card.of === "scans" ? "Of scans" : "Share"] : ["Name", "Count"];
+    const head = of > 0 ? ["Name", "Count", card.share === "scans" ? "Of scans" : "Share"] : ["Name", "Count"];
     fillTable(card, head, all.map(([word, n]) => (of > 0 ? [word, number.format(n), share(n)] : [word, number.format(n)])));
     // A ring is of all there is; a bar for all others would only make the rest look small.
-    const rows = card.kind === "ring" ? firstFew(all, MOST_SERIES + 1) : all.slice(0, MOST_BARS);
-    card.more.textContent = card.kind !== "ring" && all.length > MOST_BARS ? `and ${all.length - MOST_BARS} more in the table` : "";
+    const rows = card.chart === "ring" ? firstFew(all, MOST_SERIES + 1) : all.slice(0, MOST_BARS);
+    card.more.textContent = card.chart !== "ring" && all.length > MOST_BARS ? `and ${all.length - MOST_BARS} more in the table` : "";
     const told = rows.slice(0, 3).map(([word, n]) => `${word} ${number.format(n)}`).join(", ");
     card.canvas.setAttribute("aria-label", `Chart of ${card.title.toLowerCase()}: ${told}. The table has all numbers.`);
-    const ring = card.kind === "ring";
+    const ring = card.chart === "ring";
     const tooltip = { callbacks: { label: (at) => ` ${number.format(at.raw)}  ${share(at.raw)}` } };
     const options = ring
       ? { cutout: "62%", plugins: { tooltip, legend: { position: "right", labels: { boxWidth: 12, boxHeight: 12, generateLabels: (chart) => legend(chart, rows) } } } }
-      : { indexAxis: card.kind === "bars" ? "y" : "x",
-          scales: card.kind === "bars" ? { x: axis(), y: shortened() } : { x: words, y: axis() },
+      : { indexAxis: card.chart === "bars" ? "y" : "x",
+          scales: card.chart === "bars" ? { x: axis(), y: shortened() } : { x: words, y: axis() },
           plugins: { tooltip, legend: { display: false } } };
     return {
       rows: rows.length,
@@ -323,7 +308,7 @@
           labels: rows.map(([word]) => word),
           datasets: [{
             data: rows.map((row) => row[1]), maxBarThickness: 26, borderRadius: ring ? 0 : 3,
-            backgroundColor: ring ? rows.map((_, index) => hue(index)) : color(card.id === "tool_failures" ? "c4" : "c1"),
+            backgroundColor: ring ? rows.map((_, index) => hue(index)) : color("c1"),
             borderColor: color("card"), borderWidth: ring && rows.length > 1 ? 2 : 0,
           }],
         },
@@ -363,7 +348,7 @@
       : cube.visits ? `. The anonymous ids of a part are known from ${cube.visits_from} on.`
       : ". There are too many anonymous ids to tell those of a part.";
     byId("said").textContent = all + period + untold;
-    for (const card of CARDS) draw(card, found);
+    for (const card of cards) draw(card, found);
   }
 
   function tellOrigin() {

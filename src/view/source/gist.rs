@@ -7,7 +7,7 @@ use crate::destination::Target;
 use crate::destination::{Content, Fetched, GistFile, GistReader, Listing, ReadError};
 use crate::home::{CachedLines, Home, NewCache};
 use crate::request;
-use crate::view::clean;
+use crate::terminal::clean;
 
 /// A Gist, and the home that keeps what it held.
 #[derive(Debug)]

@@ -175,7 +175,7 @@ fn the_page_loads_alone_and_its_filters_change_every_number() {
         ["4", "1", "0", "4"]
     );
     assert_eq!(filtered.table("time"), ["2026-11-20 4"]);
-    assert_eq!(filtered.table("profiles"), ["fast 4 100.0 %"]);
+    assert_eq!(filtered.table("by_profile"), ["fast 4 100.0 %"]);
     assert_eq!(filtered.table("tools"), Vec::<String>::new());
 
     let nothing = Visit::to(&browser, &page, "from=2026-11-02&to=2026-11-03");

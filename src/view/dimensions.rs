@@ -1,0 +1,268 @@
+//! The one table of dimensions: the words by which events are counted. A row here is a new chart:
+//! `--json`, the CSV, the dashboard, the page and its data are all made from this table.
+
+use std::borrow::Cow;
+
+use serde::{Serialize, Serializer};
+
+use super::Event;
+use crate::event::vocabulary::{DurationBucket, FindingsBucket, Vocabulary};
+
+/// One way to count events.
+#[derive(Debug, Serialize)]
+pub struct Dimension {
+    /// Its name in `--json` and in the page's data.
+    pub name: &'static str,
+    /// The title of its chart.
+    pub title: &'static str,
+    /// How the page draws it.
+    pub chart: Chart,
+    /// What a word's share is a share of.
+    pub share: Share,
+    /// The order of its words.
+    pub order: Order,
+    /// Whether `--json` has it. Scripts rely on its members, so it gets new ones rarely.
+    #[serde(skip)]
+    pub(super) in_json: bool,
+    /// Its column in the CSV, for a dimension that has one word an event.
+    #[serde(skip)]
+    pub(super) column: Option<Column>,
+    /// Where its words come from.
+    #[serde(skip)]
+    words: Words,
+}
+
+/// Hands each word of an event to the function, with how often it counts.
+type Words = fn(&Event<'_>, &mut dyn FnMut(&str, u64));
+
+/// A column of the CSV.
+#[derive(Debug)]
+pub(super) struct Column {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// The members of an event that it stands for.
+    pub(super) fields: &'static [&'static str],
+}
+
+/// The forms of a chart.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Chart {
+    /// Bars that lie, longest first: for many or long words.
+    Bars,
+    /// Columns that stand in an order of their own.
+    Columns,
+    /// A ring: for the few parts of a whole.
+    Ring,
+}
+
+/// What a word's share is a share of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Share {
+    /// All that is counted in this dimension.
+    All,
+    /// The scans that started: one scan starts with several tools.
+    Scans,
+    /// Nothing: the counts are of things, not of events.
+    None,
+}
+
+/// In which order words are shown.
+#[derive(Debug, Clone, Copy)]
+pub enum Order {
+    /// Most counted first.
+    Count,
+    /// 3.9 before 3.10.
+    Natural,
+    /// As in this list, from small to large; what is not in it comes last.
+    Listed(&'static [&'static str]),
+}
+
+impl Serialize for Order {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Count => serializer.serialize_str("count"),
+            Self::Natural => serializer.serialize_str("natural"),
+            Self::Listed(words) => words.serialize(serializer),
+        }
+    }
+}
+
+impl Dimension {
+    /// Hands each of the event's words to `take`, with how often it counts.
+    pub(super) fn words(&self, event: &Event<'_>, take: &mut dyn FnMut(&str, u64)) {
+        (self.words)(event, take);
+    }
+}
+
+/// The name of the event itself.
+pub(super) const EVENT: &str = "by_event";
+/// The scanner's version.
+pub(super) const VERSION: &str = "by_version";
+
+/// All dimensions, in the order in which they are shown.
+pub const DIMENSIONS: &[Dimension] = &[
+    Dimension {
+        name: EVENT,
+        title: "Events",
+        chart: Chart::Bars,
+        share: Share::All,
+        order: Order::Count,
+        in_json: true,
+        column: column("event", &["event"]),
+        words: |event, take| take(event.name(), 1),
+    },
+    Dimension {
+        name: "by_platform",
+        title: "Platforms",
+        chart: Chart::Ring,
+        share: Share::All,
+        order: Order::Count,
+        in_json: true,
+        column: column("platform", &["platform"]),
+        words: |event, take| once(event.platform(), take),
+    },
+    Dimension {
+        name: "by_python",
+        title: "Python versions",
+        chart: Chart::Columns,
+        share: Share::All,
+        order: Order::Natural,
+        in_json: true,
+        column: column("python_version", &["python_version"]),
+        words: |event, take| once(event.text("python_version"), take),
+    },
+    Dimension {
+        name: VERSION,
+        title: "Scanner versions",
+        chart: Chart::Bars,
+        share: Share::All,
+        order: Order::Count,
+        in_json: true,
+        column: column("version", &["version"]),
+        words: |event, take| once(event.text("version"), take),
+    },
+    Dimension {
+        name: "by_profile",
+        title: "Profiles",
+        chart: Chart::Ring,
+        share: Share::All,
+        order: Order::Count,
+        in_json: true,
+        column: column("profile", &["profile", "profile_selected"]),
+        words: |event, take| once(event.profile(), take),
+    },
+    Dimension {
+        name: "by_mode",
+        title: "Modes",
+        chart: Chart::Ring,
+        share: Share::All,
+        order: Order::Count,
+        in_json: true,
+        column: column("mode", &["mode"]),
+        words: |event, take| once(event.detail("mode"), take),
+    },
+    Dimension {
+        name: "tools",
+        title: "Tools that scans start with",
+        chart: Chart::Bars,
+        share: Share::Scans,
+        order: Order::Count,
+        in_json: true,
+        column: None,
+        words: |event, take| event.tools().for_each(|tool| take(&tool, 1)),
+    },
+    Dimension {
+        name: "tool_failures",
+        title: "Tool failures",
+        chart: Chart::Bars,
+        share: Share::All,
+        order: Order::Count,
+        in_json: true,
+        column: None,
+        words: |event, take| once(event.failed_tool(), take),
+    },
+    Dimension {
+        name: "failure_types",
+        title: "How tools failed",
+        chart: Chart::Ring,
+        share: Share::All,
+        order: Order::Count,
+        in_json: false,
+        column: None,
+        words: |event, take| once(event.detail("failure_type"), take),
+    },
+    Dimension {
+        name: "durations",
+        title: "Durations",
+        chart: Chart::Columns,
+        share: Share::All,
+        order: Order::Listed(DurationBucket::WORDS),
+        in_json: true,
+        column: column("duration", &["duration_bucket", "duration_seconds"]),
+        words: |event, take| once(event.duration(), take),
+    },
+    Dimension {
+        name: "findings",
+        title: "Findings",
+        chart: Chart::Columns,
+        share: Share::All,
+        order: Order::Listed(FindingsBucket::WORDS),
+        in_json: true,
+        column: column("findings", &["total_findings_bucket", "findings_bucket"]),
+        words: |event, take| once(event.findings(), take),
+    },
+    Dimension {
+        name: "target_types",
+        title: "Targets scanned",
+        chart: Chart::Bars,
+        share: Share::None,
+        order: Order::Count,
+        in_json: true,
+        column: None,
+        words: |event, take| event.targets().for_each(|(kind, count)| take(kind, count)),
+    },
+];
+
+const fn column(name: &'static str, fields: &'static [&'static str]) -> Option<Column> {
+    Some(Column { name, fields })
+}
+
+fn once(word: Option<Cow<'_, str>>, take: &mut dyn FnMut(&str, u64)) {
+    if let Some(word) = word {
+        take(&word, 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_titles_and_columns_are_unique() {
+        let unique = |names: Vec<&str>| names.iter().collect::<BTreeSet<_>>().len() == names.len();
+        let columns = DIMENSIONS
+            .iter()
+            .filter_map(|dimension| dimension.column.as_ref());
+        assert!(unique(columns.map(|column| column.name).collect()));
+        assert!(unique(
+            DIMENSIONS.iter().map(|dimension| dimension.name).collect()
+        ));
+        assert!(unique(
+            DIMENSIONS.iter().map(|dimension| dimension.title).collect()
+        ));
+    }
+
+    #[test]
+    fn the_collector_has_the_same_table() {
+        let table = serde_json::to_string_pretty(DIMENSIONS).expect("serializes") + "\n";
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/collector/schema/dimensions.json"
+        );
+        let there = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(there == table, "`{path}` must hold\n{table}");
+    }
+}
