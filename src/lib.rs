@@ -67,6 +67,7 @@ pub mod event;
 pub mod files;
 pub mod flush;
 pub mod home;
+pub mod json;
 pub mod limits;
 pub mod record;
 pub mod request;

@@ -2,32 +2,8 @@
 //! input where possible, and how each type of field is read from them. No message made here repeats
 //! a value.
 
-use std::borrow::Cow;
-
 use super::vocabulary::{Bucket, Vocabulary};
-
-/// A JSON value as it came in.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Value<'a> {
-    /// `null`
-    Null,
-    /// `true` or `false`
-    Bool(bool),
-    /// A number without a fraction that fits.
-    Integer(i64),
-    /// Any other number.
-    Float(f64),
-    /// A string.
-    Text(Cow<'a, str>),
-    /// An array.
-    List(Vec<Value<'a>>),
-    /// An object.
-    Map(Fields<'a>),
-}
-
-/// Named values, in the order they came.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Fields<'a>(pub(super) Vec<(Cow<'a, str>, Value<'a>)>);
+use crate::json::{Object, Value};
 
 /// Why a field can't be read. The words name fields and types, never values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,23 +21,9 @@ pub enum FieldError {
     },
 }
 
-impl<'a> Fields<'a> {
-    /// Adds a field.
-    pub fn put(&mut self, name: impl Into<Cow<'a, str>>, value: Value<'a>) {
-        self.0.push((name.into(), value));
-    }
-
-    /// Removes a field and gives its value; of a repeated name the last one counts, as in Python's
-    /// `json`.
-    pub fn take(&mut self, name: &str) -> Option<Value<'a>> {
-        let all = self.0.extract_if(.., |(key, _)| key == name);
-        all.last().map(|(_, value)| value)
-    }
-
-    /// The names that nobody took, fit to be shown.
-    pub fn left_over(&self) -> impl Iterator<Item = String> + '_ {
-        self.0.iter().map(|(name, _)| showable(name))
-    }
+/// The names that nobody took, fit to be shown.
+pub(super) fn left_over(fields: &Object<'_>) -> impl Iterator<Item = String> {
+    fields.iter().map(|(name, _)| showable(name))
 }
 
 /// A field name is shown only if it looks like one: what a caller smuggles into a name must not
@@ -85,39 +47,12 @@ pub trait Field: Sized {
     /// When it is required and missing, or has another type. Names that were dropped on the way go
     /// to `dropped`.
     fn take(
-        fields: &mut Fields<'_>,
+        fields: &mut Object<'_>,
         name: &'static str,
         dropped: &mut Vec<String>,
     ) -> Result<Self, FieldError>;
     /// The values it can have, for people.
     fn describe() -> String;
-}
-
-impl Value<'_> {
-    fn number(&self) -> Option<f64> {
-        match self {
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "bucket bounds are small; precision above 2^53 is irrelevant"
-            )]
-            Value::Integer(n) => Some(*n as f64),
-            Value::Float(n) => Some(*n),
-            _ => None,
-        }
-    }
-
-    fn integer(&self) -> Option<i64> {
-        match self {
-            Value::Integer(n) => Some(*n),
-            // Python's json writes counts that came through a division as 3.0.
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "checked to be integral and within 2^53"
-            )]
-            Value::Float(n) if n.fract() == 0.0 && n.abs() < 9e15 => Some(*n as i64),
-            _ => None,
-        }
-    }
 }
 
 fn wrong(name: &'static str, expected: impl Into<String>) -> FieldError {
@@ -142,7 +77,7 @@ fn describe_words<V: Vocabulary>() -> String {
 
 impl<V: Vocabulary> Field for V {
     fn take(
-        fields: &mut Fields<'_>,
+        fields: &mut Object<'_>,
         name: &'static str,
         _: &mut Vec<String>,
     ) -> Result<Self, FieldError> {
@@ -156,7 +91,7 @@ impl<V: Vocabulary> Field for V {
 /// A vocabulary's word, or nothing.
 impl<V: Vocabulary> Field for Option<V> {
     fn take(
-        fields: &mut Fields<'_>,
+        fields: &mut Object<'_>,
         name: &'static str,
         _: &mut Vec<String>,
     ) -> Result<Self, FieldError> {
@@ -178,7 +113,7 @@ pub struct Bucketed<B: Bucket>(pub B);
 impl<B: Bucket> Bucketed<B> {
     /// The bucket, or `None` when neither the word nor the number is there.
     fn take_optional(
-        fields: &mut Fields<'_>,
+        fields: &mut Object<'_>,
         name: &'static str,
     ) -> Result<Option<Self>, FieldError> {
         let raw = fields.take(B::RAW_FIELD);
@@ -197,7 +132,7 @@ impl<B: Bucket> Bucketed<B> {
 
 impl<B: Bucket> Field for Bucketed<B> {
     fn take(
-        fields: &mut Fields<'_>,
+        fields: &mut Object<'_>,
         name: &'static str,
         _: &mut Vec<String>,
     ) -> Result<Self, FieldError> {
@@ -223,7 +158,7 @@ impl<T: serde::Serialize> serde::Serialize for Derived<T> {
 
 impl<B: Bucket> Field for Derived<Bucketed<B>> {
     fn take(
-        fields: &mut Fields<'_>,
+        fields: &mut Object<'_>,
         name: &'static str,
         _: &mut Vec<String>,
     ) -> Result<Self, FieldError> {
@@ -236,7 +171,7 @@ impl<B: Bucket> Field for Derived<Bucketed<B>> {
 
 impl Field for Derived<Count> {
     fn take(
-        fields: &mut Fields<'_>,
+        fields: &mut Object<'_>,
         name: &'static str,
         _: &mut Vec<String>,
     ) -> Result<Self, FieldError> {
@@ -253,7 +188,7 @@ impl Field for Derived<Count> {
 
 impl Field for Derived<bool> {
     fn take(
-        fields: &mut Fields<'_>,
+        fields: &mut Object<'_>,
         name: &'static str,
         _: &mut Vec<String>,
     ) -> Result<Self, FieldError> {
@@ -287,7 +222,7 @@ fn bool_of(value: &Value<'_>, name: &'static str) -> Result<bool, FieldError> {
 
 impl Field for Count {
     fn take(
-        fields: &mut Fields<'_>,
+        fields: &mut Object<'_>,
         name: &'static str,
         _: &mut Vec<String>,
     ) -> Result<Self, FieldError> {
@@ -301,7 +236,7 @@ impl Field for Count {
 /// Not said is `false`.
 impl Field for bool {
     fn take(
-        fields: &mut Fields<'_>,
+        fields: &mut Object<'_>,
         name: &'static str,
         _: &mut Vec<String>,
     ) -> Result<Self, FieldError> {
@@ -317,7 +252,7 @@ impl Field for bool {
 /// A process's exit code, or nothing.
 impl Field for Option<i64> {
     fn take(
-        fields: &mut Fields<'_>,
+        fields: &mut Object<'_>,
         name: &'static str,
         _: &mut Vec<String>,
     ) -> Result<Self, FieldError> {
@@ -337,7 +272,7 @@ impl Field for Option<i64> {
 /// Each word once, in the order they came: a list is never longer than its vocabulary.
 impl<V: Vocabulary + PartialEq> Field for Vec<V> {
     fn take(
-        fields: &mut Fields<'_>,
+        fields: &mut Object<'_>,
         name: &'static str,
         _: &mut Vec<String>,
     ) -> Result<Self, FieldError> {

@@ -2,12 +2,13 @@
 
 use serde::Serialize;
 
-use super::fields::{Bucketed, Count, Derived, Field, FieldError, Fields, Value};
+use super::fields::{Bucketed, Count, Derived, Field, FieldError, left_over};
 use super::vocabulary::{
     Artifact, Bucket as _, DurationBucket, EvaluationTimeBucket, ExecutionMode, FailureType,
     FindingsBucket, Format, Mode, Policy, Profile, ScanFrequency, TargetsBucket, Tool,
     ViolationsBucket,
 };
+use crate::json::{Object, Value};
 
 /// One field of an event, for `info`.
 #[derive(Debug, Clone, Serialize)]
@@ -27,7 +28,7 @@ macro_rules! metadata {
         pub struct $name { $($(#[$field_doc])* pub $field: $type),+ }
 
         impl $name {
-            pub(super) fn read(fields: &mut Fields<'_>, dropped: &mut Vec<String>) -> Result<Self, FieldError> {
+            pub(super) fn read(fields: &mut Object<'_>, dropped: &mut Vec<String>) -> Result<Self, FieldError> {
                 Ok(Self { $($field: <$type as Field>::take(fields, stringify!($field), dropped)?),+ })
             }
             pub(super) fn describe() -> Vec<FieldInfo> {
@@ -164,7 +165,7 @@ pub struct OrZero(pub Count);
 
 impl Field for OrZero {
     fn take(
-        fields: &mut Fields<'_>,
+        fields: &mut Object<'_>,
         name: &'static str,
         dropped: &mut Vec<String>,
     ) -> Result<Self, FieldError> {
@@ -180,14 +181,14 @@ impl Field for OrZero {
 
 impl Field for TargetTypes {
     fn take(
-        fields: &mut Fields<'_>,
+        fields: &mut Object<'_>,
         name: &'static str,
         dropped: &mut Vec<String>,
     ) -> Result<Self, FieldError> {
         match fields.take(name).ok_or(FieldError::Missing(name))? {
-            Value::Map(mut counts) => {
+            Value::Object(mut counts) => {
                 let read = Self::read(&mut counts, dropped)?;
-                dropped.extend(counts.left_over().map(|field| format!("{name}.{field}")));
+                dropped.extend(left_over(&counts).map(|field| format!("{name}.{field}")));
                 Ok(read)
             }
             _ => Err(FieldError::Wrong {

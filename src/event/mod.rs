@@ -4,7 +4,6 @@
 //! (contract, P5 and section 6).
 
 pub mod fields;
-mod json;
 mod metadata;
 pub mod payload;
 pub mod version;
@@ -12,7 +11,8 @@ pub mod vocabulary;
 
 use serde::Serialize;
 
-use fields::{FieldError, Fields, Value};
+use crate::json::{Object, Value};
+use fields::{FieldError, left_over};
 pub use metadata::{
     FieldInfo, OrZero, PolicyEvaluated, ReportGenerated, ScanCompleted, ScanStarted, TargetTypes,
     ToolFailed, WizardCompleted,
@@ -84,7 +84,7 @@ impl Event {
     /// [`EventError::Unknown`], or the first field that is missing or has the wrong type.
     pub fn read(
         name: &str,
-        mut fields: Fields<'_>,
+        mut fields: Object<'_>,
         dropped: &mut Vec<String>,
     ) -> Result<Self, EventError> {
         let event = *EVENT_NAMES
@@ -103,7 +103,7 @@ impl Event {
             }
             _ => PolicyEvaluated::read(&mut fields, dropped).map(Self::PolicyEvaluated),
         };
-        dropped.extend(fields.left_over());
+        dropped.extend(left_over(&fields));
         let mut event = read.map_err(|error| EventError::Field { event, error })?;
         event.derive();
         Ok(event)
@@ -194,7 +194,7 @@ impl Draft {
     /// When it is not a JSON object, the event is unknown, or a field is missing or has the wrong
     /// type.
     pub fn from_json(line: &[u8]) -> Result<Read, EventError> {
-        let mut envelope: Fields<'_> =
+        let mut envelope: Object<'_> =
             serde_json::from_slice(line).map_err(|error| EventError::NotJson {
                 column: error.column(),
             })?;
@@ -206,7 +206,7 @@ impl Draft {
             .take("metadata")
             .ok_or(FieldError::Missing("metadata"))?
         {
-            Value::Map(fields) => fields,
+            Value::Object(fields) => fields,
             _ => {
                 return Err(FieldError::Wrong {
                     name: "metadata",
@@ -217,7 +217,7 @@ impl Draft {
         };
         let version = envelope.take("version");
         let python_version = envelope.take("python_version");
-        let mut dropped: Vec<_> = envelope.left_over().collect();
+        let mut dropped: Vec<_> = left_over(&envelope).collect();
         let draft = Self::read(&name, version, python_version, metadata, &mut dropped)?;
         Ok(Read { draft, dropped })
     }
@@ -231,7 +231,7 @@ impl Draft {
         name: &str,
         version: Option<Value<'_>>,
         python_version: Option<Value<'_>>,
-        metadata: Fields<'_>,
+        metadata: Object<'_>,
         dropped: &mut Vec<String>,
     ) -> Result<Self, EventError> {
         let mut metadata = metadata;

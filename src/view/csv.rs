@@ -7,9 +7,9 @@ use std::io::{self, Write};
 use std::iter::once;
 
 use super::dimensions::{DIMENSIONS, Dimension};
-use super::loose::{Loose, member};
 use super::{Consumer, Event};
 use crate::event::{self, EVENT_NAMES};
+use crate::json::{Object, Value};
 use crate::terminal;
 
 /// The first columns, in the order in which people and scripts expect them.
@@ -69,7 +69,7 @@ pub struct Csv<W: Write> {
 /// A member of an event that has a column, and which values of it the column holds.
 struct Held {
     name: &'static str,
-    holds: fn(&Loose<'_>) -> bool,
+    holds: fn(&Value<'_>) -> bool,
 }
 
 impl<W: Write> Csv<W> {
@@ -101,7 +101,7 @@ impl<W: Write> Csv<W> {
 fn columns() -> (Vec<Column>, Vec<Held>) {
     let one_word = |name| Held {
         name,
-        holds: |value| !matches!(value, Loose::List(_) | Loose::Map(_)),
+        holds: |value| !matches!(value, Value::List(_) | Value::Object(_)),
     };
     let mut columns = Vec::new();
     let mut held = vec![Held {
@@ -135,13 +135,10 @@ fn columns() -> (Vec<Column>, Vec<Held>) {
     (columns, held)
 }
 
-fn has_only_known_kinds(value: &Loose<'_>) -> bool {
-    match value {
-        Loose::Map(kinds) => kinds
-            .iter()
-            .all(|(kind, _)| TARGETS.contains(&kind.as_ref())),
-        _ => false,
-    }
+fn has_only_known_kinds(value: &Value<'_>) -> bool {
+    value
+        .object()
+        .is_some_and(|kinds| kinds.iter().all(|(kind, _)| TARGETS.contains(&kind)))
 }
 
 impl<W: Write> Consumer for Csv<W> {
@@ -158,8 +155,8 @@ impl<W: Write> Consumer for Csv<W> {
                 Column::ToolsCount => Some(event.tools().count().to_string().into()),
                 Column::Targets(kind) => event
                     .value("target_types")
-                    .and_then(|targets| member(targets.members(), kind))
-                    .and_then(Loose::text),
+                    .and_then(|targets| targets.object()?.get(kind))
+                    .and_then(Value::to_text),
                 Column::Other => other(event, &self.held),
             };
             cell(&mut self.writer, &text.unwrap_or_default())?;
@@ -173,37 +170,31 @@ fn cell<W: Write>(writer: &mut csv::Writer<W>, text: &str) -> io::Result<()> {
 }
 
 /// A value in one cell.
-fn flat<'v>(value: &'v Loose<'_>) -> Option<Cow<'v, str>> {
+fn flat<'v>(value: &'v Value<'_>) -> Option<Cow<'v, str>> {
     match value {
-        Loose::List(elements) => {
-            let words: Vec<_> = elements.iter().filter_map(Loose::text).collect();
+        Value::List(elements) => {
+            let words: Vec<_> = elements.iter().filter_map(Value::to_text).collect();
             Some(words.join(" ").into())
         }
-        Loose::Map(_) => serde_json::to_string(value).ok().map(Cow::Owned),
-        single => single.text(),
+        Value::Object(_) => serde_json::to_string(value).ok().map(Cow::Owned),
+        single => single.to_text(),
     }
 }
 
 /// What no column holds, as a JSON object: nothing is lost.
 fn other(event: &Event<'_>, held: &[Held]) -> Option<Cow<'static, str>> {
-    let details = event.metadata().iter();
-    let details = details.map(|(name, value)| (name.as_ref(), value));
-    let is_held = |name: &str, value: &Loose<'_>| {
+    let is_held = |name: &str, value: &Value<'_>| {
         let column = held.iter().find(|held| held.name == name);
         column.is_some_and(|held| (held.holds)(value))
     };
-    let members: Vec<_> = event
+    let members: Object<'_> = event
         .beside()
-        .chain(details)
+        .chain(event.metadata())
         .filter(|(name, value)| !is_held(name, value))
-        .map(|(name, value)| (name.into(), value.clone()))
+        .map(|(name, value)| (name, value.clone()))
         .collect();
-    if members.is_empty() {
-        return None;
-    }
-    serde_json::to_string(&Loose::Map(members))
-        .ok()
-        .map(Cow::Owned)
+    members.iter().next()?;
+    serde_json::to_string(&members).ok().map(Cow::Owned)
 }
 
 /// Text that no spreadsheet program takes for a formula; a plain number stays one.

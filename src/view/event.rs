@@ -6,15 +6,15 @@ use std::borrow::Cow;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use uuid::Uuid;
 
-use super::loose::{Loose, Members, member};
 use crate::destination::segment;
 use crate::event::vocabulary::{Bucket, DurationBucket, Vocabulary};
+use crate::json::{Object, Value};
 
 /// One event. It borrows from its line.
 #[derive(Debug)]
 pub struct Event<'a> {
-    members: Members<'a>,
-    metadata: Option<usize>,
+    members: Object<'a>,
+    metadata: Option<Object<'a>>,
     at: Option<DateTime<Utc>>,
 }
 
@@ -22,17 +22,22 @@ impl<'a> Event<'a> {
     /// Reads a line; `None` when it is no JSON object with an `event` name.
     #[must_use]
     pub fn read(line: &'a [u8]) -> Option<Self> {
-        let Loose::Map(members) = serde_json::from_slice(line).ok()? else {
-            return None;
-        };
-        if !matches!(member(&members, "event"), Some(Loose::Text(_))) {
+        let mut members: Object<'_> = serde_json::from_slice(line).ok()?;
+        if !matches!(members.get("event"), Some(Value::Text(_))) {
             return None;
         }
-        let at = match member(&members, "timestamp") {
-            Some(Loose::Text(text)) => time(text),
+        let at = match members.get("timestamp") {
+            Some(Value::Text(text)) => time(text),
             _ => None,
         };
-        let metadata = members.iter().rposition(|(name, _)| name == "metadata");
+        let metadata = match members.take("metadata") {
+            Some(Value::Object(metadata)) => Some(metadata),
+            Some(other) => {
+                members.put("metadata", other);
+                None
+            }
+            None => None,
+        };
         Some(Self {
             members,
             metadata,
@@ -43,8 +48,8 @@ impl<'a> Event<'a> {
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
-        match member(&self.members, "event") {
-            Some(Loose::Text(name)) => name,
+        match self.members.get("event") {
+            Some(Value::Text(name)) => name,
             _ => "",
         }
     }
@@ -93,9 +98,9 @@ impl<'a> Event<'a> {
     /// The tools that a scan started with.
     pub fn tools(&self) -> impl Iterator<Item = Cow<'_, str>> {
         self.value("tools")
-            .map_or(&[][..], Loose::elements)
+            .map_or(&[][..], Value::elements)
             .iter()
-            .filter_map(Loose::text)
+            .filter_map(Value::to_text)
     }
 
     /// The tool that failed.
@@ -108,7 +113,7 @@ impl<'a> Event<'a> {
     #[must_use]
     pub fn duration(&self) -> Option<Cow<'_, str>> {
         self.detail("duration_bucket").or_else(|| {
-            let seconds = self.value(DurationBucket::RAW_FIELD)?.number()?;
+            let seconds = number(self.value(DurationBucket::RAW_FIELD)?)?;
             Some(Cow::Borrowed(DurationBucket::holding(seconds).word()))
         })
     }
@@ -123,24 +128,26 @@ impl<'a> Event<'a> {
     /// How many targets of each kind; kinds without any are left out.
     pub fn targets(&self) -> impl Iterator<Item = (&str, u64)> {
         self.value("target_types")
-            .map_or(&[][..], Loose::members)
-            .iter()
+            .and_then(Value::object)
+            .into_iter()
+            .flat_map(Object::iter)
             .filter_map(|(kind, count)| {
                 #[expect(
                     clippy::cast_possible_truncation,
                     clippy::cast_sign_loss,
                     reason = "at least 1, and far below 2^53"
                 )]
-                let count = count.number().filter(|count| *count >= 1.0)? as u64;
-                Some((kind.as_ref(), count))
+                let count = number(count).filter(|count| *count >= 1.0)? as u64;
+                Some((kind, count))
             })
     }
 
     /// A member beside the metadata, as text.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<Cow<'_, str>> {
-        member(&self.members, name)
-            .and_then(Loose::text)
+        self.members
+            .get(name)
+            .and_then(Value::to_text)
             .filter(|text| !text.is_empty())
     }
 
@@ -148,28 +155,33 @@ impl<'a> Event<'a> {
     #[must_use]
     pub fn detail(&self, name: &str) -> Option<Cow<'_, str>> {
         self.value(name)
-            .and_then(Loose::text)
+            .and_then(Value::to_text)
             .filter(|text| !text.is_empty())
     }
 
     /// A member of the metadata.
-    pub(super) fn value(&self, name: &str) -> Option<&Loose<'a>> {
-        member(self.metadata(), name)
+    pub(super) fn value(&self, name: &str) -> Option<&Value<'a>> {
+        self.metadata.as_ref()?.get(name)
     }
 
     /// All members of the metadata.
-    pub(super) fn metadata(&self) -> &[(Cow<'a, str>, Loose<'a>)] {
-        self.metadata
-            .map_or(&[], |index| self.members[index].1.members())
+    pub(super) fn metadata(&self) -> impl Iterator<Item = (&str, &Value<'a>)> {
+        self.metadata.iter().flat_map(Object::iter)
     }
 
     /// All members beside the metadata; the metadata too where it is no object.
-    pub(super) fn beside(&self) -> impl Iterator<Item = (&str, &Loose<'a>)> {
-        self.members
-            .iter()
-            .filter(|(name, value)| name != "metadata" || !matches!(value, Loose::Map(_)))
-            .map(|(name, value)| (name.as_ref(), value))
+    pub(super) fn beside(&self) -> impl Iterator<Item = (&str, &Value<'a>)> {
+        self.members.iter()
     }
+}
+
+/// A number, also one that was written as text.
+fn number(value: &Value<'_>) -> Option<f64> {
+    match value {
+        Value::Text(text) => text.trim().parse().ok(),
+        other => other.number(),
+    }
+    .filter(|number| number.is_finite())
 }
 
 /// 16 bytes for an id: a UUID's own, else some of its hash.

@@ -5,7 +5,7 @@
 //! | step | file |
 //! | --- | --- |
 //! | where events are | `source/`, one file per kind |
-//! | lines of any length, any JSON, any event | `lines`, `loose`, `event` |
+//! | lines of any length, any JSON, any event | `lines`, `event`, [`crate::json`] |
 //! | once each, in the period | `pass` |
 //! | the numbers | `summary`, the whole of `--json` |
 //! | the terminal | `dashboard` |
@@ -18,7 +18,6 @@ mod dashboard;
 mod dimensions;
 mod event;
 mod lines;
-mod loose;
 mod page;
 mod pass;
 mod raw;

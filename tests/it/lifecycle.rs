@@ -321,9 +321,7 @@ fn purge_asks_or_is_told_and_counts() {
 fn the_readmes_main_job_runs_and_leaves_nothing_behind() {
     let root = env!("CARGO_MANIFEST_DIR");
     let readme = std::fs::read_to_string(format!("{root}/README.md")).expect("the README");
-    assert!(
-        readme.contains("\nsh tests/main-job.sh\n") && readme.contains("\nsh tests/all.sh\n")
-    );
+    assert!(readme.contains("\nsh tests/main-job.sh\n") && readme.contains("\nsh tests/all.sh\n"));
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let output = Command::new("sh")
         .arg(format!("{root}/tests/main-job.sh"))

@@ -3,8 +3,8 @@
 use clap::Args as ClapArgs;
 
 use crate::cli::exit::{Code, Failure};
-use crate::event::fields::{Fields, Value};
 use crate::event::{EVENT_NAMES, EventError};
+use crate::json::{Object, Value};
 
 /// The fields of all events; which of them belong to which event is in [`FLAGS`].
 #[derive(Debug, Default, PartialEq, ClapArgs)]
@@ -199,13 +199,13 @@ impl FieldArgs {
     }
 
     /// The metadata of the event called `name`.
-    pub(super) fn metadata(self, name: &str) -> Result<Fields<'static>, Failure> {
+    pub(super) fn metadata(self, name: &str) -> Result<Object<'static>, Failure> {
         let column = EVENT_NAMES
             .iter()
             .position(|event| *event == name)
             .ok_or(EventError::Unknown)?;
-        let mut metadata = Fields::default();
-        let mut targets = Fields::default();
+        let mut metadata = Object::default();
+        let mut targets = Object::default();
         // A list that is not given is an empty one.
         for field in ["tools", "output_formats", "policies"] {
             if FLAGS.iter().any(|(_, fields)| fields[column] == field) {
@@ -235,7 +235,7 @@ impl FieldArgs {
             }
         }
         if name == "scan.started" {
-            metadata.put("target_types", Value::Map(targets));
+            metadata.put("target_types", Value::Object(targets));
         }
         Ok(metadata)
     }

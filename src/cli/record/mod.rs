@@ -16,8 +16,8 @@ use self::flags::FieldArgs;
 use super::exit::{Code, Failure};
 use super::out::Out;
 use crate::consent::Consent;
-use crate::event::fields::Value;
 use crate::event::{Draft, EventError};
+use crate::json::Value;
 use crate::limits::{
     INPUT_BUFFER_BYTES, INPUT_LINE_BYTES, RECORD_BATCH_BYTES, RECORD_BATCH_EVENTS,
 };
