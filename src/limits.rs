@@ -164,3 +164,7 @@ pub const PAGE_WORDS: usize = 100;
 /// Who sent something on which day, on the page: more would make it larger than 3 MB, and then the
 /// number of anonymous ids is shown for all events alone.
 pub const PAGE_VISITS: usize = 150_000;
+
+/// The small files of the home (`consent.json`, `destination.json`, `telemetry-id`, …), in bytes:
+/// a hundred times what this program writes into one.
+pub const SMALL_FILE_BYTES: u64 = 64 * 1024;

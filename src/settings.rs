@@ -11,7 +11,7 @@ use crate::destination::{Target, TargetError, Token};
 use crate::env::Environment;
 use crate::files;
 use crate::home::{Home, NoHome, RouteError};
-use crate::limits::SPOOL_MAX_BYTES;
+use crate::limits::{SMALL_FILE_BYTES, SPOOL_MAX_BYTES};
 
 /// Everything a command needs to know of where it runs.
 #[derive(Debug, Clone)]
@@ -164,14 +164,15 @@ impl Settings {
         let Some(path) = self.environment.get("JMO_TELEMETRY_GITHUB_TOKEN_FILE") else {
             return Ok(None);
         };
-        let text = std::fs::read_to_string(path).map_err(|source| SettingsError::TokenFile {
+        let read = files::read_given(Path::new(path), SMALL_FILE_BYTES);
+        let text = read.map_err(|source| SettingsError::TokenFile {
             path: path.to_owned(),
             source,
         })?;
         if files::readable_by_others(Path::new(path)) {
             return Err(SettingsError::TokenExposed(path.to_owned()));
         }
-        Ok(Token::new(&text))
+        Ok(std::str::from_utf8(&text).ok().and_then(Token::new))
     }
 
     /// The API that the environment names, if it names one.

@@ -145,7 +145,7 @@ impl Args {
 
     fn export(&self, source: &mut dyn Source, path: &Path, out: &mut Out) -> Result<(), Failure> {
         let fail = |error| cant_write(path, error);
-        let mut csv = NewFile::create(path).and_then(Csv::new).map_err(fail)?;
+        let mut csv = NewFile::given(path).and_then(Csv::new).map_err(fail)?;
         let collected = self.collect(source, &mut csv, out)?;
         csv.finish().and_then(NewFile::finish).map_err(fail)?;
         tell_notes(&collected, out);
@@ -158,7 +158,7 @@ impl Args {
         let mut cube = Cube::default();
         let collected = self.collect(source, &mut cube, out)?;
         let text = page(&collected, &cube, &source.name(), clock::now());
-        let mut file = NewFile::create(path).map_err(fail)?;
+        let mut file = NewFile::given(path).map_err(fail)?;
         file.write_all(text.as_bytes()).map_err(fail)?;
         file.finish().map_err(fail)?;
         tell_notes(&collected, out);

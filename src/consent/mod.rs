@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::env::Environment;
+use crate::files;
 use crate::home::{Choice, Home};
 use jmo_yml::{Problem, Said};
 
@@ -187,7 +188,7 @@ impl Consent {
     }
 
     fn config(&self) -> Option<Result<Said, String>> {
-        match std::fs::read(&self.config) {
+        match files::read_given(&self.config, jmo_yml::MAX_BYTES as u64) {
             Ok(text) => Some(
                 jmo_yml::telemetry_enabled(&text).map_err(|problem: Problem| problem.to_string()),
             ),
@@ -198,6 +199,9 @@ impl Consent {
                     && self.config.symlink_metadata().is_err() =>
             {
                 None
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => {
+                Some(Err(Problem::TooLarge.to_string()))
             }
             Err(error) => Some(Err(format!("can't be read ({error})"))),
         }

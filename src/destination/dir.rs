@@ -2,14 +2,14 @@
 //! for tests. Files appear in one step and are durable.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Destination, Reply};
 use crate::destination::Target;
 use crate::destination::segment::{Receipt, SegmentFile};
-use crate::files;
+use crate::files::NewFile;
 
 /// A directory, made when the first file is written.
 pub(super) struct Dir {
@@ -58,7 +58,9 @@ impl Destination for Dir {
 
     fn write(&mut self, segments: &[SegmentFile], _: Duration) -> Reply {
         let write = |file: &SegmentFile| {
-            files::write_atomically(&self.path.join(&file.name), file.content.as_bytes())?;
+            let mut new = NewFile::shared(&self.path.join(&file.name))?;
+            new.write_all(file.content.as_bytes())?;
+            new.finish()?;
             Ok(self.receipt(file))
         };
         let result =

@@ -7,6 +7,8 @@ use super::{Home, HomeError};
 use crate::destination::{Target, Token};
 use crate::files;
 
+const NAME: &str = "destination.json";
+
 /// A remembered destination.
 #[derive(Debug, Clone)]
 pub struct Route {
@@ -48,7 +50,6 @@ impl Home {
     /// # Errors
     /// When the file can't be read or understood, or holds a token that others can read.
     pub fn route(&self) -> Result<Option<Route>, RouteError> {
-        const NAME: &str = "destination.json";
         let Some(bytes) = self.read(NAME)? else {
             return Ok(None);
         };
@@ -82,7 +83,7 @@ impl Home {
         };
         let mut text = serde_json::to_vec(&stored).expect("strings serialize");
         text.push(b'\n');
-        self.replace("destination.json", &text)
+        self.replace(NAME, &text)
     }
 
     /// Forgets the destination; tells whether there was one.
@@ -91,7 +92,12 @@ impl Home {
     /// When the file can't be deleted.
     pub fn forget_route(&self) -> Result<bool, HomeError> {
         // A `connect` that was killed may have left the token in the copy it was writing.
-        self.remove(&files::partial_name("destination.json"))?;
-        self.remove("destination.json")
+        let path = self.file(NAME);
+        files::remove_partials(&path).map_err(|source| HomeError {
+            operation: "delete the copies of",
+            path,
+            source,
+        })?;
+        self.remove(NAME)
     }
 }

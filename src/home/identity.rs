@@ -3,7 +3,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::path::Path;
 
 use uuid::Uuid;
 
@@ -118,19 +118,19 @@ impl Home {
 
     fn change_locked<T>(
         &self,
-        path: &PathBuf,
+        path: &Path,
         durable: Durable,
         change: impl FnOnce(&[u8]) -> (T, Option<String>),
     ) -> io::Result<T> {
         let file = self.making_dir(|| {
-            files::private(
+            files::open_own(
+                path,
                 OpenOptions::new()
                     .read(true)
                     .write(true)
                     .create(true)
                     .truncate(false),
             )
-            .open(path)
         })?;
         let mut lock = FileLock::lock(file, SMALL_FILE_WAIT)?.ok_or(io::ErrorKind::WouldBlock)?;
         let file = lock.file();

@@ -23,14 +23,14 @@ impl FileLock {
     /// # Errors
     /// When the file can't be opened or the file system has no locks.
     pub fn acquire(path: &Path, wait: Duration) -> io::Result<Option<Self>> {
-        let file = files::private(
+        let file = files::open_own(
+            path,
             OpenOptions::new()
                 .read(true)
                 .write(true)
                 .create(true)
                 .truncate(false),
-        )
-        .open(path)?;
+        )?;
         Self::lock(file, wait)
     }
 

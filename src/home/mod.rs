@@ -18,6 +18,7 @@ pub use view_cache::{CachedLines, NewCache};
 
 use crate::env::Environment;
 use crate::files;
+use crate::limits::SMALL_FILE_BYTES;
 
 /// The home directory.
 #[derive(Debug, Clone)]
@@ -200,7 +201,7 @@ impl Home {
     /// Reads a small file; `None` when it is not there.
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>, HomeError> {
         let path = self.file(name);
-        match fs::read(&path) {
+        match files::read_own(&path, SMALL_FILE_BYTES) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error)
                 if matches!(
@@ -223,7 +224,7 @@ impl Home {
     fn replace(&self, name: &str, content: &[u8]) -> Result<(), HomeError> {
         self.create()?;
         let path = self.file(name);
-        files::write_atomically(&path, content).map_err(|source| HomeError {
+        files::replace_own(&path, content).map_err(|source| HomeError {
             operation: "write",
             path,
             source,

@@ -4,14 +4,14 @@
 //! the files are bounded.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Home, HomeError};
 use crate::destination::segment;
-use crate::files;
+use crate::files::{self, NewFile};
 use crate::limits::VIEW_CACHE_BYTES;
 
 const DIR: &str = "view-cache";
@@ -36,17 +36,12 @@ struct Head {
     incomplete: Vec<String>,
 }
 
-/// A file of the cache that is being written; it counts once it is committed, and is gone when it
-/// is not.
+/// A file of the cache that is being written; it counts once it is committed.
 #[derive(Debug)]
 pub struct NewCache {
-    body: BufWriter<File>,
-    partial: PathBuf,
-    path: PathBuf,
+    file: NewFile,
     dir: PathBuf,
     bytes: u64,
-    address: String,
-    committed: bool,
 }
 
 impl Home {
@@ -58,7 +53,8 @@ impl Home {
     /// What was found at this address last time.
     #[must_use]
     pub fn cached_lines(&self, address: &str) -> Option<CachedLines> {
-        let file = File::open(self.view_cache(address)).ok()?;
+        let path = self.view_cache(address);
+        let file = files::open_own(&path, OpenOptions::new().read(true)).ok()?;
         let bytes = file.metadata().ok()?.len();
         let mut lines = BufReader::with_capacity(256 * 1024, file);
         let mut head = String::new();
@@ -85,21 +81,13 @@ impl Home {
         self.create().map_err(|error| error.source)?;
         let dir = Self::at(self.dir.join(DIR));
         dir.create().map_err(|error| error.source)?;
-        let path = self.view_cache(address);
-        let partial = path.with_extension(format!("{}.partial", std::process::id()));
-        let file = files::private(OpenOptions::new().write(true).create(true).truncate(true))
-            .open(&partial)?;
         let mut cache = NewCache {
-            body: BufWriter::new(file),
-            partial,
-            path,
+            file: NewFile::own(&self.view_cache(address))?,
             dir: dir.dir,
             bytes: 0,
-            address: address.to_owned(),
-            committed: false,
         };
         let head = Head {
-            address: cache.address.clone(),
+            address: address.to_owned(),
             etag: etag.to_owned(),
             incomplete: incomplete.to_vec(),
         };
@@ -134,9 +122,9 @@ impl NewCache {
         if self.bytes > VIEW_CACHE_BYTES {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        self.body.write_all(lines)?;
+        self.file.write_all(lines)?;
         if !lines.ends_with(b"\n") {
-            self.body.write_all(b"\n")?;
+            self.file.write_all(b"\n")?;
         }
         Ok(())
     }
@@ -145,21 +133,9 @@ impl NewCache {
     ///
     /// # Errors
     /// When it can't be written.
-    pub fn commit(mut self) -> io::Result<()> {
-        self.body.flush()?;
-        self.body.get_ref().sync_all()?;
-        fs::rename(&self.partial, &self.path)?;
-        self.committed = true;
+    pub fn commit(self) -> io::Result<()> {
+        self.file.finish()?;
         make_room(&self.dir)
-    }
-}
-
-impl Drop for NewCache {
-    fn drop(&mut self) {
-        if !self.committed {
-            // What can't be deleted now is found by the next `make_room`.
-            let _ = fs::remove_file(&self.partial);
-        }
     }
 }
 
