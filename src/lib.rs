@@ -66,6 +66,8 @@ pub mod env;
 pub mod event;
 pub mod files;
 pub mod flush;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod home;
 pub mod json;
 pub mod limits;

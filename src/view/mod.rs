@@ -114,3 +114,16 @@ pub fn collect(
     source.read(&mut pass)?;
     Ok(pass.finish())
 }
+
+/// Reads one line as every source does.
+#[cfg(fuzzing)]
+pub(crate) fn read_for_fuzzing(line: &[u8]) {
+    if let Some(event) = event::Event::read(line) {
+        let _ = (
+            event.at(),
+            event.event_id(),
+            event.anonymous_id(),
+            event.tools().count(),
+        );
+    }
+}
