@@ -1,0 +1,227 @@
+import { expect, test, vi } from "vitest";
+
+import worker from "../../src/worker";
+import type { Environment } from "../../src/environment";
+import {
+  anonymousId,
+  DAY,
+  env,
+  everythingStored,
+  forget,
+  freshForEachTest,
+  get,
+  line,
+  lines,
+  NOW,
+  post,
+  gzip,
+  rows,
+  runCron,
+  send,
+  sent,
+  sumsAgree,
+} from "./support";
+
+freshForEachTest();
+
+const EVENTS = ["scan.started", "scan.completed", "tool.failed"];
+
+const mixed = (count: number) =>
+  lines(count, (n) => ({
+    event: EVENTS[n % 3],
+    id: n % 7,
+    version: `1.${String(n % 2)}.0`,
+    at: NOW - (n % 4) * DAY,
+  }));
+
+const uniqueIds = async () => (await rows("SELECT unique_ids AS n FROM totals"))[0].n;
+
+test("sums agree with rows after batches that overlap, come at once, and come again", async () => {
+  const all = mixed(240);
+  const batches = Array.from({ length: 12 }, (_, n) => all.slice(n * 15, n * 15 + 75));
+  const answers = await Promise.all([...batches, ...batches].map((batch) => sent(batch)));
+  expect(answers.reduce((sum, { accepted }) => sum + accepted, 0)).toBe(240);
+  expect(
+    answers.every(
+      ({ accepted, duplicates, rejected }) => accepted + duplicates === 75 && rejected.length === 0,
+    ),
+  ).toBe(true);
+  await sumsAgree();
+  expect(await uniqueIds()).toBe(7);
+  expect(await rows("SELECT n FROM received")).toEqual([{ n: 240 }]);
+});
+
+test("a repeat changes nothing but the answer", async () => {
+  const batch = mixed(30);
+  await sent(batch);
+  const before = await everythingStored();
+  expect(await sent(batch)).toMatchObject({ accepted: 0, duplicates: 30 });
+  expect(await everythingStored()).toBe(before);
+});
+
+test("an event that comes twice in one batch, once with other words, is one event", async () => {
+  const one = line();
+  expect(await sent([one, one.replace("5-15min", "<5min")])).toMatchObject({
+    accepted: 1,
+    duplicates: 1,
+  });
+  await sumsAgree();
+});
+
+test("a batch of nothing that is accepted is answered and counts nothing", async () => {
+  expect(await sent(["nonsense", "{}"])).toMatchObject({ accepted: 0, duplicates: 0 });
+  await sumsAgree();
+});
+
+test("a statement that fails leaves nothing of its batch behind", async () => {
+  await env.DB.exec("DROP TABLE received");
+  const response = await send(mixed(10));
+  expect(response.status).toBe(503);
+  expect(await rows("SELECT * FROM events")).toEqual([]);
+  expect(await rows("SELECT * FROM counters")).toEqual([]);
+});
+
+/** A database that remembers what it is asked. */
+function watched(): { given: Environment; queries: string[]; longest: () => number } {
+  const queries: string[] = [];
+  let longest = 0;
+  const db = env.DB;
+  const watch = (statement: D1PreparedStatement, sql: string): D1PreparedStatement =>
+    new Proxy(statement, {
+      get(target, name: keyof D1PreparedStatement) {
+        if (name === "bind") {
+          return (...values: unknown[]) => {
+            for (const value of values)
+              longest = Math.max(longest, new TextEncoder().encode(String(value)).length);
+            expect(values.length).toBeLessThanOrEqual(100);
+            return watch(target.bind(...values), sql);
+          };
+        }
+        if (["run", "all", "first", "raw"].includes(name)) {
+          return (...values: []) => {
+            queries.push(sql);
+            return (target[name] as (...values: []) => unknown)(...values);
+          };
+        }
+        return typeof target[name] === "function"
+          ? (target[name] as () => unknown).bind(target)
+          : target[name];
+      },
+    });
+  const given = {
+    ...env,
+    DB: {
+      prepare: (sql: string) => {
+        expect(sql.length).toBeLessThan(100_000);
+        return Object.assign(watch(db.prepare(sql), sql), { sql });
+      },
+      batch: (statements: (D1PreparedStatement & { sql?: string })[]) => {
+        queries.push(...statements.map(({ sql }) => sql ?? ""));
+        return db.batch(statements);
+      },
+    } as unknown as D1Database,
+  };
+  return { given, queries, longest: () => longest };
+}
+
+test("the largest batch stays within what D1 allows a request", async () => {
+  const { given, queries, longest } = watched();
+  // 500 lines of nearly 1 MiB in all: every tool, and 1,900 bytes each.
+  const { default: accept } = await import("../../fixtures/accept.ndjson?raw");
+  const tools = (JSON.parse(accept.split("\n")[6]) as { metadata: { tools: string[] } }).metadata
+    .tools;
+  const batch = lines(500, () => ({ event: "scan.started", metadata: { tools } }));
+  const response = await post(await gzip(batch.join("\n")), { env: given });
+  expect(await response.json()).toMatchObject({ accepted: 500 });
+  expect(queries.length).toBeLessThanOrEqual(50);
+  expect(longest()).toBeLessThan(2_000_000);
+  expect(longest()).toBeGreaterThan(300_000);
+});
+
+test("retention deletes raw events that are too old, and no number changes", async () => {
+  const old = lines(10, (n) => ({ at: NOW - 60 * DAY, id: n }));
+  const young = lines(5, (n) => ({ at: NOW - DAY, id: 100 + n }));
+  await sent([...old, ...young]);
+  const before: unknown = await (await get("/v1/stats")).json();
+  await runCron({ ...env, RETENTION_DAYS: "30" });
+  expect(await rows("SELECT count(*) AS n FROM events")).toEqual([{ n: 5 }]);
+  expect(await (await get("/v1/stats")).json()).toEqual(before);
+  // Who sent what on a day is known as long as the events are, and the numbers say from when.
+  expect(await rows("SELECT count(*) AS n FROM visits")).toEqual([{ n: 5 }]);
+  const part = await get("/v1/stats?since=2026-01-01");
+  expect(await part.json()).toMatchObject({ events: 15, unique_ids: 5, incomplete: true });
+  expect(await (await get("/v1/cube")).json()).toMatchObject({
+    cube: { visits_from: "2026-10-25" },
+  });
+  // What is gone is too old to come again.
+  const again = await sent(old, { env: { ...env, RETENTION_DAYS: "30" } });
+  expect(again.rejected.map(({ reason }) => reason)).toEqual(Array(10).fill("too_old"));
+});
+
+test("the cron deletes what is exactly too old, and stays within the queries of an invocation", async () => {
+  await sent([line({ at: NOW - 30 * DAY }), line({ at: NOW - 30 * DAY - 1 })]);
+  const { given, queries } = watched();
+  await runCron({ ...given, RETENTION_DAYS: "30" });
+  expect(await rows("SELECT count(*) AS n FROM events")).toEqual([{ n: 1 }]);
+  expect(queries.length).toBeLessThanOrEqual(50);
+});
+
+test("who asks to be forgotten leaves numbers without an id, and cannot be counted again", async () => {
+  const own = lines(4, () => ({ id: 8 }));
+  const others = lines(3, () => ({ id: 9 }));
+  await sent([...own, ...others]);
+  const answer = await forget(JSON.stringify({ anonymous_id: anonymousId(8) }));
+  expect([answer.status, await answer.json()]).toEqual([200, { forgotten: 4 }]);
+  const stored = await everythingStored();
+  expect(stored).not.toContain(anonymousId(8));
+  expect(await rows("SELECT hex(id) AS id FROM ids")).toHaveLength(1);
+  expect(await rows("SELECT DISTINCT hex(id) AS id FROM visits")).toHaveLength(1);
+  expect(await (await get("/v1/stats")).json()).toMatchObject({ events: 7, unique_ids: 1 });
+  expect(await sent(own)).toMatchObject({ accepted: 0, duplicates: 4 });
+  expect(await (await get("/v1/stats")).json()).toMatchObject({ events: 7, unique_ids: 1 });
+  expect((await (await get("/v1/events")).text()).split("\n")).toHaveLength(4);
+  expect(await (await forget(JSON.stringify({ anonymous_id: anonymousId(8) }))).json()).toEqual({
+    forgotten: 0,
+  });
+});
+
+test.each([
+  ["no JSON", "{", 400, "bad_id"],
+  ["another object", "{}", 400, "bad_id"],
+  ["null", "null", 400, "bad_id"],
+  ["no id", '{"anonymous_id":"alice"}', 400, "bad_id"],
+  ["all of them", '{"anonymous_id":"%"}', 400, "bad_id"],
+  ["a list", `{"anonymous_id":["${anonymousId(1)}"]}`, 400, "bad_id"],
+  ["a field more", `{"anonymous_id":"${anonymousId(1)}","all":true}`, 400, "bad_id"],
+  ["a long body", " ".repeat(257), 413, "too_large"],
+])("to forget %s is answered with %i", async (_, body, status, word) => {
+  await sent(lines(2));
+  const answer = await forget(body);
+  expect([answer.status, await answer.json()]).toEqual([status, { error: word }]);
+  expect(await rows("SELECT count(*) AS n FROM events WHERE line IS NOT NULL")).toEqual([{ n: 2 }]);
+});
+
+test("nothing of a request but its lines is stored, and nothing is logged", async () => {
+  const canary = "canary-203.0.113.77";
+  const logs = (["log", "info", "warn", "error", "debug"] as const).map((name) =>
+    vi.spyOn(console, name),
+  );
+  const headers = {
+    "CF-Connecting-IP": canary,
+    "User-Agent": canary,
+    "X-Forwarded-For": canary,
+    "CF-IPCountry": canary,
+    Cookie: canary,
+    "Idempotency-Key": canary,
+  };
+  await sent(
+    [line(), line().replace("}", `,"ip":"${canary}"}`), canary, `{"event_id":"${canary}"}`],
+    { headers },
+  );
+  await forget(`{"anonymous_id":"${canary}"}`, headers);
+  await get(`/v1/stats?since=${canary}`, headers);
+  await get(`/${canary}`, headers);
+  expect(await everythingStored()).not.toContain("canary");
+  for (const log of logs) expect(log).not.toHaveBeenCalled();
+  expect(typeof worker.scheduled).toBe("function");
+});
