@@ -2,7 +2,7 @@
 // the program makes `view --html`. Run before everything else; it takes a fraction of a second.
 
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 
 import Ajv from "ajv/dist/2020.js";
 import standaloneCode from "ajv/dist/standalone/index.js";
@@ -12,9 +12,7 @@ const here = (path) => new URL(path, import.meta.url);
 const read = (path) => readFileSync(here(path), "utf8");
 
 /** Where the program keeps the page's files. */
-const PAGE = ["../src/view/page/", "../src/view/assets/"].find((path) =>
-  existsSync(here(`${path}page.html`)),
-);
+const PAGE = "../src/view/page/";
 
 export function build() {
   mkdirSync(here("generated/"), { recursive: true });
@@ -55,7 +53,7 @@ function validator() {
     .outputFiles[0].text;
 }
 
-/** The same as src/view/page.rs does, with a script more and no data. */
+/** The same as src/view/page/mod.rs does, with a script more and no data. */
 function makePage() {
   const style = read(`${PAGE}page.css`) + read("page/live.css");
   const charts = read(`${PAGE}chart.umd.min.js`);

@@ -1,4 +1,5 @@
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-pool-workers";
+import { PeriodType } from "miniflare";
 import { defineConfig } from "vitest/config";
 
 /** The service's tests run inside workerd, beside the service; those of serve.mjs run in Node and start it. */
@@ -17,7 +18,7 @@ export default defineConfig(async () => {
                 cf: false,
                 bindings: { STATS_TOKEN: "the-maintainers-token", MIGRATIONS: migrations },
                 d1Databases: ["DB"],
-                ratelimits: { RATE_LIMITER: { simple: { limit: 60, period: 60 } } },
+                ratelimits: { RATE_LIMITER: { simple: { limit: 60, period: PeriodType.MINUTE } } },
               },
             }),
           ],

@@ -60,7 +60,7 @@ export function json(
 export async function tagged(
   request: Request,
   tag: string,
-  headers: Record<string, string>,
+  headers: Record<string, string | undefined>,
   make: () => string | Promise<string>,
 ): Promise<Response> {
   const all = { ...SAFE, "Cache-Control": "private, no-cache", ETag: `"${tag}"`, ...headers };

@@ -33,7 +33,7 @@ export async function readAtMost(request: Request, most: number): Promise<Uint8A
   if (request.body === null) throw new Refusal("empty");
   const chunks: Uint8Array[] = [];
   let length = 0;
-  for await (const chunk of request.body) {
+  for await (const chunk of request.body as ReadableStream<Uint8Array>) {
     length += chunk.byteLength;
     if (length > most) throw new Refusal("too_large");
     chunks.push(chunk);

@@ -1,31 +1,31 @@
-// What is counted under which name: the fields that feed each list of the page and of the statistics. A new chart is one
-// row here; its past is there, since every word of the metadata is counted.
+// Which counters make which list of the page and of the statistics. The program's own table has the lists themselves
+// (schema/dimensions.json, which it writes); a new one of them is one row more here. Its past is there at once, since
+// every word of the metadata is counted.
 
-export interface Chart {
-  /** Its name on the page. */
-  about: string;
-  /** Its name in the statistics, if it is there. */
-  summary: string | null;
-  /** The dimensions of the counters that make it. */
-  dimensions: string[];
-}
+import dimensions from "../schema/dimensions.json";
 
-export const CHARTS: Chart[] = [
-  { about: "platforms", summary: "by_platform", dimensions: ["platform"] },
-  { about: "pythons", summary: "by_python", dimensions: ["python_version"] },
-  { about: "profiles", summary: "by_profile", dimensions: ["profile", "profile_selected"] },
-  { about: "modes", summary: "by_mode", dimensions: ["mode"] },
-  { about: "tools", summary: "tools", dimensions: ["tools"] },
-  { about: "tool_failures", summary: "tool_failures", dimensions: ["tool"] },
-  { about: "failure_types", summary: null, dimensions: ["failure_type"] },
-  { about: "durations", summary: "durations", dimensions: ["duration_bucket"] },
-  {
-    about: "findings",
-    summary: "findings",
-    dimensions: ["total_findings_bucket", "findings_bucket"],
-  },
-  { about: "target_types", summary: "target_types", dimensions: ["target_types"] },
-];
+/** What the page is to draw, as the program has it. */
+export const DIMENSIONS: { name: string }[] = dimensions;
 
-/** The dimension that counts the events themselves. */
+/** The dimension of the counters that counts the events themselves. */
 export const EVENTS = "event";
+
+/** By a list's name, the fields whose words it counts. */
+export const FIELDS: Record<string, string[]> = {
+  by_platform: ["platform"],
+  by_python: ["python_version"],
+  by_profile: ["profile", "profile_selected"],
+  by_mode: ["mode"],
+  tools: ["tools"],
+  tool_failures: ["tool"],
+  failure_types: ["failure_type"],
+  durations: ["duration_bucket"],
+  findings: ["total_findings_bucket", "findings_bucket"],
+  target_types: ["target_types"],
+};
+
+/** Two lists are the axes of all others: counters have them in columns of their own. */
+export const AXES = ["by_event", "by_version"];
+
+/** Lists of the page that the statistics do not have. */
+export const PAGE_ALONE = ["failure_types"];

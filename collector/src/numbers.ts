@@ -1,6 +1,6 @@
 // The numbers that are read: from counters alone, so that they cost the same however many events there are.
 
-import { CHARTS, EVENTS } from "./charts";
+import { DIMENSIONS, EVENTS, FIELDS, PAGE_ALONE } from "./charts";
 import { EVENT_BITS } from "./d1_sink";
 import { CUBE_VERSIONS, CUBE_VISITS } from "./limits";
 
@@ -64,10 +64,10 @@ export async function summaryOf(db: D1Database, period: Period): Promise<Summary
   const perDay = counts(days.results);
   const first = days.results.at(0)?.word ?? null;
   const last = days.results.at(-1)?.word ?? null;
-  const visitsFrom = totals.results[0]?.word ?? null;
+  const visitsFrom = (totals.results as { word: string | null }[])[0]?.word ?? null;
   const midnight = (day: string | null) => (day === null ? null : `${day}T00:00:00Z`);
-  const listOf = (dimensions: string[]) =>
-    counts(words.results.filter((row) => dimensions.includes(row.dimension)));
+  const listOf = (fields: string[]) =>
+    counts(words.results.filter((row) => fields.includes(row.dimension)));
   const summary: Summary = {
     events: days.results.reduce((sum, row) => sum + row.n, 0),
     unique_ids: ids.results[0]?.n ?? 0,
@@ -79,8 +79,8 @@ export async function summaryOf(db: D1Database, period: Period): Promise<Summary
     incomplete: !isAll && first !== null && visitsFrom !== null && first < visitsFrom,
     by_event: listOf([EVENTS]),
   };
-  for (const { summary: name, dimensions } of CHARTS) {
-    if (name !== null) summary[name] = listOf(dimensions);
+  for (const [name, fields] of Object.entries(FIELDS)) {
+    if (!PAGE_ALONE.includes(name)) summary[name] = listOf(fields);
   }
   summary.by_version = counts(versions.results);
   summary.per_day = perDay;
@@ -106,6 +106,7 @@ type Visits = [number, number, number[]];
 
 /** What the page's filters need; the program embeds the same in the page that it writes. */
 export interface Cube {
+  dimensions: { name: string }[];
   days: string[];
   events: string[];
   versions: string[];
@@ -159,6 +160,7 @@ export async function cubeOf(db: D1Database): Promise<Cube> {
   }
   const visitsFrom = (kept.results as { visits_from: string | null }[])[0]?.visits_from;
   return {
+    dimensions: DIMENSIONS,
     days: days.list,
     events: events.list,
     versions: versions.list,
@@ -219,22 +221,22 @@ function shownVersions(counters: CounterRow[]): ReturnType<typeof numbered> {
   return shown;
 }
 
-/** Words of charts by number. */
+/** Words by number, each with the name of its list. */
 class Words {
   readonly list: [string, string][] = [];
   private readonly numbers = new Map<string, number>();
-  private readonly aboutOf = new Map(
-    CHARTS.flatMap(({ about, dimensions }) => dimensions.map((of) => [of, about] as const)),
+  private readonly listOf = new Map(
+    Object.entries(FIELDS).flatMap(([list, fields]) => fields.map((of) => [of, list] as const)),
   );
 
-  /** Null for a dimension that no chart shows. */
+  /** Null for a field that no list counts. */
   number(dimension: string, word: string): number | null {
-    const about = this.aboutOf.get(dimension);
-    if (about === undefined) return null;
-    const key = `${about} ${word}`;
+    const list = this.listOf.get(dimension);
+    if (list === undefined) return null;
+    const key = `${list} ${word}`;
     let number = this.numbers.get(key);
     if (number === undefined) {
-      number = this.list.push([about, word]) - 1;
+      number = this.list.push([list, word]) - 1;
       this.numbers.set(key, number);
     }
     return number;

@@ -58,7 +58,9 @@ export async function events(request: Request, env: Environment): Promise<Respon
     .all<{ event_id: string; line: string }>();
   const shown = results.slice(0, limit);
   const body = shown.map(({ line }) => line + "\n").join("");
-  const headers: Record<string, string> = { "Content-Type": "application/x-ndjson" };
+  const headers: { "Content-Type": string; Link?: string } = {
+    "Content-Type": "application/x-ndjson",
+  };
   const last = shown.at(-1);
   if (results.length > limit && last !== undefined) {
     const next = new URL(url);

@@ -37,7 +37,7 @@ async function serve(...args: string[]): Promise<Service> {
   });
   const firstLine = await new Promise<string>((resolve, reject) => {
     let text = "";
-    child.stdout?.on("data", (chunk: Buffer) => {
+    child.stdout.on("data", (chunk: Buffer) => {
       text += chunk.toString();
       if (text.includes("\n")) resolve(text.slice(0, text.indexOf("\n")));
     });

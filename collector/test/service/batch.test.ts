@@ -127,7 +127,9 @@ describe("what is no batch gets a status and a word", () => {
 
   test("a body that comes in pieces and never ends is cut off", async () => {
     const endless = new ReadableStream({
-      pull: (controller) => controller.enqueue(new Uint8Array(64 * 1024)),
+      pull: (controller) => {
+        controller.enqueue(new Uint8Array(64 * 1024));
+      },
     });
     expect(await wordOf(await post(endless))).toEqual([413, "too_large"]);
   });
@@ -170,7 +172,6 @@ test("trouble with the database is a wait, never a success", async () => {
   const broken = {
     ...env,
     DB: {
-      ...env.DB,
       prepare: () => {
         throw new Error("D1_ERROR: the disk is full");
       },

@@ -1,5 +1,7 @@
 import { expect, test, vi } from "vitest";
 
+import dimensions from "../../schema/dimensions.json";
+import { AXES, FIELDS } from "../../src/charts";
 import schema from "../../schema/event.json?raw";
 import {
   DAY,
@@ -197,6 +199,7 @@ interface CubeAnswer {
   notes: string[];
   summary: Record<string, unknown>;
   cube: {
+    dimensions: unknown;
     groups: [number, number, number, number, number[]][];
     words: [string, string][];
     visits: [number, number, number[]][] | null;
@@ -209,6 +212,12 @@ test("versions without end share a place on the page", async () => {
   const { cube } = await (await get("/v1/cube")).json<CubeAnswer>();
   expect([cube.versions.length, cube.versions.at(-1)]).toEqual([101, "(others)"]);
   expect(cube.groups.reduce((sum, group) => sum + group[3], 0)).toBe(130);
+});
+
+test("every list of the page is fed from counters, and is drawn as the program draws it", async () => {
+  const names = dimensions.map(({ name }) => name);
+  expect(names.toSorted()).toEqual([...Object.keys(FIELDS), ...AXES].toSorted());
+  expect((await (await get("/v1/cube")).json<CubeAnswer>()).cube.dimensions).toEqual(dimensions);
 });
 
 test("an empty collector has a page, a cube and statistics", async () => {

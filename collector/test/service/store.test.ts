@@ -103,9 +103,8 @@ function watched(): { given: Environment; queries: string[]; longest: () => numb
             return (target[name] as (...values: []) => unknown)(...values);
           };
         }
-        return typeof target[name] === "function"
-          ? (target[name] as () => unknown).bind(target)
-          : target[name];
+        const value: unknown = Reflect.get(target, name);
+        return typeof value === "function" ? (value.bind(target) as unknown) : value;
       },
     });
   const given = {

@@ -17,7 +17,7 @@ type Given = Environment & { MIGRATIONS: Parameters<typeof applyD1Migrations>[1]
 const given = bindings as unknown as Given;
 export const env: Environment = {
   ...given,
-  RATE_LIMITER: { limit: async () => ({ success: true }) },
+  RATE_LIMITER: { limit: () => Promise.resolve({ success: true }) },
 };
 export const limited: Environment = { ...given };
 
@@ -111,7 +111,8 @@ interface Sending {
 /** Sends bytes as they are. */
 export async function post(body: BodyInit | null, sending: Sending = {}): Promise<Response> {
   const headers = new Headers();
-  for (const [name, value] of Object.entries({ ...HEADERS, ...sending.headers })) {
+  const all: Record<string, string | undefined> = { ...HEADERS, ...sending.headers };
+  for (const [name, value] of Object.entries(all)) {
     if (value !== undefined) headers.set(name, value);
   }
   const request = new Request("http://collector/v1/events", { method: "POST", headers, body });
