@@ -12,7 +12,7 @@ use jmo_telemetry::destination::segment::sha256;
 use jmo_telemetry::destination::verdict::{self, Answer};
 use jmo_telemetry::event::{Draft, Payload, Stamp, event_id};
 use jmo_telemetry::home::Home;
-use jmo_telemetry::spool::{Filter, Spool, lock_or_fail};
+use jmo_telemetry::spool::{self, Caller, Filter, Spool, SpoolError};
 
 const LINE: &[u8] = br#"{"event":"scan.started","version":"1.0.2","python_version":"3.11","metadata":{"mode":"cli","profile":"balanced","tools":["trivy","semgrep"],"target_types":{"repos":3,"images":1}}}"#;
 
@@ -81,15 +81,13 @@ fn classify(c: &mut Criterion) {
 fn append(c: &mut Criterion) {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let home = Home::at(scratch.path().join("home"));
-    home.create().expect("makes the home");
-    let lock = lock_or_fail(&home).expect("is free");
     let mut group = c.benchmark_group("append");
     for count in [1, 1_000] {
         let batch = payloads(count);
         group.throughput(Throughput::Elements(count as u64));
         group.bench_function(format!("{count}, with opening"), |b| {
             b.iter(|| {
-                Spool::write_briefly(&home, &lock, now(), |writer| writer.append(&batch))
+                Spool::write(&home, Caller::Record, |writer| writer.append(&batch))
                     .expect("appends")
             });
         });
@@ -100,22 +98,19 @@ fn append(c: &mut Criterion) {
 fn pack_and_list(c: &mut Criterion) {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let home = Home::at(scratch.path().join("home"));
-    home.create().expect("makes the home");
-    let lock = lock_or_fail(&home).expect("is free");
     for batch in payloads(ROWS).chunks(2_500) {
-        Spool::write_briefly(&home, &lock, now(), |writer| writer.append(batch)).expect("appends");
+        Spool::write(&home, Caller::Record, |writer| writer.append(batch)).expect("appends");
     }
     let target = Target::Dir(PathBuf::from("/out"));
-    let mut spool = Spool::open(&home, &lock).expect("opens");
 
     let mut group = c.benchmark_group("pack");
     group.throughput(Throughput::Elements(10_000));
     group.bench_function("10,000 events into segments", |b| {
         b.iter(|| {
-            spool
-                .writer(&lock)
-                .preview(&target, 10_000, now())
-                .expect("packs")
+            Spool::write(&home, Caller::Command, |writer| {
+                writer.preview(&target, 10_000, now())
+            })
+            .expect("packs")
         });
     });
     let content = "x".repeat(512 * 1024);
@@ -133,17 +128,17 @@ fn pack_and_list(c: &mut Criterion) {
     group.bench_function("a page", |b| {
         b.iter(|| {
             let mut rows = 0;
-            spool
-                .list(&page, |_| {
-                    rows += 1;
-                    Ok::<_, ()>(())
-                })
-                .expect("reads")
-                .expect("nobody stops");
+            spool::list(&home, &page, |_| {
+                rows += 1;
+                Ok::<_, SpoolError>(())
+            })
+            .expect("reads");
             rows
         });
     });
-    group.bench_function("stats", |b| b.iter(|| spool.stats().expect("reads")));
+    group.bench_function("stats", |b| {
+        b.iter(|| Spool::read(&home, Spool::stats).expect("reads"));
+    });
     group.finish();
 }
 

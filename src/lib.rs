@@ -46,7 +46,7 @@
 //! | layer | modules |
 //! | --- | --- |
 //! | command line | [`cli`], the only place that prints; [`settings`] resolves what it was given |
-//! | use cases | [`record`], [`flush`], [`request`], [`tend`], [`view`] |
+//! | use cases | [`record`], [`flush`], [`forget`], [`request`], [`view`] |
 //! | adapters | [`spool`] (all SQL), [`destination`] (all HTTP), [`home`] (files and locks), [`consent`] (gathers what decides), [`env`](mod@env), [`clock`], [`files`] |
 //! | pure decisions | [`event`], [`consent::decide`], [`consent::jmo_yml`], [`destination::verdict`], [`destination::retry`], [`destination::segment`], [`spool::retention`], [`limits`], [`terminal`] |
 //!
@@ -66,6 +66,7 @@ pub mod env;
 pub mod event;
 pub mod files;
 pub mod flush;
+pub mod forget;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod home;
@@ -75,6 +76,5 @@ pub mod record;
 pub mod request;
 pub mod settings;
 pub mod spool;
-pub mod tend;
 pub mod terminal;
 pub mod view;

@@ -12,8 +12,8 @@ use crate::consent::Consent;
 use crate::event::vocabulary::ScanFrequency;
 use crate::event::{Draft, Payload, Stamp, event_id};
 use crate::home::{Home, HomeError};
-use crate::limits::{BATCHES_AT_ONCE, RECORD_LOCK_WAIT};
-use crate::spool::{Overflow, Spool, SpoolError, lock_within, unless_damaged};
+use crate::limits::BATCHES_AT_ONCE;
+use crate::spool::{Caller, Overflow, Spool, SpoolError};
 
 /// Nothing could be made durable.
 #[derive(Debug, thiserror::Error)]
@@ -190,14 +190,10 @@ fn append<T>(
     appended: &mut Vec<(Vec<Payload>, T)>,
 ) -> Result<(), SpoolError> {
     let now = clock::now();
-    let lock = lock_within(home, RECORD_LOCK_WAIT)?;
-    if !consent.now().enabled {
-        return Ok(());
-    }
-    Spool::write_briefly(home, &lock, now, |writer| {
-        // What came before goes in before; a failure here must not cost the new event its place in
-        // the database.
-        unless_damaged(writer.import_overflow())?;
+    Spool::write(home, Caller::Record, |writer| {
+        if !consent.now().enabled {
+            return Ok(());
+        }
         while let Some((payloads, _)) = batches.peek() {
             writer.append(payloads)?;
             appended.extend(batches.next());

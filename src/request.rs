@@ -9,8 +9,7 @@ use crate::destination::retry::{Due, RetryState};
 use crate::destination::verdict::{self, Verdict};
 use crate::destination::{Destination, Reply};
 use crate::home::Home;
-use crate::spool::{Spool, SpoolError, lock_or_fail};
-use crate::tend;
+use crate::spool::{Caller, Spool, SpoolError};
 
 /// Makes a request, unless the server has asked us to wait.
 pub fn ask(
@@ -57,9 +56,7 @@ pub fn asked_to_wait(home: &Home, target: &Target) -> Option<DateTime<Utc>> {
 /// Remembers for the flushes to come that the server asked to be left alone; a home without a spool
 /// has none to come.
 pub fn remember_wait(home: &Home, target: &Target, until: DateTime<Utc>) {
-    if home.spool_db().exists()
-        && let Ok(standing) = standing(home, target)
-    {
+    if let Ok(standing) = standing(home, target) {
         let verdict = Verdict::NotBefore(until);
         // As above: the answer itself is what matters to the user.
         let _ = remember(
@@ -71,12 +68,11 @@ pub fn remember_wait(home: &Home, target: &Target, until: DateTime<Utc>) {
 }
 
 fn standing(home: &Home, target: &Target) -> Result<RetryState, SpoolError> {
-    Ok(tend::look(home, |spool| spool.standing(target))?.unwrap_or_default())
+    Spool::read(home, |spool| spool.standing(target))
 }
 
 fn remember(home: &Home, target: &Target, standing: &RetryState) -> Result<(), SpoolError> {
-    let lock = lock_or_fail(home)?;
-    Spool::write(home, &lock, clock::now(), |writer| {
+    Spool::write(home, Caller::Command, |writer| {
         writer.store_standing(target, standing)
     })
 }

@@ -11,7 +11,7 @@ use super::words;
 use crate::clock;
 use crate::home::Choice;
 use crate::settings::Settings;
-use crate::tend;
+use crate::spool::{Caller, Spool};
 
 /// Choose to take part
 #[derive(Debug, ClapArgs)]
@@ -96,7 +96,7 @@ impl DisableArgs {
         let deleted = if self.keep {
             None
         } else {
-            let deleted = tend::purge(&settings.home, false).map_err(|error| {
+            let deleted = Spool::write(&settings.home, Caller::Command, |writer| writer.purge(false)).map_err(|error| {
                 Failure::from(error).hint(
                     "telemetry is disabled all the same; run `jmo-telemetry disable` again to delete what was not sent",
                 )

@@ -15,7 +15,6 @@ use crate::flush::{Options, Outcome, Report, dry_run, flush};
 use crate::limits::{COMMAND_LOCK_WAIT, FLUSH_DEADLINE};
 use crate::settings::{Settings, SettingsError};
 use crate::spool::{Spool, SpoolError};
-use crate::tend;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -155,10 +154,7 @@ impl Args {
 
     /// Nothing can leave; what waits is counted all the same.
     fn nowhere(&self, settings: &Settings, target: Option<&Target>, error: String) -> Report {
-        let stats = tend::look(&settings.home, Spool::stats)
-            .ok()
-            .flatten()
-            .unwrap_or_default();
+        let stats = Spool::read(&settings.home, Spool::stats).unwrap_or_default();
         Report {
             error: Some(error),
             remaining: stats.waiting(),

@@ -8,10 +8,10 @@ use super::out::Out;
 use super::words;
 use crate::destination::Reply;
 use crate::destination::Target;
+use crate::forget::Forgetting;
 use crate::limits::REQUEST_TIMEOUT;
 use crate::request;
 use crate::settings::Settings;
-use crate::tend;
 
 /// Show the anonymous id, or make a new one
 #[derive(Debug, ClapArgs)]
@@ -83,7 +83,7 @@ impl Args {
             self.yes,
             out,
         )?;
-        let mut forgetting = tend::Forgetting::begin(&settings.home)?;
+        let mut forgetting = Forgetting::begin(&settings.home)?;
         let (mut remote_deleted, mut remote_left) = (Vec::new(), Vec::new());
         for (target, files) in forgetting.remote_files()? {
             match delete_remote(settings, &target, &files) {

@@ -12,8 +12,7 @@ use crate::clock;
 use crate::event::EVENT_NAMES;
 use crate::limits::LIST_LIMIT;
 use crate::settings::Settings;
-use crate::spool::{Filter, Row, Spool, State, Stats};
-use crate::tend;
+use crate::spool::{self, Caller, Filter, Row, Spool, State, Stats};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -164,12 +163,12 @@ impl ListArgs {
             ..Filter::default()
         };
         if self.json {
-            tend::list(&settings.home, &filter, |row| out.json(&row))?;
+            spool::list(&settings.home, &filter, |row| out.json(&row))?;
             return Ok(Code::Done);
         }
         let now = clock::now();
         let mut rows = Vec::new();
-        tend::list::<Failure>(&settings.home, &filter, |row| {
+        spool::list::<Failure>(&settings.home, &filter, |row| {
             rows.push(vec![
                 row.seq.to_string(),
                 words::relative(row.recorded_at, now),
@@ -212,7 +211,7 @@ impl ShowArgs {
             seq: Some(self.seq),
             ..Filter::default()
         };
-        tend::list::<Failure>(&settings.home, &filter, |row| {
+        spool::list::<Failure>(&settings.home, &filter, |row| {
             found = Some(row);
             Ok(())
         })?;
@@ -250,7 +249,7 @@ struct Shown<'a> {
 }
 
 fn stats(settings: &Settings, json: bool, out: &mut Out) -> Result<Code, Failure> {
-    let stats = tend::look(&settings.home, Spool::stats)?.unwrap_or_default();
+    let stats = Spool::read(&settings.home, Spool::stats)?;
     if json {
         out.json(&stats)?;
     } else {
@@ -290,7 +289,7 @@ pub(super) fn told(stats: &Stats) -> Vec<(&'static str, String)> {
 }
 
 fn check(settings: &Settings, json: bool, out: &mut Out) -> Result<Code, Failure> {
-    let check = tend::check(&settings.home)?;
+    let check = spool::check(&settings.home)?;
     if json {
         out.json(&check)?;
     } else if check.ok {
@@ -305,10 +304,9 @@ fn check(settings: &Settings, json: bool, out: &mut Out) -> Result<Code, Failure
 }
 
 fn prune(settings: &Settings, json: bool, out: &mut Out) -> Result<Code, Failure> {
-    let pruned = tend::tend(&settings.home, |writer| {
+    let deleted = Spool::write(&settings.home, Caller::Command, |writer| {
         writer.prune(clock::now(), settings.spool_max)
     })?;
-    let deleted = pruned.unwrap_or_default();
     if json {
         out.json(&deleted)?;
     } else {
@@ -329,7 +327,9 @@ impl PurgeArgs {
             "all events that were not sent"
         };
         confirm(&format!("delete {what}?"), self.yes, out)?;
-        let deleted = tend::purge(&settings.home, self.all)?;
+        let deleted = Spool::write(&settings.home, Caller::Command, |writer| {
+            writer.purge(self.all)
+        })?;
         if self.json {
             out.json(&deleted)?;
         } else {
@@ -371,7 +371,7 @@ impl RetryArgs {
             Which::One(seq) => Some(seq),
             Which::All => None,
         };
-        let retried = tend::tend(&settings.home, |writer| writer.retry(seq))?.unwrap_or(0);
+        let retried = Spool::write(&settings.home, Caller::Command, |writer| writer.retry(seq))?;
         if self.json {
             out.json(&serde_json::json!({ "retried": retried }))?;
         } else {

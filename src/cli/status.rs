@@ -12,8 +12,7 @@ use crate::clock;
 use crate::destination::Target;
 use crate::destination::retry::Due;
 use crate::settings::Settings;
-use crate::spool::{Attempt, Stats};
-use crate::tend;
+use crate::spool::{Attempt, Spool, Stats};
 
 /// Say what is recorded, what can leave this machine and where to, and what waits
 #[derive(Debug, ClapArgs)]
@@ -112,13 +111,10 @@ impl Status {
         settings: &Settings,
         target: Option<&Target>,
     ) -> Result<Option<Due>, Failure> {
-        let known = tend::look(&settings.home, |spool| {
+        let (stats, attempts, standing) = Spool::read(&settings.home, |spool| {
             let standing = target.map(|target| spool.standing(target)).transpose()?;
             Ok((spool.stats()?, spool.attempts(ATTEMPTS_SHOWN)?, standing))
         })?;
-        let Some((stats, attempts, standing)) = known else {
-            return Ok(None);
-        };
         self.spool = stats;
         self.last_flush = attempts.first().map(LastFlush::from);
         self.attempts = attempts;

@@ -16,7 +16,6 @@ use crate::destination::Target;
 use crate::files::NewFile;
 use crate::settings::Settings;
 use crate::spool::Spool;
-use crate::tend;
 use crate::view::{
     Collected, Consumer, Csv, Cube, DirSource, FileSource, Frame, GistSource, Local, Raw, Source,
     SpoolSource, collect, dashboard, page,
@@ -190,7 +189,7 @@ impl Args {
 
 /// This machine's own numbers. What can't be read is told there, not failed on.
 fn local(settings: &Settings) -> Local {
-    let stats = tend::look(&settings.home, Spool::stats);
+    let stats = Spool::read(&settings.home, Spool::stats);
     Local {
         id: settings
             .home
@@ -199,9 +198,7 @@ fn local(settings: &Settings) -> Local {
             .flatten()
             .map(|id| id.to_string()),
         scans: settings.home.scan_count(),
-        stats: stats
-            .map(Option::unwrap_or_default)
-            .map_err(|error| Failure::from(error).told()),
+        stats: stats.map_err(|error| Failure::from(error).told()),
     }
 }
 

@@ -20,10 +20,9 @@ use crate::destination::retry::{Due, RetryState};
 use crate::destination::segment::{Batch, Receipt, SegmentFile};
 use crate::destination::verdict::{self, Answer, Verdict};
 use crate::destination::{Destination, Reply};
-use crate::home::{Home, SpoolLock};
+use crate::home::Home;
 use crate::limits::FLUSH_DEADLINE;
-use crate::spool::{Attempt, Halved, Spool, SpoolError, lock_or_fail, unless_damaged};
-use crate::tend;
+use crate::spool::{Attempt, Caller, Halved, Spool, SpoolError, Writer};
 
 /// How to flush.
 #[derive(Debug, Clone, Copy)]
@@ -76,9 +75,7 @@ pub fn flush(
     let Some(_only_one) = home.lock_flush()? else {
         return Ok(Report::nothing(Outcome::Busy, Some(&target)));
     };
-    tend::mending(home, || {
-        flush_alone(home, consent, destination, options, progress)
-    })
+    flush_alone(home, consent, destination, options, progress)
 }
 
 /// Uploads what is due, with `flush.lock` in hand.
@@ -90,15 +87,7 @@ fn flush_alone(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report, SpoolError> {
     let target = destination.target().clone();
-    let mut spool = {
-        let lock = lock_or_fail(home)?;
-        let mut spool = Spool::open(home, &lock)?;
-        let mut writer = spool.writer(&lock);
-        // What can't be taken in now must not keep the rest from being sent.
-        unless_damaged(writer.import_overflow())?;
-        spool
-    };
-    let standing = spool.standing(&target)?;
+    let standing = Spool::read(home, |spool| spool.standing(&target))?;
     let mut run = Run {
         home,
         consent,
@@ -111,14 +100,16 @@ fn flush_alone(
         total: 0,
         report: Report::nothing(Outcome::Idle, Some(&target)),
     };
-    run.until_done(&mut spool, &target, options.now)?;
+    run.until_done(&target, options.now)?;
     let mut report = run.report;
     // Retention comes last: what is old by a clock that is wrong today had its chance to be sent.
-    let lock = lock_or_fail(home)?;
-    unless_damaged(spool.writer(&lock).prune(clock::now(), options.max_bytes))?;
-    drop(lock);
-    let stats = spool.stats()?;
-    report.remaining = stats.waiting();
+    Spool::write(home, Caller::Command, |writer| {
+        match writer.prune(clock::now(), options.max_bytes) {
+            Err(error) if error.is_damage() => Err(error),
+            _ => Ok(()),
+        }
+    })?;
+    report.remaining = Spool::read(home, Spool::stats)?.waiting();
     Ok(report)
 }
 
@@ -130,13 +121,10 @@ fn flush_alone(
 pub fn dry_run(home: &Home, target: &Target, limit: Option<usize>) -> Result<Report, SpoolError> {
     let mut report = Report::nothing(Outcome::DryRun, Some(target));
     let limit = limit.unwrap_or(usize::MAX);
-    let files = tend::tend(home, |writer| writer.preview(target, limit, clock::now()))?;
-    let Some(files) = files else {
-        return Ok(report);
-    };
-    if let Some(stats) = tend::look(home, Spool::stats)? {
-        report.remaining = stats.waiting();
-    }
+    let files = Spool::write(home, Caller::Command, |writer| {
+        writer.preview(target, limit, clock::now())
+    })?;
+    report.remaining = Spool::read(home, Spool::stats)?.waiting();
     report.segments = files
         .into_iter()
         .map(|file| SegmentReport {
@@ -168,40 +156,28 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn until_done(
-        &mut self,
-        spool: &mut Spool,
-        target: &Target,
-        forced: bool,
-    ) -> Result<(), SpoolError> {
+    fn until_done(&mut self, target: &Target, forced: bool) -> Result<(), SpoolError> {
         // Nothing waits, nothing is asked: not even whether we may.
-        let stats = spool.stats()?;
-        self.total = stats.waiting();
+        self.total = Spool::read(self.home, Spool::stats)?.waiting();
         if self.total == 0 {
             return Ok(());
         }
-        if !self.may_try(spool, target, forced)? {
+        if !self.may_try(target, forced)? {
             return Ok(());
         }
-        {
-            let lock = self.lock()?;
-            spool.writer(&lock).claim(target)?;
-        }
+        self.step(|writer| writer.claim(target))?;
         self.report.outcome = Outcome::Sent;
         loop {
             if self.left == 0 || self.deadline.passed() {
-                return self.stop_early(spool);
+                return self.stop_early();
             }
             let room = self.pace.room(self.left);
-            let batch = {
-                let lock = self.lock()?;
-                spool.writer(&lock).assign(target, room, clock::now())?
-            };
+            let batch = self.step(|writer| writer.assign(target, room, clock::now()))?;
             if batch.is_empty() {
                 return Ok(());
             }
             for step in batch.steps() {
-                if !self.deliver(spool, target, &step)? {
+                if !self.deliver(target, &step)? {
                     return Ok(());
                 }
             }
@@ -209,17 +185,11 @@ impl Run<'_> {
     }
 
     /// Looks whether the destination may be tried, and says until when not.
-    fn may_try(
-        &mut self,
-        spool: &mut Spool,
-        target: &Target,
-        forced: bool,
-    ) -> Result<bool, SpoolError> {
+    fn may_try(&mut self, target: &Target, forced: bool) -> Result<bool, SpoolError> {
         let now = clock::now();
         let rebased = self.standing.rebased(now);
         if rebased != self.standing {
-            let lock = self.lock()?;
-            spool.writer(&lock).store_standing(target, &rebased)?;
+            self.step(|writer| writer.store_standing(target, &rebased))?;
             self.standing = rebased;
         }
         let (outcome, until) =
@@ -234,8 +204,7 @@ impl Run<'_> {
             };
         self.report.outcome = outcome;
         self.report.next_attempt_at = Some(until);
-        self.report.error = spool
-            .attempts(1)?
+        self.report.error = Spool::read(self.home, |spool| spool.attempts(1))?
             .into_iter()
             .next()
             .and_then(|attempt| attempt.error);
@@ -243,31 +212,25 @@ impl Run<'_> {
     }
 
     /// The limit or the deadline came: done if nothing is left all the same.
-    fn stop_early(&mut self, spool: &Spool) -> Result<(), SpoolError> {
-        let stats = spool.stats()?;
-        if stats.waiting() > 0 {
+    fn stop_early(&mut self) -> Result<(), SpoolError> {
+        if Spool::read(self.home, Spool::stats)?.waiting() > 0 {
             self.report.outcome = Outcome::Unfinished;
         }
         Ok(())
     }
 
     /// Sends one batch and notes what came of it. `false` ends the flush.
-    fn deliver(
-        &mut self,
-        spool: &mut Spool,
-        target: &Target,
-        batch: &Batch,
-    ) -> Result<bool, SpoolError> {
+    fn deliver(&mut self, target: &Target, batch: &Batch) -> Result<bool, SpoolError> {
         match self.exchange(batch) {
             Ok(Reply::Proved {
                 receipts,
                 http_status,
             }) => {
-                self.confirmed(spool, target, batch, &receipts, http_status)?;
+                self.confirmed(target, batch, &receipts, http_status)?;
                 Ok(true)
             }
             Ok(Reply::Unproven { answer, error }) => {
-                self.unproven(spool, target, batch, answer.as_ref(), error)
+                self.unproven(target, batch, answer.as_ref(), error)
             }
             Err(Stop::Disabled(decision)) => {
                 self.report.outcome = Outcome::Disabled;
@@ -283,18 +246,13 @@ impl Run<'_> {
 
     fn confirmed(
         &mut self,
-        spool: &mut Spool,
         target: &Target,
         batch: &Batch,
         receipts: &[Receipt],
         http_status: Option<u16>,
     ) -> Result<(), SpoolError> {
         let now = clock::now();
-        let lock = self.lock()?;
-        let sent = spool
-            .writer(&lock)
-            .confirm(target, batch, receipts, now, http_status)?;
-        drop(lock);
+        let sent = self.step(|writer| writer.confirm(target, batch, receipts, now, http_status))?;
         self.standing = RetryState::after_success(now);
         self.report.sent += sent;
         (self.progress)(
@@ -327,7 +285,6 @@ impl Run<'_> {
 
     fn unproven(
         &mut self,
-        spool: &mut Spool,
         target: &Target,
         batch: &Batch,
         answer: Option<&Answer>,
@@ -336,7 +293,7 @@ impl Run<'_> {
         let now = clock::now();
         let verdict = answer.map_or(Verdict::Later, |answer| verdict::judge(answer, now));
         if verdict == Verdict::Refused && !batch.files.is_empty() {
-            return self.refused(spool, target, batch, answer, error);
+            return self.refused(target, batch, answer, error);
         }
         let configuration = self.destination.configuration();
         self.standing = self.standing.after(verdict, now, &configuration, jitter());
@@ -348,16 +305,10 @@ impl Run<'_> {
         self.report.next_attempt_at = self.standing.due(now, &configuration, false).until();
         let attempt = self.attempt(now, answer, &error);
         self.report.error = Some(error);
-        let lock = self.lock()?;
         // "Stay pending" for a refusal of us (contract, section 8): the destination kept nothing of
         // it.
-        spool.writer(&lock).failed(
-            target,
-            batch,
-            &attempt,
-            &self.standing,
-            verdict == Verdict::Paused,
-        )?;
+        let give_back = verdict == Verdict::Paused;
+        self.step(|writer| writer.failed(target, batch, &attempt, &self.standing, give_back))?;
         Ok(false)
     }
 
@@ -365,7 +316,6 @@ impl Run<'_> {
     /// stands alone.
     fn refused(
         &mut self,
-        spool: &mut Spool,
         target: &Target,
         batch: &Batch,
         answer: Option<&Answer>,
@@ -379,14 +329,12 @@ impl Run<'_> {
             last_write_at: Some(now),
             ..self.standing.clone()
         };
-        let lock = self.lock()?;
-        let mut writer = spool.writer(&lock);
-        writer.failed(target, batch, &attempt, &standing, false)?;
+        self.step(|writer| writer.failed(target, batch, &attempt, &standing, false))?;
         let [only] = batch.files.as_slice() else {
             self.pace.refused_several();
             return Ok(true);
         };
-        match writer.halve(only, &error)? {
+        match self.step(|writer| writer.halve(only, &error))? {
             Halved::Smaller => self.pace.refused(only.unconfirmed),
             Halved::Held => {
                 self.pace.found();
@@ -413,8 +361,12 @@ impl Run<'_> {
         }
     }
 
-    fn lock(&self) -> Result<SpoolLock, SpoolError> {
-        lock_or_fail(self.home)
+    /// One short step in the spool.
+    fn step<T: Default>(
+        &self,
+        step: impl FnMut(&mut Writer<'_>) -> Result<T, SpoolError>,
+    ) -> Result<T, SpoolError> {
+        Spool::write(self.home, Caller::Command, step)
     }
 }
 

@@ -1,251 +1,159 @@
-//! Opening: connect → pragmas, each with its reason → migrate in one transaction when the schema is
-//! older → ready.
+//! The two doors into the spool: [`Spool::read`] and [`Spool::write`]. Behind them are
+//! `spool.lock`, opening and migrating, taking in what waits in `overflow.jsonl`, and repair: work
+//! that meets damage is run again on what could be saved.
 
-use std::fs::{self, OpenOptions};
-use std::io;
-use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
-use rusqlite_migration::{M, Migrations};
+use super::overflow::Overflow;
+use super::schema::{SCHEMA, Sharing, is_busy};
+use super::{Spool, SpoolError, Writer};
+use crate::clock;
+use crate::home::{Home, SpoolLock};
+use crate::limits::{COMMAND_LOCK_WAIT, RECORD_LOCK_WAIT};
 
-use super::append::checkpoint;
-use super::{Spool, SpoolError};
-use crate::files::{self, size_of};
-use crate::home::{Home, HomeError, SpoolLock};
-use crate::limits::{COMMAND_LOCK_WAIT, SQLITE_BUSY_WAIT};
-
-/// Landed migrations are never edited; a change of the schema is a new file at the end of this
-/// list.
-const MIGRATIONS: &[M<'_>] = &[M::up(include_str!("../../migrations/0001_spool.sql"))];
-
-/// The schema this program writes.
-#[expect(clippy::cast_possible_wrap, reason = "a handful of migrations")]
-pub(super) const SCHEMA: i64 = MIGRATIONS.len() as i64;
-
-/// FULL: a commit is on disk when it returns (P1). No automatic checkpoint: a writer does it under
-/// the lock.
-const PRAGMAS: &str = "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0";
-
-/// Who else may use the database while a process has it open.
+/// Who writes: this decides how long the write may wait, and what it may make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sharing {
-    /// Anybody, as SQLite's WAL allows.
-    Open,
-    /// Nobody, if nobody has it open now; else anybody. For one short write: SQLite then keeps the
-    /// index of the WAL in its own memory, where otherwise each process that comes alone makes the
-    /// shared file anew. Who wants to read waits for the moment that this takes.
-    Brief,
+pub enum Caller {
+    /// `record`. It makes the spool where there is none. It waits little, since its event can go to
+    /// `overflow.jsonl`; and its write is so short that it takes the database for itself.
+    Record,
+    /// A command of a person or a timer. Where there is no spool there is nothing to do.
+    Command,
+}
+
+impl Caller {
+    fn lock_wait(self) -> Duration {
+        match self {
+            Self::Record => RECORD_LOCK_WAIT,
+            Self::Command => COMMAND_LOCK_WAIT,
+        }
+    }
+
+    fn sharing(self) -> Sharing {
+        match self {
+            Self::Record => Sharing::Exclusive,
+            Self::Command => Sharing::Shared,
+        }
+    }
+
+    /// Whether there is anything to write to, or it may be made.
+    fn may_open(self, home: &Home) -> bool {
+        self == Self::Record || home.spool_db().exists() || home.overflow().exists()
+    }
 }
 
 impl Spool {
-    /// Opens the spool of a home for a writer, who has the lock; makes or migrates it where needed.
+    /// Runs `work`, which reads, on the spool of a home; where there is none, the result is the
+    /// default. Takes in what waits in `overflow.jsonl` first, where that can be done at once.
+    /// Needs no lock otherwise, except to migrate an older spool, to repair a damaged one, and when
+    /// writers follow each other so closely that SQLite finds no moment between them.
     ///
     /// # Errors
-    /// When it can't be made or opened, is damaged, or has a newer schema.
-    pub fn open(home: &Home, lock: &SpoolLock) -> Result<Self, SpoolError> {
-        Self::open_as(home, lock, Sharing::Open)
-    }
-
-    /// The same, for one short write.
-    pub(super) fn open_as(
+    /// When there is a spool and it can't be opened or read.
+    pub fn read<T: Default>(
         home: &Home,
-        _lock: &SpoolLock,
-        sharing: Sharing,
-    ) -> Result<Self, SpoolError> {
-        let path = home.spool_db();
-        if !path.exists() {
-            Self::create(home)?;
+        mut work: impl FnMut(&Self) -> Result<T, SpoolError>,
+    ) -> Result<T, SpoolError> {
+        if Overflow::of(home).waits()
+            && let Ok(Some(lock)) = home.lock_spool(RECORD_LOCK_WAIT)
+        {
+            // Reading goes on without it: `overflow` in the numbers says that it still waits.
+            let _ = write_locked(home, &lock, Sharing::Shared, |_| Ok(()));
         }
-        keep_wal(home)?;
-        let mut spool = Self::connect(home, &path, sharing)?;
-        spool.migrate()?;
-        Ok(spool)
+        let quarantined = home.quarantined();
+        let mut attempt = || match Self::open_to_read(home)? {
+            Some(spool) => work(&spool),
+            None => Ok(T::default()),
+        };
+        match attempt() {
+            Err(error) if error.is_damage() => {
+                repair_unless_done(home, &quarantined)?;
+                attempt()
+            }
+            other => other,
+        }
     }
 
-    /// Opens the spool of a home for reading; `None` when there is none. Takes the lock only to
-    /// migrate an older one, and when writers follow each other so closely that SQLite finds no
-    /// moment between them.
+    /// Runs `work`, which writes, on the spool of a home, with `spool.lock` in hand and after
+    /// taking in what waits in `overflow.jsonl`; for a command without a spool the result is the
+    /// default. The lock is held until `work` is done, so `work` must be short.
     ///
     /// # Errors
-    /// When it can't be opened, is damaged, or has a newer schema.
-    pub fn open_to_read(home: &Home) -> Result<Option<Self>, SpoolError> {
+    /// When the lock can't be had in time, the spool can't be opened, or `work` fails.
+    pub fn write<T: Default>(
+        home: &Home,
+        caller: Caller,
+        work: impl FnMut(&mut Writer<'_>) -> Result<T, SpoolError>,
+    ) -> Result<T, SpoolError> {
+        if caller == Caller::Command && !home.dir().exists() {
+            return Ok(T::default());
+        }
+        let lock = lock(home, caller.lock_wait())?;
+        // Asked with the lock in hand: whoever had it may have made the spool.
+        if !caller.may_open(home) {
+            return Ok(T::default());
+        }
+        write_locked(home, &lock, caller.sharing(), work)
+    }
+
+    /// `None` when there is no spool.
+    fn open_to_read(home: &Home) -> Result<Option<Self>, SpoolError> {
         if !home.spool_db().exists() {
             return Ok(None);
         }
-        let connect = || Self::connect(home, &home.spool_db(), Sharing::Open);
+        let connect = || Self::connect(home, &home.spool_db(), Sharing::Shared);
         let spool = match connect() {
             Err(SpoolError::Database { source, .. }) if is_busy(&source) => {
-                let _no_writer = lock_or_fail(home)?;
+                let _no_writer = lock(home, COMMAND_LOCK_WAIT)?;
                 connect()?
             }
             other => other?,
         };
         if spool.schema()? < SCHEMA {
-            let lock = lock_or_fail(home)?;
-            return Self::open(home, &lock).map(Some);
+            let lock = lock(home, COMMAND_LOCK_WAIT)?;
+            return Self::open(home, &lock, Sharing::Shared).map(Some);
         }
         Ok(Some(spool))
     }
+}
 
-    /// Makes the database under another name and gives it its own when it is complete, so that a
-    /// file of the right name that is no spool is always damage and never one half made.
-    fn create(home: &Home) -> Result<(), SpoolError> {
-        if size_of(&home.spool_wal()) > 0 {
-            // The log of a database that is gone; SQLite would write it into the new one.
-            return Err(SpoolError::Foreign {
-                path: home.spool_wal(),
-            });
+fn write_locked<T>(
+    home: &Home,
+    lock: &SpoolLock,
+    sharing: Sharing,
+    mut work: impl FnMut(&mut Writer<'_>) -> Result<T, SpoolError>,
+) -> Result<T, SpoolError> {
+    let mut attempt = || {
+        let mut spool = Spool::open(home, lock, sharing)?;
+        let mut writer = spool.writer(lock);
+        // What waits goes in before what is new. When that fails, the work is done all the same;
+        // only damage must be repaired first.
+        match writer.import_overflow() {
+            Err(error) if error.is_damage() => return Err(error),
+            _ => {}
         }
-        home.create()?;
-        let fail = |source| HomeError {
-            operation: "create",
-            path: home.spool_db(),
-            source,
-        };
-        let (path, new) = (home.spool_db(), home.file("spool.db.new"));
-        for part in ["", "-wal", "-shm"] {
-            match fs::remove_file(home.file(&format!("spool.db.new{part}"))) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(fail(error).into());
-                }
-                _ => {}
-            }
+        work(&mut writer)
+    };
+    match attempt() {
+        Err(error) if error.is_damage() => {
+            Spool::rescue(home, lock, clock::now())?;
+            attempt()
         }
-        files::private(OpenOptions::new().write(true).create_new(true))
-            .open(&new)
-            .map_err(fail)?;
-        let mut spool = Self::connect(home, &new, Sharing::Open)?;
-        spool
-            .connection
-            // Before the first table: space that retention frees can be given back, and readers
-            // never block the writer.
-            .execute_batch("PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL")
-            .map_err(spool.fail("create"))?;
-        spool.migrate_from_older()?;
-        let written_back = checkpoint(&spool.connection).and_then(|_| {
-            spool
-                .connection
-                .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
-        });
-        written_back.map_err(spool.fail("create"))?;
-        drop(spool);
-        fs::rename(&new, &path)
-            .and_then(|()| files::sync_dir(home.dir()))
-            .map_err(fail)?;
-        Ok(())
-    }
-
-    fn connect(home: &Home, path: &Path, sharing: Sharing) -> Result<Self, SpoolError> {
-        let fail = |source| SpoolError::Database {
-            operation: "open",
-            path: path.to_owned(),
-            source,
-        };
-        // Never SQLITE_OPEN_CREATE: SQLite would make the file by the umask, and this one must be
-        // 0600 from the start.
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).map_err(fail)?;
-        // The last process to close would write the WAL back and delete it, with several fsyncs,
-        // each time.
-        connection
-            .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
-            .map_err(fail)?;
-        let alone = sharing == Sharing::Brief && take_alone(&connection).map_err(fail)?;
-        if !alone {
-            connection.busy_timeout(SQLITE_BUSY_WAIT).map_err(fail)?;
-            connection.execute_batch(PRAGMAS).map_err(fail)?;
-        }
-        Ok(Self {
-            connection,
-            home: home.clone(),
-        })
-    }
-
-    fn schema(&self) -> Result<i64, SpoolError> {
-        let found = self
-            .connection
-            .query_row("PRAGMA user_version", [], |row| row.get(0))
-            .map_err(self.fail("read the schema of"))?;
-        if found > SCHEMA {
-            return Err(SpoolError::Newer {
-                path: self.home.spool_db(),
-                found,
-            });
-        }
-        Ok(found)
-    }
-
-    fn migrate(&mut self) -> Result<(), SpoolError> {
-        match self.schema()? {
-            SCHEMA => Ok(()),
-            // No spool has this number: it was cut, or it is somebody else's.
-            0 => Err(SpoolError::Foreign {
-                path: self.home.spool_db(),
-            }),
-            _ => self.migrate_from_older(),
-        }
-    }
-
-    fn migrate_from_older(&mut self) -> Result<(), SpoolError> {
-        let path = self.home.spool_db();
-        Migrations::from_slice(MIGRATIONS)
-            .to_latest(&mut self.connection)
-            .map_err(|source| SpoolError::Migration { path, source })
+        other => other,
     }
 }
 
-/// Opens the database for this connection alone; `false`, and nothing is different, when somebody
-/// else has it open.
-fn take_alone(connection: &Connection) -> rusqlite::Result<bool> {
-    // Not waiting for those who read: there is another way.
-    connection.busy_timeout(Duration::ZERO)?;
-    connection.execute_batch("PRAGMA locking_mode=EXCLUSIVE")?;
-    match connection.execute_batch(PRAGMAS) {
-        Err(error) if is_busy(&error) => {
-            connection.execute_batch("PRAGMA locking_mode=NORMAL")?;
-            Ok(false)
-        }
-        opened => opened.map(|()| true),
+/// Repairs the spool, unless another process has done so since `quarantined` was looked up: its
+/// healthy successor stays.
+pub(super) fn repair_unless_done(home: &Home, quarantined: &[String]) -> Result<(), SpoolError> {
+    let lock = lock(home, COMMAND_LOCK_WAIT)?;
+    if home.quarantined() == quarantined {
+        Spool::rescue(home, &lock, clock::now())?;
     }
+    Ok(())
 }
 
-fn is_busy(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
-}
-
-/// Makes sure that the WAL has a name which survives a power cut: SQLite syncs no directory for it
-/// (.cargo/config.toml). It is missing in a new home, and after another program closed the
-/// database.
-fn keep_wal(home: &Home) -> Result<(), HomeError> {
-    let path = home.spool_wal();
-    if path.exists() {
-        return Ok(());
-    }
-    files::private(OpenOptions::new().write(true).create(true).truncate(false))
-        .open(&path)
-        .and_then(|_| files::sync_dir(home.dir()))
-        .map_err(|source| HomeError {
-            operation: "create",
-            path,
-            source,
-        })
-}
-
-/// Takes `spool.lock` as a command that a person waits for does.
-///
-/// # Errors
-/// When another process holds it for longer than [`COMMAND_LOCK_WAIT`], or it can't be opened.
-pub fn lock_or_fail(home: &Home) -> Result<SpoolLock, SpoolError> {
-    lock_within(home, COMMAND_LOCK_WAIT)
-}
-
-/// Takes `spool.lock`, waiting at most `wait`.
-///
-/// # Errors
-/// When another process holds it for longer, or it can't be opened.
-pub fn lock_within(home: &Home, wait: Duration) -> Result<SpoolLock, SpoolError> {
+fn lock(home: &Home, wait: Duration) -> Result<SpoolLock, SpoolError> {
     home.lock_spool(wait)?.ok_or_else(|| SpoolError::Locked {
         path: home.file("spool.lock"),
     })

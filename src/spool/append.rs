@@ -1,13 +1,11 @@
-//! Appending, and keeping the WAL small.
+//! Appending, and taking in what waits in `overflow.jsonl`.
 
 use rusqlite::types::ToSqlOutput;
-use rusqlite::{Connection, Transaction, params, params_from_iter};
+use rusqlite::{Connection, params, params_from_iter};
 
 use super::overflow::{Held, Overflow};
-use super::{PAGE_BYTES, SpoolError, Writer, ms};
+use super::{SpoolError, Writer, ms};
 use crate::event::Payload;
-use crate::files;
-use crate::limits::{WAL_CHECKPOINT_BYTES, WAL_MAX_BYTES};
 
 /// Rows in one statement; more gain nothing.
 const ROWS: usize = 50;
@@ -24,7 +22,7 @@ impl Writer<'_> {
             [_] => {
                 // A single statement is its own transaction.
                 let fail = self.spool.fail(OPERATION);
-                self.tend_wal();
+                self.bound_wal();
                 insert(&self.spool.connection, payloads).map_err(fail)
             }
             _ => self.commit(OPERATION, |transaction| insert(transaction, payloads)),
@@ -96,73 +94,6 @@ impl Writer<'_> {
         };
         Ok((generation, content.get(imported..).unwrap_or("")))
     }
-
-    /// Keeps the WAL small and runs `work` in one immediate transaction; `operation`, a verb, is for
-    /// the error.
-    pub(super) fn commit<T>(
-        &mut self,
-        operation: &'static str,
-        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, SpoolError> {
-        let fail = self.spool.fail(operation);
-        self.tend_wal();
-        self.in_transaction(work).map_err(fail)
-    }
-
-    /// Runs `work` in one immediate transaction, which is rolled back when it fails.
-    pub(super) fn in_transaction<T>(
-        &mut self,
-        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> rusqlite::Result<T> {
-        let transaction = self
-            .spool
-            .connection
-            .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        let result = work(&transaction)?;
-        transaction.commit()?;
-        Ok(result)
-    }
-
-    /// Writes the WAL back when it has grown past its limit, just before a commit, which then starts
-    /// it anew, in the same blocks: to overwrite them is cheaper than to add to a file that was
-    /// truncated. A failure (a reader in the way, a full disk) harms nothing: the events are safe in
-    /// the WAL, and the next writer tries again.
-    fn tend_wal(&mut self) {
-        let size = files::size_of(&self.spool.home.spool_wal());
-        if size > WAL_MAX_BYTES {
-            let _ = self.checkpoint();
-        } else if size > WAL_CHECKPOINT_BYTES
-            && self
-                .wal_frames()
-                .is_ok_and(|n| n * PAGE_BYTES as u64 > WAL_CHECKPOINT_BYTES)
-        {
-            let _ = self
-                .spool
-                .connection
-                .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-        }
-    }
-
-    /// Pages in the WAL that are not known to be written back.
-    fn wal_frames(&self) -> rusqlite::Result<u64> {
-        self.spool
-            .connection
-            .query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| {
-                Ok(row.get::<_, i64>(1)?.max(0).unsigned_abs())
-            })
-    }
-
-    /// Writes the WAL back and truncates it; `false` when a reader is in the way.
-    pub(super) fn checkpoint(&mut self) -> rusqlite::Result<bool> {
-        checkpoint(&self.spool.connection)
-    }
-}
-
-/// Writes a database's WAL back and truncates it; `false` when a reader is in the way.
-pub(super) fn checkpoint(connection: &Connection) -> rusqlite::Result<bool> {
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
-        row.get::<_, i64>(0).map(|busy| busy == 0)
-    })
 }
 
 /// Adds a batch with few statements: what each of them costs beside its rows is as much as a row.

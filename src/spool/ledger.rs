@@ -5,8 +5,9 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
-use super::{Spool, SpoolError, State, Writer, ms};
+use super::{Spool, SpoolError, State, Writer, access, ms};
 use crate::files;
+use crate::home::Home;
 use crate::limits::{RETENTION_STEP_PAGES, RETENTION_STEP_ROWS};
 use crate::spool::retention::{self, Cutoffs};
 
@@ -36,6 +37,34 @@ pub struct Check {
     /// Whether the database itself is damaged.
     #[serde(skip)]
     pub damaged: bool,
+}
+
+/// Where there is no spool, nothing is wrong with it.
+impl Default for Check {
+    fn default() -> Self {
+        Self {
+            ok: true,
+            problems: Vec::new(),
+            damaged: false,
+        }
+    }
+}
+
+/// Verifies the spool of a home. One that is damaged is set aside afterwards, so that it does no
+/// harm.
+///
+/// # Errors
+/// When there is a spool and it can't be opened or read.
+pub fn check(home: &Home) -> Result<Check, SpoolError> {
+    let quarantined = home.quarantined();
+    let mut check = Spool::read(home, Spool::check)?;
+    if check.damaged {
+        access::repair_unless_done(home, &quarantined)?;
+        check.problems.push(
+            "it was set aside; what could be read was carried over into a new one".to_owned(),
+        );
+    }
+    Ok(check)
 }
 
 /// Adds to an entry of the ledger.
@@ -248,7 +277,7 @@ impl Spool {
     ///
     /// # Errors
     /// When the database can't be read at all.
-    pub fn check(&self) -> Result<Check, SpoolError> {
+    fn check(&self) -> Result<Check, SpoolError> {
         let mut problems = self.damage().map_err(self.fail("check"))?;
         let damaged = !problems.is_empty();
         problems.extend(self.strays().map_err(self.fail("check"))?);

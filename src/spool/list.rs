@@ -1,6 +1,7 @@
 //! Looking: rows and numbers.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension, params};
@@ -11,6 +12,7 @@ use super::overflow::Overflow;
 use super::{Spool, SpoolError, State, time};
 use crate::event::Payload;
 use crate::files::size_of;
+use crate::home::Home;
 
 /// One event of the spool, in the words and the order of `spool list --json`.
 #[derive(Debug, Clone, Serialize)]
@@ -53,9 +55,10 @@ pub struct Filter {
     pub limit: Option<u32>,
     /// Only this one.
     pub seq: Option<i64>,
-    /// Only those behind this one.
-    pub after: i64,
 }
+
+/// For errors of listing.
+const LIST: &str = "list";
 
 /// `spool stats`, in the words and the order of its `--json`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -94,48 +97,60 @@ impl Stats {
     }
 }
 
-impl Spool {
-    /// Rows, oldest first, each handed to `show` as it is read; what `show` says ends it.
-    ///
-    /// # Errors
-    /// When the database can't be read.
-    pub fn list<E>(
-        &self,
-        filter: &Filter,
-        mut show: impl FnMut(Row) -> Result<(), E>,
-    ) -> Result<Result<(), E>, SpoolError> {
-        let mut list = || {
-            // The newest rows are found backwards, and shown forwards.
-            let from = self.first_of_page(filter)?.max(filter.after + 1);
-            let mut statement = self.connection.prepare(
-                "SELECT seq, state, recorded_at, sent_at, attempts, name, destination,
-                        coalesce(CASE state WHEN 1 THEN segment.last_error END, event.last_error), payload,
-                        bytes, sha256, url
-                 FROM event LEFT JOIN segment ON segment.id = event.segment
-                 WHERE seq >= ?1 AND (?2 IS NULL OR state = ?2) AND (?3 IS NULL OR payload LIKE ?3)
-                   AND (?4 IS NULL OR seq = ?4)
-                 ORDER BY seq",
-            )?;
-            let mut rows =
-                statement.query(params![from, filter.state(), filter.pattern(), filter.seq])?;
-            while let Some(row) = rows.next()? {
-                if let Err(error) = show(read_row(row)?) {
-                    return Ok(Err(error));
-                }
-            }
-            Ok(Ok(()))
+/// Rows that are read in one transaction. A thousand of them take a few milliseconds, and a few
+/// hundred KiB.
+const PAGE_ROWS: u32 = 1_000;
+
+/// Lists rows of a home's spool, oldest first, each handed to `show`. They are read in pages, each
+/// in a short transaction of its own, so that a caller who is slow to take them (a pager) keeps no
+/// writer waiting. Should damage be met half-way, the list goes on behind what was shown.
+///
+/// # Errors
+/// When there is a spool and it can't be opened or read, or what `show` says.
+pub fn list<E: From<SpoolError>>(
+    home: &Home,
+    filter: &Filter,
+    mut show: impl FnMut(Row) -> Result<(), E>,
+) -> Result<(), E> {
+    let Some(mut range) = Spool::read(home, |spool| spool.range(filter))? else {
+        return Ok(());
+    };
+    loop {
+        let page = Spool::read(home, |spool| spool.page(filter, &range))?;
+        let Some(last) = page.last().map(|row| row.seq) else {
+            return Ok(());
         };
-        list().map_err(self.fail("list"))
+        page.into_iter().try_for_each(&mut show)?;
+        range = last + 1..=*range.end();
+    }
+}
+
+impl Spool {
+    /// The numbers between which the rows are; what is recorded from now on is not listed. The
+    /// newest rows are found backwards, and shown forwards.
+    fn range(&self, filter: &Filter) -> Result<Option<RangeInclusive<i64>>, SpoolError> {
+        if let Some(seq) = filter.seq {
+            return Ok(Some(seq..=seq));
+        }
+        let find = || {
+            let newest = self
+                .connection
+                .query_row("SELECT max(seq) FROM event", [], |row| {
+                    row.get::<_, Option<i64>>(0)
+                })?;
+            let Some(newest) = newest else {
+                return Ok(None);
+            };
+            let oldest = match filter.limit {
+                Some(limit) => self.nth_newest(filter, limit)?.unwrap_or(0),
+                None => 0,
+            };
+            Ok(Some(oldest..=newest))
+        };
+        find().map_err(self.fail(LIST))
     }
 
-    /// The `seq` of the oldest row on the page.
-    fn first_of_page(&self, filter: &Filter) -> rusqlite::Result<i64> {
-        let Some(limit) = filter.limit else {
-            return Ok(0);
-        };
-        if let Some(seq) = filter.seq {
-            return Ok(seq);
-        }
+    fn nth_newest(&self, filter: &Filter, nth: u32) -> rusqlite::Result<Option<i64>> {
         // Two statements, since with a state the index gives the newest rows at once, and without
         // one the table does.
         let sql = if filter.state.is_some() {
@@ -143,12 +158,34 @@ impl Spool {
         } else {
             "SELECT seq FROM event WHERE ?1 IS NULL AND (?2 IS NULL OR payload LIKE ?2) ORDER BY seq DESC LIMIT 1 OFFSET ?3"
         };
-        let parameters = params![filter.state(), filter.pattern(), limit.saturating_sub(1)];
-        let first = self
-            .connection
+        let parameters = params![filter.state(), filter.pattern(), nth.saturating_sub(1)];
+        self.connection
             .query_row(sql, parameters, |row| row.get(0))
-            .optional()?;
-        Ok(first.unwrap_or(0))
+            .optional()
+    }
+
+    /// The first rows of a range.
+    fn page(&self, filter: &Filter, range: &RangeInclusive<i64>) -> Result<Vec<Row>, SpoolError> {
+        let read = || {
+            let mut statement = self.connection.prepare(
+                "SELECT seq, state, recorded_at, sent_at, attempts, name, destination,
+                        coalesce(CASE state WHEN 1 THEN segment.last_error END, event.last_error), payload,
+                        bytes, sha256, url
+                 FROM event LEFT JOIN segment ON segment.id = event.segment
+                 WHERE seq BETWEEN ?1 AND ?2 AND (?3 IS NULL OR state = ?3) AND (?4 IS NULL OR payload LIKE ?4)
+                 ORDER BY seq LIMIT ?5",
+            )?;
+            let parameters = params![
+                range.start(),
+                range.end(),
+                filter.state(),
+                filter.pattern(),
+                PAGE_ROWS
+            ];
+            let rows = statement.query_map(parameters, read_row)?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        read().map_err(self.fail(LIST))
     }
 
     /// Counts and sizes.

@@ -1,10 +1,10 @@
 //! The spool: a SQLite database of events that wait, are on their way, or were sent. All SQL of the
 //! program is in this directory.
 //!
-//! *Locking.* Reading needs no lock. Every writing method is on [`Writer`], which exists only with `spool.lock` in hand;
-//! the lock is taken for one write at a time and never while the network is in use. A `record` that finds nobody else
-//! there has the database for itself for its moment ([`Spool::write_briefly`]), which saves it the shared index of the
-//! WAL; who comes to read in that moment waits for it.
+//! *Access.* There are two doors, [`Spool::read`] and [`Spool::write`] (`access.rs`). Reading needs no lock. Every writing
+//! method is on [`Writer`], which exists only with `spool.lock` in hand; the lock is taken for one write at a time and
+//! never while the network is in use. A `record` that finds no other process there takes the database for itself, which
+//! saves it the shared index of the WAL; readers wait for that moment.
 //!
 //! *Durability.* WAL with `synchronous=FULL`: a commit returns after the WAL was synced.
 //!
@@ -21,7 +21,9 @@ mod list;
 mod overflow;
 mod repair;
 pub mod retention;
+mod schema;
 mod segments;
+mod wal;
 
 use std::path::PathBuf;
 
@@ -29,9 +31,9 @@ use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 use serde::Serialize;
 
-pub use access::{lock_or_fail, lock_within};
-pub use ledger::{Check, Deleted};
-pub use list::{Filter, Row, Stats};
+pub use access::Caller;
+pub use ledger::{Check, Deleted, check};
+pub use list::{Filter, Row, Stats, list};
 pub use overflow::Overflow;
 pub use segments::{Attempt, Halved, Room};
 
@@ -105,7 +107,7 @@ pub enum SpoolError {
         source: rusqlite::Error,
     },
     /// A newer version of this program made it; it is left untouched.
-    #[error("refused to open spool `{}`: its schema {found} is newer than this program's {}; update jmo-telemetry", path.display(), access::SCHEMA)]
+    #[error("refused to open spool `{}`: its schema {found} is newer than this program's {}; update jmo-telemetry", path.display(), schema::SCHEMA)]
     Newer {
         /// The database.
         path: PathBuf,
@@ -163,17 +165,6 @@ impl SpoolError {
     }
 }
 
-/// Lets every failure pass but damage, which has to be mended first.
-///
-/// # Errors
-/// When the spool is damaged.
-pub fn unless_damaged<T>(result: Result<T, SpoolError>) -> Result<(), SpoolError> {
-    match result {
-        Err(error) if error.is_damage() => Err(error),
-        _ => Ok(()),
-    }
-}
-
 /// SQLite's words for a schema that is not the one its version number promises.
 fn misses_our_schema(message: &str) -> bool {
     [
@@ -187,14 +178,8 @@ fn misses_our_schema(message: &str) -> bool {
 }
 
 impl Spool {
-    /// The home this spool belongs to.
-    #[must_use]
-    pub fn home(&self) -> &Home {
-        &self.home
-    }
-
     /// The writing methods.
-    pub fn writer<'s>(&'s mut self, lock: &'s SpoolLock) -> Writer<'s> {
+    fn writer<'s>(&'s mut self, lock: &'s SpoolLock) -> Writer<'s> {
         Writer {
             spool: self,
             _lock: lock,

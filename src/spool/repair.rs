@@ -12,9 +12,9 @@ use chrono::{DateTime, Utc};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, params, params_from_iter};
 
-use super::access::Sharing;
-use super::append::checkpoint;
-use super::{PAGE_BYTES, Spool, SpoolError, State, Writer};
+use super::schema::Sharing;
+use super::wal::checkpoint;
+use super::{PAGE_BYTES, Spool, SpoolError, State};
 use crate::event::Payload;
 use crate::files;
 use crate::home::{Home, HomeError, SpoolLock};
@@ -56,57 +56,17 @@ struct Found {
 }
 
 impl Spool {
-    /// Opens the spool of a home and runs `work` on it; when it turns out to be damaged, sets it
-    /// aside and runs `work` again on a new one with what could be carried over.
-    ///
-    /// # Errors
-    /// When it can't be made or opened, has a newer schema, or `work` fails.
-    pub fn write<T>(
-        home: &Home,
-        lock: &SpoolLock,
-        now: DateTime<Utc>,
-        work: impl FnMut(&mut Writer<'_>) -> Result<T, SpoolError>,
-    ) -> Result<T, SpoolError> {
-        Self::write_as(home, lock, now, Sharing::Open, work)
-    }
-
-    /// The same for a write of a few milliseconds at most, while which nobody else can read.
-    ///
-    /// # Errors
-    /// As above.
-    pub fn write_briefly<T>(
-        home: &Home,
-        lock: &SpoolLock,
-        now: DateTime<Utc>,
-        work: impl FnMut(&mut Writer<'_>) -> Result<T, SpoolError>,
-    ) -> Result<T, SpoolError> {
-        Self::write_as(home, lock, now, Sharing::Brief, work)
-    }
-
-    fn write_as<T>(
-        home: &Home,
-        lock: &SpoolLock,
-        now: DateTime<Utc>,
-        sharing: Sharing,
-        mut work: impl FnMut(&mut Writer<'_>) -> Result<T, SpoolError>,
-    ) -> Result<T, SpoolError> {
-        let mut attempt = || work(&mut Self::open_as(home, lock, sharing)?.writer(lock));
-        match attempt() {
-            Err(error) if error.is_damage() => {
-                Self::rescue(home, lock, now)?;
-                attempt()
-            }
-            other => other,
-        }
-    }
-
     /// Sets the database aside and starts a new one with what can be carried over.
     ///
     /// # Errors
     /// When it can't be set aside, or the new one can't be written.
-    pub fn rescue(home: &Home, lock: &SpoolLock, now: DateTime<Utc>) -> Result<(), SpoolError> {
+    pub(super) fn rescue(
+        home: &Home,
+        lock: &SpoolLock,
+        now: DateTime<Utc>,
+    ) -> Result<(), SpoolError> {
         let aside = set_aside(home, now)?;
-        let mut spool = Self::open(home, lock)?;
+        let mut spool = Self::open(home, lock, Sharing::Shared)?;
         let found = read_what_is_left(&aside, home);
         spool
             .writer(lock)

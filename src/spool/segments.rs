@@ -33,13 +33,14 @@ pub struct Attempt {
 }
 
 /// What became of a segment whose content was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Halved {
     /// Half of its events stay in it for the next try, or none; the others wait again.
     Smaller,
     /// Its one event is held.
     Held,
     /// There was nothing new in it.
+    #[default]
     Settled,
 }
 

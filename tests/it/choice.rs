@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use fs2::FileExt;
 use jmo_telemetry::event::{Draft, Payload, Stamp, event_id};
 use jmo_telemetry::home::Home;
-use jmo_telemetry::spool::Spool;
+use jmo_telemetry::spool::{Caller, Spool};
 
 use crate::support::gist_server::{Fault, GistServer};
 use crate::support::world::{Ran, World, lines};
@@ -282,9 +282,6 @@ fn disable_waits_for_who_is_about_to_write_the_first_event() {
     let world = World::new();
     let home = Home::at(world.home());
     home.create().expect("makes");
-    let lock = home.lock_spool(BOUND).expect("locks").expect("is free");
-    let disable = start(&world, "disable --json");
-    wait_for(|| world.file("consent.json").exists());
     let draft = Draft::from_json(lines(1).trim_end().as_bytes())
         .expect("an event")
         .draft;
@@ -295,12 +292,15 @@ fn disable_waits_for_who_is_about_to_write_the_first_event() {
         frequency: None,
         event_id: event_id(at, [1; 10]),
     };
-    let mut spool = Spool::open(&home, &lock).expect("opens");
-    spool
-        .writer(&lock)
-        .append(&[Payload::new(draft, &stamp)])
-        .expect("appends");
-    drop((spool, lock));
+    let payload = Payload::new(draft, &stamp);
+    let mut disable = None;
+    Spool::write(&home, Caller::Record, |writer| {
+        disable = Some(start(&world, "disable --json"));
+        wait_for(|| world.file("consent.json").exists());
+        writer.append(std::slice::from_ref(&payload))
+    })
+    .expect("appends");
+    let disable = disable.expect("was started");
     assert_eq!(end(&world, disable).ok().json()["deleted"], 1);
     assert_eq!(world.rows().len(), 0);
     world.check();

@@ -2,8 +2,7 @@
 
 use super::{Pass, Source, ViewError};
 use crate::home::Home;
-use crate::spool::{Filter, Overflow};
-use crate::tend;
+use crate::spool::{self, Filter, Overflow};
 
 /// The spool of a home.
 #[derive(Debug)]
@@ -25,7 +24,7 @@ impl Source for SpoolSource {
     }
 
     fn read(&mut self, pass: &mut Pass<'_>) -> Result<(), ViewError> {
-        tend::list(&self.home, &Filter::default(), |row| {
+        spool::list(&self.home, &Filter::default(), |row| {
             pass.payload(row.payload.get())
         })?;
         if Overflow::of(&self.home).waits() {

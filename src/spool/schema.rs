@@ -1,0 +1,204 @@
+//! Opening the database: connect → pragmas, each with its reason → migrate in one transaction when
+//! the schema is older → ready.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite_migration::{M, Migrations};
+
+use super::wal::checkpoint;
+use super::{Spool, SpoolError};
+use crate::files::{self, size_of};
+use crate::home::{Home, HomeError, SpoolLock};
+use crate::limits::SQLITE_BUSY_WAIT;
+
+/// Landed migrations are never edited; a change of the schema is a new file at the end of this
+/// list.
+const MIGRATIONS: &[M<'_>] = &[M::up(include_str!("../../migrations/0001_spool.sql"))];
+
+/// The schema this program writes.
+#[expect(clippy::cast_possible_wrap, reason = "a handful of migrations")]
+pub(super) const SCHEMA: i64 = MIGRATIONS.len() as i64;
+
+/// FULL: a commit is on disk when it returns (P1). No automatic checkpoint: a writer does it under
+/// the lock.
+const PRAGMAS: &str = "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0";
+
+/// Who else may use the database while a process has it open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// Anybody, as SQLite's WAL allows.
+    Shared,
+    /// Nobody, if nobody has it open now; else anybody. For one short write: SQLite then keeps the
+    /// index of the WAL in its own memory. Otherwise each process that comes alone has to make the
+    /// shared file anew. Readers wait for the moment that this takes.
+    Exclusive,
+}
+
+impl Spool {
+    /// Opens the spool of a home for a writer, who has the lock; makes or migrates it where needed.
+    pub(super) fn open(
+        home: &Home,
+        _lock: &SpoolLock,
+        sharing: Sharing,
+    ) -> Result<Self, SpoolError> {
+        let path = home.spool_db();
+        if !path.exists() {
+            Self::create(home)?;
+        }
+        ensure_wal(home)?;
+        let mut spool = Self::connect(home, &path, sharing)?;
+        spool.migrate()?;
+        Ok(spool)
+    }
+
+    /// Makes the database under another name and gives it its own when it is complete, so that a
+    /// file of the right name that is no spool is always damage and never one half made.
+    fn create(home: &Home) -> Result<(), SpoolError> {
+        if size_of(&home.spool_wal()) > 0 {
+            // The log of a database that is gone; SQLite would write it into the new one.
+            return Err(SpoolError::Foreign {
+                path: home.spool_wal(),
+            });
+        }
+        home.create()?;
+        let fail = |source| HomeError {
+            operation: "create",
+            path: home.spool_db(),
+            source,
+        };
+        let (path, new) = (home.spool_db(), home.file("spool.db.new"));
+        for part in ["", "-wal", "-shm"] {
+            match fs::remove_file(home.file(&format!("spool.db.new{part}"))) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(fail(error).into());
+                }
+                _ => {}
+            }
+        }
+        files::private(OpenOptions::new().write(true).create_new(true))
+            .open(&new)
+            .map_err(fail)?;
+        let mut spool = Self::connect(home, &new, Sharing::Shared)?;
+        spool
+            .connection
+            // Before the first table: space that retention frees can be given back, and readers
+            // never block the writer.
+            .execute_batch("PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL")
+            .map_err(spool.fail("create"))?;
+        spool.migrate_from_older()?;
+        let written_back = checkpoint(&spool.connection).and_then(|_| {
+            spool
+                .connection
+                .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
+        });
+        written_back.map_err(spool.fail("create"))?;
+        drop(spool);
+        fs::rename(&new, &path)
+            .and_then(|()| files::sync_dir(home.dir()))
+            .map_err(fail)?;
+        Ok(())
+    }
+
+    /// Connects to a database and sets what this program relies on.
+    pub(super) fn connect(home: &Home, path: &Path, sharing: Sharing) -> Result<Self, SpoolError> {
+        let fail = |source| SpoolError::Database {
+            operation: "open",
+            path: path.to_owned(),
+            source,
+        };
+        // Never SQLITE_OPEN_CREATE: SQLite would make the file by the umask, and this one must be
+        // 0600 from the start.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(fail)?;
+        // The last process to close would write the WAL back and delete it, with several fsyncs,
+        // each time.
+        connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+            .map_err(fail)?;
+        let alone = sharing == Sharing::Exclusive && try_exclusive(&connection).map_err(fail)?;
+        if !alone {
+            connection.busy_timeout(SQLITE_BUSY_WAIT).map_err(fail)?;
+            connection.execute_batch(PRAGMAS).map_err(fail)?;
+        }
+        Ok(Self {
+            connection,
+            home: home.clone(),
+        })
+    }
+
+    /// The schema version of the database; a newer one than ours is an error.
+    pub(super) fn schema(&self) -> Result<i64, SpoolError> {
+        let found = self
+            .connection
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .map_err(self.fail("read the schema of"))?;
+        if found > SCHEMA {
+            return Err(SpoolError::Newer {
+                path: self.home.spool_db(),
+                found,
+            });
+        }
+        Ok(found)
+    }
+
+    fn migrate(&mut self) -> Result<(), SpoolError> {
+        match self.schema()? {
+            SCHEMA => Ok(()),
+            // No spool has this number: it was cut, or it is somebody else's.
+            0 => Err(SpoolError::Foreign {
+                path: self.home.spool_db(),
+            }),
+            _ => self.migrate_from_older(),
+        }
+    }
+
+    fn migrate_from_older(&mut self) -> Result<(), SpoolError> {
+        let path = self.home.spool_db();
+        Migrations::from_slice(MIGRATIONS)
+            .to_latest(&mut self.connection)
+            .map_err(|source| SpoolError::Migration { path, source })
+    }
+}
+
+/// Opens the database for this connection alone. Gives `false`, and leaves everything as it was,
+/// when another process has it open.
+fn try_exclusive(connection: &Connection) -> rusqlite::Result<bool> {
+    // No waiting for readers: there is another way.
+    connection.busy_timeout(Duration::ZERO)?;
+    connection.execute_batch("PRAGMA locking_mode=EXCLUSIVE")?;
+    match connection.execute_batch(PRAGMAS) {
+        Err(error) if is_busy(&error) => {
+            connection.execute_batch("PRAGMA locking_mode=NORMAL")?;
+            Ok(false)
+        }
+        opened => opened.map(|()| true),
+    }
+}
+
+/// Whether another connection is in the way.
+pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+}
+
+/// Makes sure that the WAL has a name which survives a power cut: SQLite syncs no directory for it
+/// (.cargo/config.toml). It is missing in a new home, and after another program closed the
+/// database.
+fn ensure_wal(home: &Home) -> Result<(), HomeError> {
+    let path = home.spool_wal();
+    if path.exists() {
+        return Ok(());
+    }
+    files::private(OpenOptions::new().write(true).create(true).truncate(false))
+        .open(&path)
+        .and_then(|_| files::sync_dir(home.dir()))
+        .map_err(|source| HomeError {
+            operation: "create",
+            path,
+            source,
+        })
+}
