@@ -29,9 +29,22 @@ impl Environment {
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0
             .iter()
-            .find(|(known, _)| known == name)
+            .find(|(known, _)| is_same_name(known, name))
             .map(|(_, value)| value.as_str())
             .filter(|value| !value.is_empty())
+    }
+
+    /// The same environment with one variable set.
+    #[must_use]
+    pub fn with(&self, name: &str, value: &str) -> Self {
+        let others = self
+            .0
+            .iter()
+            .filter(|(known, _)| !is_same_name(known, name));
+        others
+            .cloned()
+            .chain([(name.to_owned(), value.to_owned())])
+            .collect()
     }
 
     /// The user's home directory.
@@ -48,12 +61,27 @@ impl Environment {
         std::env::current_dir()
     }
 
+    /// Where programs put files that nobody keeps.
+    #[must_use]
+    pub fn temporary_dir(&self) -> PathBuf {
+        std::env::temp_dir()
+    }
+
     /// This program.
     ///
     /// # Errors
     /// When the system does not tell.
     pub fn program(&self) -> std::io::Result<PathBuf> {
         std::env::current_exe()
+    }
+}
+
+/// Windows does not tell capitals in names apart: PATH is called `Path` there.
+fn is_same_name(name: &str, other: &str) -> bool {
+    if cfg!(windows) {
+        name.eq_ignore_ascii_case(other)
+    } else {
+        name == other
     }
 }
 

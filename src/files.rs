@@ -228,6 +228,9 @@ impl NewFile {
         };
         self.out.get_ref().sync_all()?;
         fs::rename(partial, path)?;
+        // Where a directory can't be synced, syncing a file writes the journal that holds its name.
+        #[cfg(not(unix))]
+        self.out.get_ref().sync_all()?;
         let dir = path.parent().unwrap_or(Path::new("")).to_owned();
         self.moves = None;
         sync_dir(&dir)
@@ -299,8 +302,8 @@ fn partials(path: &Path) -> impl Iterator<Item = fs::DirEntry> + use<> {
         .filter(move |entry| is_partial(&entry.file_name()))
 }
 
-/// Makes the names in a directory durable. Where a directory can't be opened (Windows), renaming is
-/// as durable as the system makes it.
+/// Makes the names in a directory durable. Windows can't open a directory as a file; there a name is
+/// durable once its file was synced ([`NewFile::finish`]).
 ///
 /// # Errors
 /// The system's reason.

@@ -46,7 +46,7 @@
 //! | layer | modules |
 //! | --- | --- |
 //! | command line | [`cli`], the only place that prints; [`settings`] resolves what it was given |
-//! | use cases | [`record`], [`flush`], [`forget`], [`request`], [`view`] |
+//! | use cases | [`record`], [`flush`], [`forget`], [`request`], [`view`], [`schedule`] (the regular flush) |
 //! | adapters | [`spool`] (all SQL), [`destination`] (all HTTP), [`home`] (files and locks), [`consent`] (gathers what decides), [`env`](mod@env), [`clock`], [`files`] |
 //! | pure decisions | [`event`], [`consent::decide`], [`consent::jmo_yml`], [`destination::verdict`], [`destination::retry`], [`destination::segment`], [`spool::retention`], [`limits`], [`terminal`] |
 //!
@@ -74,6 +74,7 @@ pub mod json;
 pub mod limits;
 pub mod record;
 pub mod request;
+pub mod schedule;
 pub mod settings;
 pub mod spool;
 pub mod terminal;

@@ -168,3 +168,7 @@ pub const PAGE_VISITS: usize = 150_000;
 /// The small files of the home (`consent.json`, `destination.json`, `telemetry-id`, …), in bytes:
 /// a hundred times what this program writes into one.
 pub const SMALL_FILE_BYTES: u64 = 64 * 1024;
+
+/// How long a scheduler's own program (`systemctl`, `crontab`, …) may take. They answer within
+/// milliseconds; one that hangs must not hang `status`.
+pub const SCHEDULER_WAIT: Duration = Duration::from_secs(5);

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::exit::{Code, Failure};
 use super::out::Out;
 use super::status::Status;
-use super::words;
+use super::{schedule, words};
 use crate::clock;
 use crate::home::Choice;
 use crate::settings::Settings;
@@ -30,6 +30,9 @@ pub(super) struct DisableArgs {
     /// Keep what was not sent
     #[arg(long)]
     keep: bool,
+    /// Remove the schedule, too
+    #[arg(long)]
+    schedule: bool,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -103,6 +106,7 @@ impl DisableArgs {
             })?;
             Some(deleted.unsent)
         };
+        schedule::leave(settings, self.schedule, out)?;
         if self.json {
             out.json(&report(settings, deleted))?;
             return Ok(Code::Done);

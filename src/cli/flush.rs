@@ -1,5 +1,6 @@
 //! `flush`: upload what is due.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
@@ -11,8 +12,10 @@ use super::words;
 use crate::clock;
 use crate::destination::Target;
 use crate::destination::UploadError;
+use crate::env::Environment;
 use crate::flush::{Options, Outcome, Report, dry_run, flush};
 use crate::limits::{COMMAND_LOCK_WAIT, FLUSH_DEADLINE};
+use crate::schedule::last_run;
 use crate::settings::{Settings, SettingsError};
 use crate::spool::{Spool, SpoolError};
 
@@ -21,7 +24,7 @@ Examples:
   flush                           to the configured destination
   flush --to dir:/tmp/telemetry   to a directory, without any account
   flush --dry-run                 print the files, contact nobody
-  */15 * * * * jmo-telemetry flush    (crontab)";
+  schedule install                regularly, without anybody thinking of it";
 
 /// Upload what is due; silent on every network failure when nobody watches
 #[derive(Debug, ClapArgs)]
@@ -55,6 +58,12 @@ pub(super) struct Args {
     /// Started by `record --flush`: leave its session
     #[arg(long, hide = true)]
     detached: bool,
+    /// Started by a scheduler: note when it ran
+    #[arg(long, hide = true)]
+    scheduled: bool,
+    /// The home, for a scheduler that can't set a variable
+    #[arg(long, value_name = "PATH", hide = true)]
+    home: Option<PathBuf>,
 }
 
 /// How long after its deadline a flush may still wait for locks and store what came of it.
@@ -79,7 +88,19 @@ impl From<FlushFailure> for Failure {
 }
 
 impl Args {
+    /// The environment with the home that the schedule names.
+    pub(super) fn environment(&self, environment: Environment) -> Environment {
+        match &self.home {
+            Some(home) => environment.with("JMO_TELEMETRY_HOME", &home.to_string_lossy()),
+            None => environment,
+        }
+    }
+
     pub(super) fn run(self, settings: &Settings, out: &mut Out) -> Result<Code, Failure> {
+        if self.scheduled {
+            // Not being able to note it keeps nobody from flushing.
+            let _ = last_run::note(&settings.home, clock::now());
+        }
         #[cfg(unix)]
         if self.detached {
             // Fails only for the leader of a process group, which has a session to itself already.

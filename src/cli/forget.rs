@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::exit::{Code, Failure};
 use super::out::Out;
-use super::words;
+use super::{schedule, words};
 use crate::destination::Reply;
 use crate::destination::Target;
 use crate::forget::Forgetting;
@@ -56,6 +56,9 @@ pub(super) struct Args {
     /// Do not ask
     #[arg(long)]
     yes: bool,
+    /// Remove the schedule, too
+    #[arg(long)]
+    schedule: bool,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -105,6 +108,7 @@ impl Args {
             remote_left,
         };
         self.show(&report, out)?;
+        schedule::leave(settings, self.schedule, out)?;
         Ok(if report.remote_left.is_empty() {
             Code::Done
         } else {

@@ -12,6 +12,7 @@ mod info;
 mod out;
 mod progress;
 mod record;
+mod schedule;
 mod shell;
 mod spool;
 mod status;
@@ -64,6 +65,7 @@ enum Command {
     Connect(connect::Args),
     Disconnect(connect::DisconnectArgs),
     Spool(spool::Args),
+    Schedule(schedule::Args),
     Status(status::Args),
     View(view::Args),
     Enable(consent::EnableArgs),
@@ -135,6 +137,10 @@ fn run(cli: Cli, environment: Environment, out: &mut Out) -> Result<Code, Failur
         Command::Man(args) => return args.run(out),
         _ => {}
     }
+    let environment = match &cli.command {
+        Command::Flush(args) => args.environment(environment),
+        _ => environment,
+    };
     let settings = Settings::resolve(environment, cli.config.as_deref())?;
     match cli.command {
         Command::Record(args) => args.run(&settings, cli.config.as_deref(), out),
@@ -142,6 +148,7 @@ fn run(cli: Cli, environment: Environment, out: &mut Out) -> Result<Code, Failur
         Command::Connect(args) => args.run(&settings, out),
         Command::Disconnect(args) => args.run(&settings, out),
         Command::Spool(args) => args.run(&settings, out),
+        Command::Schedule(args) => args.run(&settings, cli.config.as_deref(), out),
         Command::Status(args) => args.run(&settings, out),
         Command::View(args) => args.run(&settings, out),
         Command::Enable(args) => args.run(&settings, out),

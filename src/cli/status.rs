@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::exit::{Code, Failure};
 use super::out::Out;
-use super::{spool, words};
+use super::{schedule, spool, words};
 use crate::clock;
 use crate::destination::Target;
 use crate::destination::retry::Due;
@@ -41,6 +41,9 @@ pub(super) struct Status {
     /// Why the spool itself can't be read.
     pub(super) spool_error: Option<String>,
     pub(super) home: String,
+    /// Only for who asks for the status itself: the schedulers have to be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) schedule: Option<schedule::Shown>,
 }
 
 /// The last attempt that reached for the destination.
@@ -91,6 +94,7 @@ impl Status {
             quarantined: settings.home.quarantined(),
             spool_error: None,
             home: settings.home.dir().display().to_string(),
+            schedule: None,
         };
         let due = status
             .read_spool(settings, target.as_ref())
@@ -167,7 +171,10 @@ fn obstacle_of(
 
 impl Args {
     pub(super) fn run(self, settings: &Settings, out: &mut Out) -> Result<Code, Failure> {
-        let status = Status::of(settings);
+        let status = Status {
+            schedule: Some(schedule::Shown::of(settings)),
+            ..Status::of(settings)
+        };
         if self.json {
             out.json(&status)?;
         } else {
@@ -230,6 +237,9 @@ fn show(status: &Status, out: &mut Out) -> Result<(), Failure> {
     }
     if let Some(error) = &status.spool_error {
         row("spool", error.clone())?;
+    }
+    for line in status.schedule.iter().flat_map(schedule::Shown::lines) {
+        row("schedule", line)?;
     }
     row("home", status.home.clone())
 }

@@ -25,6 +25,7 @@ mod notice;
 mod privacy;
 mod recording;
 mod scanner;
+mod schedule;
 mod storage;
 mod support;
 mod token;

@@ -164,7 +164,11 @@ fn connect_keeps_the_token_in_its_own_file_alone_and_disconnect_removes_it() {
         says_nothing_of(token, &world.run(args.split_whitespace()).ok());
     }
     // Half of a write that was killed.
-    std::fs::copy(&kept, world.file(".destination.json.0011223344556677.partial")).expect("copies");
+    std::fs::copy(
+        &kept,
+        world.file(".destination.json.0011223344556677.partial"),
+    )
+    .expect("copies");
     world.run(["disconnect"]).ok();
     assert_eq!(traces_of(&[token], &world.home()), Vec::<String>::new());
 }

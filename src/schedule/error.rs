@@ -1,0 +1,71 @@
+//! What can go wrong with a schedule.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why nothing was scheduled, shown or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum ScheduleError {
+    /// Neither of the system's schedulers answers.
+    #[error("found no scheduler: {0}")]
+    NoScheduler(String),
+    /// The scheduler that was asked for belongs to another system.
+    #[error("this system has no {0}")]
+    OtherSystem(&'static str),
+    /// The program will soon be gone from where it is.
+    #[error("refused to schedule `{}`: {reason}", path.display())]
+    Temporary {
+        /// The program.
+        path: PathBuf,
+        /// Why it will be gone.
+        reason: &'static str,
+    },
+    /// A path that can't be written into a schedule.
+    #[error("refused to schedule `{}`: the path is not plain text on one line", .0.display())]
+    NotPlain(PathBuf),
+    /// A program could not be run.
+    #[error("failed to run `{command}`")]
+    Run {
+        /// The command line.
+        command: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A program failed.
+    #[error("`{command}` failed{}", said(.message))]
+    Failed {
+        /// The command line.
+        command: String,
+        /// The last line of what it said.
+        message: String,
+    },
+    /// A file could not be read or written.
+    #[error("failed to {operation} `{}`", path.display())]
+    File {
+        /// What was tried, as a verb.
+        operation: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The user's home directory is not known.
+    #[error("could not find the user's home directory; set HOME")]
+    NoUserHome,
+}
+
+impl ScheduleError {
+    /// Whether the program that was to be run is not installed.
+    #[must_use]
+    pub fn is_not_installed(&self) -> bool {
+        matches!(self, Self::Run { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+fn said(message: &str) -> String {
+    if message.is_empty() {
+        String::new()
+    } else {
+        format!(": {message}")
+    }
+}

@@ -1,0 +1,552 @@
+//! The schedulers of this machine: what they hold of ours, and how it gets in and out.
+//!
+//! Whatever fails, what was there before is put back.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::{Job, ScheduleError, Scheduler, cron, launchd, run, schtasks, systemd};
+use crate::env::Environment;
+use crate::files;
+use crate::home::Home;
+
+/// This machine, as one user has it.
+#[derive(Debug)]
+pub struct Machine<'a> {
+    environment: &'a Environment,
+    home: &'a Home,
+}
+
+/// What `install` would write, and what it would run.
+#[derive(Debug, Default, Serialize)]
+pub struct Plan {
+    /// Whole files.
+    pub files: Vec<PlannedFile>,
+    /// The line of the crontab.
+    pub crontab_line: Option<String>,
+    /// Commands, run after the files are written.
+    pub commands: Vec<Vec<String>>,
+}
+
+/// A file as it would be written.
+#[derive(Debug, Serialize)]
+pub struct PlannedFile {
+    /// Where.
+    pub path: PathBuf,
+    /// Its text.
+    pub content: String,
+}
+
+/// A schedule of ours that a scheduler holds.
+#[derive(Debug)]
+pub struct Found {
+    /// The scheduler.
+    pub scheduler: Scheduler,
+    /// Where it stands: a file, or `crontab`.
+    pub place: String,
+    /// What it says; `None` when somebody changed it.
+    pub job: Option<Job>,
+    /// Whether the scheduler has it in force.
+    pub active: bool,
+}
+
+/// What the schedulers hold, and which of them could not be asked.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// Schedules of ours.
+    pub found: Vec<Found>,
+    /// Those that could not be asked, and why.
+    pub unknown: Vec<(Scheduler, ScheduleError)>,
+}
+
+impl<'a> Machine<'a> {
+    /// The machine of this environment; touches nothing.
+    #[must_use]
+    pub fn new(environment: &'a Environment, home: &'a Home) -> Self {
+        Self { environment, home }
+    }
+
+    /// The scheduler to use when nobody says which: the first that answers.
+    ///
+    /// # Errors
+    /// When none does.
+    pub fn preferred(&self) -> Result<Scheduler, ScheduleError> {
+        let mut reasons = Vec::new();
+        for scheduler in Scheduler::of_this_system() {
+            match self.answers(*scheduler) {
+                Ok(()) => return Ok(*scheduler),
+                Err(error) if error.is_not_installed() => {
+                    reasons.push(format!("{} is not installed", scheduler.name()));
+                }
+                Err(error) => reasons.push(error.to_string()),
+            }
+        }
+        Err(ScheduleError::NoScheduler(reasons.join("; ")))
+    }
+
+    fn answers(&self, scheduler: Scheduler) -> Result<(), ScheduleError> {
+        match scheduler {
+            Scheduler::Systemd => run::succeed(&SYSTEMD_ANSWERS, b"").map(drop),
+            Scheduler::Cron => crontab().map(drop),
+            Scheduler::Launchd => run::succeed(&["launchctl", "version"], b"").map(drop),
+            Scheduler::Schtasks => run::succeed(&["schtasks", "/?"], b"").map(drop),
+        }
+    }
+
+    /// What installing this job would write and run; touches nothing.
+    ///
+    /// # Errors
+    /// When the place of a file is not known.
+    pub fn plan(&self, scheduler: Scheduler, job: &Job) -> Result<Plan, ScheduleError> {
+        let file = |path, content| PlannedFile { path, content };
+        let commands = |commands: &[&[&str]]| {
+            let words = |command: &&[&str]| command.iter().map(|&word| word.to_owned()).collect();
+            commands.iter().map(words).collect()
+        };
+        Ok(match scheduler {
+            Scheduler::Systemd => {
+                let dir = self.unit_dir()?;
+                Plan {
+                    files: vec![
+                        file(
+                            dir.join(systemd::SERVICE),
+                            systemd::service(job, folders_for(&dir)),
+                        ),
+                        file(dir.join(systemd::TIMER), systemd::timer(job)),
+                    ],
+                    commands: commands(&SYSTEMD_START),
+                    ..Plan::default()
+                }
+            }
+            Scheduler::Cron => Plan {
+                // Without a crontab command it is the line for a user without a crontab.
+                crontab_line: cron::find(&cron::with(
+                    crontab().unwrap_or_default().as_deref(),
+                    job,
+                ))
+                .map(|found| found.line + "\n"),
+                commands: commands(&[&WRITE_CRONTAB]),
+                ..Plan::default()
+            },
+            Scheduler::Launchd => {
+                let path = self.agent()?;
+                let shown = path.display().to_string();
+                let domain = domain();
+                Plan {
+                    files: vec![file(path, launchd::plist(job))],
+                    commands: commands(&[
+                        &["launchctl", "bootout", &service_target()],
+                        &["launchctl", "bootstrap", &domain, &shown],
+                    ]),
+                    ..Plan::default()
+                }
+            }
+            Scheduler::Schtasks => {
+                let path = self.home.file(schtasks::FILE);
+                let (shown, name) = (path.display().to_string(), self.task_name());
+                Plan {
+                    files: vec![file(path, schtasks::task(job))],
+                    commands: commands(&[&[
+                        "schtasks", "/create", "/tn", &name, "/xml", &shown, "/f",
+                    ]]),
+                    ..Plan::default()
+                }
+            }
+        })
+    }
+
+    /// Schedules a job with this scheduler, in place of what it holds of ours.
+    ///
+    /// # Errors
+    /// When that fails; what was there before is there again.
+    pub fn install(&self, scheduler: Scheduler, job: &Job) -> Result<(), ScheduleError> {
+        if !Scheduler::of_this_system().contains(&scheduler) {
+            return Err(ScheduleError::OtherSystem(scheduler.name()));
+        }
+        if scheduler == Scheduler::Cron {
+            let before = crontab()?;
+            let after = cron::with(before.as_deref(), job);
+            return if before.as_ref() == Some(&after) {
+                Ok(())
+            } else {
+                run::succeed(&WRITE_CRONTAB, &after).map(drop)
+            };
+        }
+        self.answers(scheduler)?;
+        let plan = self.plan(scheduler, job)?;
+        let mut written = Written::default();
+        let result = plan
+            .files
+            .iter()
+            .try_for_each(|file| {
+                let content = match scheduler {
+                    Scheduler::Schtasks => schtasks::file(&file.content),
+                    _ => file.content.clone().into_bytes(),
+                };
+                written.write(&file.path, &content)
+            })
+            .and_then(|()| {
+                if scheduler == Scheduler::Launchd {
+                    // Fails where it is not loaded yet.
+                    run::output(&["launchctl", "bootout", &service_target()], b"")?;
+                }
+                let skipped = usize::from(scheduler == Scheduler::Launchd);
+                plan.commands.iter().skip(skipped).try_for_each(|command| {
+                    let words: Vec<_> = command.iter().map(String::as_str).collect();
+                    run::succeed(&words, b"").map(drop)
+                })
+            });
+        if result.is_err() {
+            written.undo();
+            self.reload(scheduler);
+        }
+        result
+    }
+
+    /// After a failure: lets a scheduler read the files that are there again.
+    fn reload(&self, scheduler: Scheduler) {
+        // The first failure is the one that is told.
+        match scheduler {
+            Scheduler::Systemd => {
+                let had_one = self
+                    .unit_dir()
+                    .is_ok_and(|dir| dir.join(systemd::TIMER).exists());
+                let commands: &[&[&str]] = if had_one {
+                    &SYSTEMD_START
+                } else {
+                    &[&SYSTEMD_STOP, &SYSTEMD_RELOAD]
+                };
+                for command in commands {
+                    let _ = run::output(command, b"");
+                }
+            }
+            Scheduler::Launchd => {
+                if let Ok(agent) = self.agent()
+                    && agent.exists()
+                {
+                    let agent = agent.display().to_string();
+                    let _ = run::output(&["launchctl", "bootstrap", &domain(), &agent], b"");
+                }
+            }
+            Scheduler::Cron | Scheduler::Schtasks => {}
+        }
+    }
+
+    /// What this system's schedulers hold of ours.
+    #[must_use]
+    pub fn find(&self) -> Findings {
+        let mut findings = Findings::default();
+        for scheduler in Scheduler::of_this_system() {
+            match self.find_in(*scheduler) {
+                Ok(found) => findings.found.extend(found),
+                Err(error) if error.is_not_installed() => {}
+                Err(error) => findings.unknown.push((*scheduler, error)),
+            }
+        }
+        findings
+    }
+
+    fn find_in(&self, scheduler: Scheduler) -> Result<Option<Found>, ScheduleError> {
+        match scheduler {
+            Scheduler::Systemd => self.find_units(),
+            Scheduler::Cron => Ok(crontab()?.and_then(|crontab| {
+                let found = cron::find(&crontab)?;
+                Some(Found {
+                    scheduler,
+                    place: "crontab".to_owned(),
+                    job: found.job,
+                    active: true,
+                })
+            })),
+            Scheduler::Launchd => {
+                let path = self.agent()?;
+                let Some(plist) = read(&path)? else {
+                    return Ok(None);
+                };
+                let loaded = run::output(&["launchctl", "print", &service_target()], b"")?;
+                Ok(Some(Found {
+                    scheduler,
+                    place: path.display().to_string(),
+                    job: launchd::read(&String::from_utf8_lossy(&plist)),
+                    active: loaded.status.success(),
+                }))
+            }
+            Scheduler::Schtasks => {
+                let path = self.home.file(schtasks::FILE);
+                let file = read(&path)?;
+                let query = ["schtasks", "/query", "/tn", &self.task_name()];
+                let active = run::output(&query, b"")?.status.success();
+                if file.is_none() && !active {
+                    return Ok(None);
+                }
+                let task = file.and_then(|file| schtasks::text(&file));
+                Ok(Some(Found {
+                    scheduler,
+                    place: self.task_name(),
+                    job: task.and_then(|task| schtasks::read(&task)),
+                    active,
+                }))
+            }
+        }
+    }
+
+    fn find_units(&self) -> Result<Option<Found>, ScheduleError> {
+        let dir = self.unit_dir()?;
+        let service = read(&dir.join(systemd::SERVICE))?;
+        let timer = read(&dir.join(systemd::TIMER))?;
+        if service.is_none() && timer.is_none() {
+            return Ok(None);
+        }
+        let text =
+            |file: Option<Vec<u8>>| String::from_utf8_lossy(&file.unwrap_or_default()).into_owned();
+        Ok(Some(Found {
+            scheduler: Scheduler::Systemd,
+            place: dir.join(systemd::TIMER).display().to_string(),
+            job: systemd::read(&text(service), &text(timer)),
+            active: fs::symlink_metadata(wanted(&dir)).is_ok(),
+        }))
+    }
+
+    /// Removes what a scheduler holds of ours. Tells whether there was anything.
+    ///
+    /// # Errors
+    /// When it can't be removed.
+    pub fn remove(&self, scheduler: Scheduler) -> Result<bool, ScheduleError> {
+        if self.find_in(scheduler)?.is_none() {
+            return Ok(false);
+        }
+        match scheduler {
+            Scheduler::Systemd => self.remove_units()?,
+            Scheduler::Cron => {
+                match cron::without(&crontab()?.unwrap_or_default()) {
+                    Some(crontab) => run::succeed(&WRITE_CRONTAB, &crontab)?,
+                    None => run::succeed(&["crontab", "-r"], b"")?,
+                };
+            }
+            Scheduler::Launchd => {
+                run::output(&["launchctl", "bootout", &service_target()], b"")?;
+                delete(&self.agent()?)?;
+            }
+            Scheduler::Schtasks => {
+                let query = ["schtasks", "/query", "/tn", &self.task_name()];
+                if run::output(&query, b"")?.status.success() {
+                    let name = self.task_name();
+                    run::succeed(&["schtasks", "/delete", "/tn", &name, "/f"], b"")?;
+                }
+                delete(&self.home.file(schtasks::FILE))?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn remove_units(&self) -> Result<(), ScheduleError> {
+        let dir = self.unit_dir()?;
+        let service = dir.join(systemd::SERVICE);
+        let folders = systemd::folders(&String::from_utf8_lossy(
+            &read(&service)?.unwrap_or_default(),
+        ));
+        // Where no manager runs, nothing is to be stopped, and the link is a file.
+        let _ = run::output(&SYSTEMD_STOP, b"");
+        let wanted = wanted(&dir);
+        if fs::symlink_metadata(&wanted).is_ok() {
+            delete(&wanted)?;
+            if let Some(wants) = wanted.parent() {
+                // Only where nothing else is in it.
+                let _ = fs::remove_dir(wants);
+            }
+        }
+        delete(&dir.join(systemd::TIMER))?;
+        delete(&service)?;
+        let _ = run::output(&SYSTEMD_RELOAD, b"");
+        if let Ok(stamp) = self.stamp() {
+            delete(&stamp)?;
+        }
+        for folder in dir.ancestors().take(folders) {
+            if fs::remove_dir(folder).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn user_home(&self) -> Result<PathBuf, ScheduleError> {
+        self.environment
+            .user_home()
+            .ok_or(ScheduleError::NoUserHome)
+    }
+
+    /// A directory of the user's that a variable may name.
+    fn user_dir(&self, variable: &str, default: &str) -> Result<PathBuf, ScheduleError> {
+        match self.environment.get(variable).map(PathBuf::from) {
+            Some(dir) if dir.is_absolute() => Ok(dir),
+            _ => Ok(self.user_home()?.join(default)),
+        }
+    }
+
+    /// Where the user's units are.
+    fn unit_dir(&self) -> Result<PathBuf, ScheduleError> {
+        Ok(self
+            .user_dir("XDG_CONFIG_HOME", ".config")?
+            .join("systemd/user"))
+    }
+
+    /// Where systemd keeps when the timer last fired.
+    fn stamp(&self) -> Result<PathBuf, ScheduleError> {
+        let dir = self.user_dir("XDG_DATA_HOME", ".local/share")?;
+        Ok(dir
+            .join("systemd/timers")
+            .join(format!("stamp-{}", systemd::TIMER)))
+    }
+
+    /// The launchd agent's file.
+    fn agent(&self) -> Result<PathBuf, ScheduleError> {
+        Ok(self
+            .user_home()?
+            .join("Library/LaunchAgents")
+            .join(launchd::FILE))
+    }
+
+    fn task_name(&self) -> String {
+        schtasks::task_name(self.environment.get("USERNAME").unwrap_or("user"))
+    }
+}
+
+const SYSTEMD_ANSWERS: [&str; 4] = ["systemctl", "--user", "show", "--property=Version"];
+const SYSTEMD_RELOAD: [&str; 3] = ["systemctl", "--user", "daemon-reload"];
+const SYSTEMD_STOP: [&str; 5] = ["systemctl", "--user", "disable", "--now", systemd::TIMER];
+/// Restarted, so that a changed interval holds from now on.
+const SYSTEMD_START: [&[&str]; 3] = [
+    &SYSTEMD_RELOAD,
+    &["systemctl", "--user", "enable", systemd::TIMER],
+    &["systemctl", "--user", "restart", systemd::TIMER],
+];
+const WRITE_CRONTAB: [&str; 2] = ["crontab", "-"];
+
+/// launchd's domain of the user who sits at the machine.
+fn domain() -> String {
+    #[cfg(unix)]
+    let uid = nix::unistd::getuid().as_raw();
+    #[cfg(not(unix))]
+    let uid = 0;
+    format!("gui/{uid}")
+}
+
+fn service_target() -> String {
+    format!("{}/{}", domain(), launchd::LABEL)
+}
+
+/// The link that makes the timer start with the session.
+fn wanted(unit_dir: &Path) -> PathBuf {
+    unit_dir.join("timers.target.wants").join(systemd::TIMER)
+}
+
+/// How many folders have to be made for the units, or were made for those that are there.
+fn folders_for(unit_dir: &Path) -> usize {
+    match fs::read_to_string(unit_dir.join(systemd::SERVICE)) {
+        Ok(service) => systemd::folders(&service),
+        Err(_) => missing(unit_dir),
+    }
+}
+
+/// How many folders of a path are not there.
+fn missing(dir: &Path) -> usize {
+    dir.ancestors().take_while(|dir| !dir.exists()).count()
+}
+
+/// The user's crontab; `None` when there is none. That the command failed is another thing.
+fn crontab() -> Result<Option<Vec<u8>>, ScheduleError> {
+    const LIST: [&str; 2] = ["crontab", "-l"];
+    let output = run::output(&LIST, b"")?;
+    if output.status.success() {
+        return Ok(Some(output.stdout));
+    }
+    let said = String::from_utf8_lossy(&output.stderr).to_lowercase();
+    // The second is BusyBox's.
+    let none = said.contains("no crontab for")
+        || said.contains("can't open") && said.contains("no such file");
+    if none && output.status.code() == Some(1) {
+        Ok(None)
+    } else {
+        Err(run::failed(&LIST, &output))
+    }
+}
+
+fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ScheduleError {
+    move |source| ScheduleError::File {
+        operation,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// A file's content; `None` when it is not there.
+fn read(path: &Path) -> Result<Option<Vec<u8>>, ScheduleError> {
+    match fs::read(path) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if is_absent(&error) => Ok(None),
+        Err(error) => Err(failed("read", path)(error)),
+    }
+}
+
+/// Deletes a file that may be gone.
+fn delete(path: &Path) -> Result<(), ScheduleError> {
+    match fs::remove_file(path) {
+        Err(error) if !is_absent(&error) => Err(failed("delete", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Replaces a file in one step.
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = files::NewFile::shared(path)?;
+    file.write_all(content)?;
+    file.finish()
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+/// Files that were written, and what they were before.
+#[derive(Debug, Default)]
+struct Written {
+    files: Vec<(PathBuf, Option<Vec<u8>>)>,
+    /// Folders that were made, the innermost first.
+    folders: Vec<PathBuf>,
+}
+
+impl Written {
+    fn write(&mut self, path: &Path, content: &[u8]) -> Result<(), ScheduleError> {
+        let before = read(path)?;
+        if before.as_deref() == Some(content) {
+            return Ok(());
+        }
+        if let Some(dir) = path.parent() {
+            let made = dir.ancestors().take(missing(dir)).map(Path::to_owned);
+            self.folders.extend(made);
+            fs::create_dir_all(dir).map_err(failed("create directory", dir))?;
+        }
+        self.files.push((path.to_owned(), before));
+        replace(path, content).map_err(failed("write", path))
+    }
+
+    /// Puts back what was there.
+    fn undo(self) {
+        // The failure that led here is the one that is told.
+        for (path, before) in self.files {
+            let _ = match before {
+                Some(content) => replace(&path, &content),
+                None => fs::remove_file(&path),
+            };
+        }
+        for folder in self.folders {
+            let _ = fs::remove_dir(folder);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The regular flush, given to the scheduler that the machine has: a systemd user timer, a crontab
+//! line, a launchd agent or a task of Windows' Task Scheduler.
+//!
+//! What each of them reads is rendered from a [`Job`] by a pure function, and read back by its
+//! inverse, one file per kind: [`systemd`], [`cron`], [`launchd`], [`schtasks`]. [`machine`] writes
+//! the files, and [`run`] is the only place that starts another program.
+//!
+//! There is one schedule per user. What it runs is `flush --scheduled`, which notes when it ran
+//! ([`last_run`]), since most schedulers don't tell.
+
+pub mod cron;
+mod error;
+mod every;
+pub mod last_run;
+pub mod launchd;
+pub mod machine;
+mod program;
+mod run;
+pub mod schtasks;
+mod spread;
+pub mod systemd;
+mod xml;
+
+use serde::Serialize;
+
+pub use error::ScheduleError;
+pub use every::{Every, EveryError};
+pub use machine::Machine;
+
+use crate::env::Environment;
+use crate::home::Home;
+
+/// The schedulers that are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheduler {
+    /// A systemd user timer
+    Systemd,
+    /// A line of the user's crontab
+    Cron,
+    /// A launchd agent (macOS)
+    Launchd,
+    /// A task of Task Scheduler (Windows)
+    Schtasks,
+}
+
+impl Scheduler {
+    /// The name that `--with` takes.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Systemd => "systemd",
+            Self::Cron => "cron",
+            Self::Launchd => "launchd",
+            Self::Schtasks => "schtasks",
+        }
+    }
+
+    /// Those that this system can have, the preferred one first.
+    #[must_use]
+    pub fn of_this_system() -> &'static [Self] {
+        if cfg!(windows) {
+            &[Self::Schtasks]
+        } else if cfg!(target_os = "macos") {
+            &[Self::Launchd, Self::Cron]
+        } else {
+            &[Self::Systemd, Self::Cron]
+        }
+    }
+}
+
+/// What is run, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Job {
+    /// The absolute path of this program.
+    pub program: String,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// The interval.
+    #[serde(serialize_with = "every::as_text")]
+    pub every: Every,
+    /// Minutes after midnight at which the first run of a day is due, less than the interval.
+    pub offset: u32,
+}
+
+impl Job {
+    /// The flush of this machine's program and of this home.
+    ///
+    /// # Errors
+    /// When the program's path is not there to stay, or a path can't be written into a schedule.
+    pub fn of(
+        environment: &Environment,
+        home: &Home,
+        config: Option<&std::path::Path>,
+        every: Every,
+    ) -> Result<Self, ScheduleError> {
+        let program = plain(&program::stable_path(environment)?)?;
+        let mut arguments = vec!["flush".to_owned(), "--scheduled".to_owned()];
+        let dir = absolute(home.dir())?;
+        if !program::is_default_home(environment, &dir) {
+            arguments.extend(["--home".to_owned(), plain(&dir)?]);
+        }
+        if let Some(config) = config {
+            arguments.extend(["--config".to_owned(), plain(&absolute(config)?)?]);
+        }
+        Ok(Self {
+            program,
+            arguments,
+            every,
+            offset: spread::offset(environment, &dir, every),
+        })
+    }
+
+    /// The home that it flushes, when that is not the default one.
+    #[must_use]
+    pub fn home(&self) -> Option<&str> {
+        let at = self.arguments.iter().position(|word| word == "--home")?;
+        self.arguments.get(at + 1).map(String::as_str)
+    }
+}
+
+fn absolute(path: &std::path::Path) -> Result<std::path::PathBuf, ScheduleError> {
+    std::path::absolute(path).map_err(|source| ScheduleError::File {
+        operation: "find",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// A path as text. A schedule is text, line by line.
+fn plain(path: &std::path::Path) -> Result<String, ScheduleError> {
+    path.to_str()
+        .filter(|text| !text.chars().any(char::is_control))
+        .map(str::to_owned)
+        .ok_or_else(|| ScheduleError::NotPlain(path.to_owned()))
+}
+
+/// Words for the property tests of the renderers: what a path can hold and a schedule can carry.
+#[cfg(test)]
+pub(crate) mod arbitrary {
+    use proptest::prelude::*;
+
+    use super::{Every, Job};
+
+    fn word() -> impl Strategy<Value = String> {
+        // The characters that mean something to one of the schedulers are drawn more often.
+        let special = prop::sample::select(
+            [
+                " ", "%", "$", "'", "\"", "\\", "#", "&", "<", ">", ";", "--", "é", "{", "*", "!",
+                "`", "~", "]]>", "\\\\", "%%", "$$", "%h", "${HOME}", "$HOME", "\\n", "-->",
+            ]
+            .as_slice(),
+        )
+        .prop_map(str::to_owned);
+        prop::collection::vec(prop_oneof![special, "[^\\p{C}]{1,3}"], 0..6)
+            .prop_map(|parts| parts.concat())
+    }
+
+    /// Any job.
+    pub(crate) fn job() -> impl Strategy<Value = Job> {
+        let minutes = prop::sample::select(Every::ALL.as_slice());
+        (
+            word(),
+            prop::collection::vec(word(), 0..4),
+            minutes,
+            any::<u32>(),
+        )
+            .prop_map(|(program, arguments, minutes, offset)| Job {
+                program: format!("/opt/{program}/jmo-telemetry"),
+                arguments,
+                every: Every::minutes(minutes).expect("one that is allowed"),
+                offset: offset % minutes,
+            })
+    }
+}

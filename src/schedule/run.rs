@@ -1,0 +1,123 @@
+//! Starts the scheduler's own programs: `systemctl`, `crontab`, `launchctl`, `schtasks`. Nothing else
+//! in the schedule starts a program.
+
+use std::io::{Read, Write};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+use std::{io, mem};
+
+use super::ScheduleError;
+use crate::clock::{self, Deadline};
+use crate::limits::SCHEDULER_WAIT;
+
+/// Runs a command to its end, with this on stdin. An exit code other than 0 is not an error here.
+///
+/// # Errors
+/// When it can't be started, or does not end in time; it is killed then.
+pub(super) fn output(command: &[&str], input: &[u8]) -> Result<Output, ScheduleError> {
+    run(command, input).map_err(|source| ScheduleError::Run {
+        command: command.join(" "),
+        source,
+    })
+}
+
+/// Runs a command that must succeed.
+///
+/// # Errors
+/// When it does not.
+pub(super) fn succeed(command: &[&str], input: &[u8]) -> Result<Output, ScheduleError> {
+    let output = output(command, input)?;
+    if output.status.success() {
+        Ok(output)
+    } else {
+        Err(failed(command, &output))
+    }
+}
+
+/// The error of a command that ran and failed.
+pub(super) fn failed(command: &[&str], output: &Output) -> ScheduleError {
+    ScheduleError::Failed {
+        command: command.join(" "),
+        message: message(output),
+    }
+}
+
+/// The last line of what a command said, on stderr if it said something there.
+fn message(output: &Output) -> String {
+    let last = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes);
+        let line = text.lines().rev().find(|line| !line.trim().is_empty());
+        line.map(|line| line.trim().to_owned())
+    };
+    last(&output.stderr)
+        .or_else(|| last(&output.stdout))
+        .unwrap_or_else(|| output.status.to_string())
+}
+
+fn run(command: &[&str], input: &[u8]) -> io::Result<Output> {
+    let [program, arguments @ ..] = command else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let mut child = Command::new(program)
+        .args(arguments)
+        // What it says is read by us, too.
+        .env("LC_ALL", "C")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let deadline = Deadline::after(SCHEDULER_WAIT);
+    let stdout = reader(child.stdout.take());
+    let stderr = reader(child.stderr.take());
+    let stdin = child.stdin.take();
+    let input = input.to_owned();
+    // A program that does not read to the end says why itself.
+    thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&input)));
+    let status = wait(&mut child, deadline)?;
+    // Something that it started may hold its pipes open. Half a crontab is none.
+    let rest = |pipe: Receiver<Vec<u8>>| pipe.recv_timeout(deadline.left()).map_err(|_| too_slow());
+    Ok(Output {
+        status,
+        stdout: rest(stdout)?,
+        stderr: rest(stderr)?,
+    })
+}
+
+/// Reads a pipe to its end, on a thread of its own.
+fn reader<R: Read + Send + 'static>(pipe: Option<R>) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe
+            && pipe.read_to_end(&mut bytes).is_ok()
+        {
+            // Nobody waits any more when it took too long.
+            let _ = sender.send(bytes);
+        }
+    });
+    receiver
+}
+
+fn too_slow() -> io::Error {
+    let message = format!("it did not end within {} s", SCHEDULER_WAIT.as_secs());
+    io::Error::new(io::ErrorKind::TimedOut, message)
+}
+
+/// Waits for the end of a child, and kills it when that takes too long.
+fn wait(child: &mut Child, deadline: Deadline) -> io::Result<ExitStatus> {
+    let mut pause = Duration::from_millis(1);
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if deadline.passed() {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(too_slow());
+        }
+        let next = (pause * 2).min(Duration::from_millis(20));
+        clock::sleep(mem::replace(&mut pause, next));
+    }
+}

@@ -1,0 +1,221 @@
+//! A task of Windows' Task Scheduler.
+
+use super::xml::escape;
+use super::{Every, Job};
+
+/// The file, in the home, from which the task is made. Task Scheduler prints a task in the console's
+/// character set, which can't carry every path, so what it runs is read from here.
+pub const FILE: &str = "schedule-task.xml";
+
+/// The task's name. All users of a machine share the names, so it holds the user's.
+#[must_use]
+pub fn task_name(user: &str) -> String {
+    let plain = |c: char| {
+        if c.is_alphanumeric() || "-_.".contains(c) {
+            c
+        } else {
+            '_'
+        }
+    };
+    let user: String = user.chars().map(plain).collect();
+    format!("jmo-telemetry-flush-{user}")
+}
+
+/// What shows no window: Task Scheduler opens a console for a console program, which would flash up
+/// on the user's screen at each run.
+const WITHOUT_WINDOW: &str = r"%SystemRoot%\System32\conhost.exe";
+
+/// The task. A run that was missed is made up for; it also runs on battery, and never twice at once.
+#[must_use]
+pub fn task(job: &Job) -> String {
+    let mut arguments = format!("--headless {}", quote(&job.program));
+    for argument in &job.arguments {
+        arguments.push(' ');
+        arguments.push_str(&quote(argument));
+    }
+    format!(
+        r#"<?xml version="1.0"?>
+<Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
+  <RegistrationInfo>
+    <Description>Upload waiting JMo Security telemetry, every {every}. Written by `jmo-telemetry schedule install`, deleted by `jmo-telemetry schedule remove`.</Description>
+  </RegistrationInfo>
+  <Triggers>
+    <TimeTrigger>
+      <Repetition>
+        <Interval>PT{minutes}M</Interval>
+        <StopAtDurationEnd>false</StopAtDurationEnd>
+      </Repetition>
+      <StartBoundary>2024-01-01T{hour:02}:{minute:02}:00</StartBoundary>
+      <Enabled>true</Enabled>
+    </TimeTrigger>
+  </Triggers>
+  <Principals>
+    <Principal id="Author">
+      <LogonType>InteractiveToken</LogonType>
+      <RunLevel>LeastPrivilege</RunLevel>
+    </Principal>
+  </Principals>
+  <Settings>
+    <MultipleInstancesPolicy>IgnoreNew</MultipleInstancesPolicy>
+    <DisallowStartIfOnBatteries>false</DisallowStartIfOnBatteries>
+    <StopIfGoingOnBatteries>false</StopIfGoingOnBatteries>
+    <StartWhenAvailable>true</StartWhenAvailable>
+    <Enabled>true</Enabled>
+    <Hidden>false</Hidden>
+    <ExecutionTimeLimit>PT5M</ExecutionTimeLimit>
+    <Priority>7</Priority>
+  </Settings>
+  <Actions Context="Author">
+    <Exec>
+      <Command>{WITHOUT_WINDOW}</Command>
+      <Arguments>{arguments}</Arguments>
+    </Exec>
+  </Actions>
+</Task>
+"#,
+        every = job.every,
+        minutes = job.every.in_minutes(),
+        hour = job.offset / 60,
+        minute = job.offset % 60,
+        arguments = escape(&arguments),
+    )
+}
+
+/// The bytes of the file that `schtasks /create /xml` reads: UTF-16 with its mark.
+#[must_use]
+pub fn file(task: &str) -> Vec<u8> {
+    std::iter::once(0xFEFF)
+        .chain(task.encode_utf16())
+        .flat_map(u16::to_le_bytes)
+        .collect()
+}
+
+/// The text of such a file.
+#[must_use]
+pub fn text(file: &[u8]) -> Option<String> {
+    let (pairs, []) = file.as_chunks::<2>() else {
+        return None;
+    };
+    let units: Vec<u16> = pairs.iter().map(|pair| u16::from_le_bytes(*pair)).collect();
+    String::from_utf16(units.strip_prefix(&[0xFEFF])?).ok()
+}
+
+/// A word of a command line, as Windows' programs split it.
+fn quote(word: &str) -> String {
+    let plain = |c: char| !c.is_whitespace() && c != '"';
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    let mut quoted = String::from("\"");
+    let mut backslashes = 0;
+    for character in word.chars() {
+        match character {
+            '\\' => backslashes += 1,
+            '"' => {
+                // Those before a quote are doubled, and the quote is escaped.
+                quoted.push_str(&"\\".repeat(backslashes + 1));
+                backslashes = 0;
+            }
+            _ => backslashes = 0,
+        }
+        quoted.push(character);
+    }
+    quoted.push_str(&"\\".repeat(backslashes));
+    quoted.push('"');
+    quoted
+}
+
+/// The words of a command line, as Windows' programs split it.
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let (mut quoted, mut backslashes) = (false, 0_usize);
+    for character in line.chars() {
+        if character == '\\' {
+            backslashes += 1;
+            continue;
+        }
+        if backslashes > 0 {
+            let count = if character == '"' {
+                backslashes / 2
+            } else {
+                backslashes
+            };
+            word.get_or_insert_default().push_str(&"\\".repeat(count));
+        }
+        let escaped = backslashes % 2 == 1;
+        backslashes = 0;
+        match character {
+            '"' if escaped => word.get_or_insert_default().push('"'),
+            '"' => {
+                quoted = !quoted;
+                word.get_or_insert_default();
+            }
+            ' ' if !quoted => words.extend(word.take()),
+            other => word.get_or_insert_default().push(other),
+        }
+    }
+    if backslashes > 0 {
+        word.get_or_insert_default()
+            .push_str(&"\\".repeat(backslashes));
+    }
+    words.extend(word);
+    words
+}
+
+/// The job of a task of ours; `None` when somebody changed it.
+#[must_use]
+pub fn read(task: &str) -> Option<Job> {
+    let document = roxmltree::Document::parse(task).ok()?;
+    let text = |name: &str| {
+        document
+            .descendants()
+            .find(|node| node.tag_name().name() == name)?
+            .text()
+            .map(str::to_owned)
+    };
+    let mut words = words(&text("Arguments")?).into_iter().skip(1);
+    let program = words.next()?;
+    let interval = text("Interval")?;
+    let minutes = interval.strip_prefix("PT")?.strip_suffix('M')?;
+    let start = text("StartBoundary")?;
+    let (_, time) = start.split_once('T')?;
+    let mut numbers = time.split(':').map_while(|number| number.parse().ok());
+    let (hour, minute): (u32, u32) = (numbers.next()?, numbers.next()?);
+    Some(Job {
+        program,
+        arguments: words.collect(),
+        every: Every::minutes(minutes.parse().ok()?).ok()?,
+        offset: hour * 60 + minute,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::arbitrary;
+    use super::*;
+
+    #[test]
+    fn a_path_with_spaces_is_one_word() {
+        assert_eq!(
+            quote(r"C:\Program Files\JMo\jmo-telemetry.exe"),
+            r#""C:\Program Files\JMo\jmo-telemetry.exe""#
+        );
+        assert_eq!(quote(r"C:\with a slash\"), r#""C:\with a slash\\""#);
+    }
+
+    #[test]
+    fn the_name_of_a_task_is_a_plain_word() {
+        assert_eq!(task_name(r"ACME\jo hn"), "jmo-telemetry-flush-ACME_jo_hn");
+    }
+
+    proptest! {
+        #[test]
+        fn a_task_is_read_as_it_was_written(job in arbitrary::job()) {
+            let file = file(&task(&job));
+            prop_assert_eq!(read(&text(&file).expect("UTF-16")), Some(job));
+        }
+    }
+}

@@ -1,0 +1,484 @@
+//! `schedule`: by made-up schedulers for what can go wrong, and by real ones for what must go right.
+
+mod real;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::world::{Ran, World};
+
+/// Keeps a crontab in a file, as `crontab` does. `FAIL` beside it names what fails.
+const CRONTAB: &str = r#"#!/bin/sh
+dir=$(dirname "$0")
+case "$1" in
+-l)
+  [ -e "$dir/list-fails" ] && { echo "crontab: cannot open your crontab: Input/output error" >&2; exit 1; }
+  [ -e "$dir/tab" ] || { echo "no crontab for you" >&2; exit 1; }
+  cat "$dir/tab" ;;
+-r) rm "$dir/tab" ;;
+-)
+  [ -e "$dir/write-fails" ] && { echo "crontab: disk full" >&2; exit 1; }
+  cat > "$dir/new" && mv "$dir/new" "$dir/tab" ;;
+esac
+"#;
+
+/// A systemctl that takes down what it was asked. It fails at the verb that the file `fails` names.
+const SYSTEMCTL: &str = r#"#!/bin/sh
+dir=$(dirname "$0")
+echo "$@" >> "$dir/asked"
+[ "$2" = "$(cat "$dir/fails" 2>/dev/null)" ] && { echo "Failed to $2: nothing works today" >&2; exit 1; }
+exit 0
+"#;
+
+/// A world with schedulers that are made up; what is real on this machine is out of reach.
+struct Machine {
+    world: World,
+    bin: PathBuf,
+    /// Where the program is, and itself.
+    program: (TempDir, PathBuf),
+}
+
+impl Machine {
+    fn new() -> Self {
+        let mut world = World::new();
+        let bin = world.cwd().join("bin");
+        fs::create_dir(&bin).expect("a directory");
+        for program in ["sh", "cat", "mv", "rm", "dirname", "sleep"] {
+            let real = ["/bin", "/usr/bin"].map(|dir| Path::new(dir).join(program));
+            let real = real.iter().find(|path| path.exists()).expect("a tool");
+            std::os::unix::fs::symlink(real, bin.join(program)).expect("a link");
+        }
+        world.set("PATH", bin.to_str().expect("text"));
+        Self {
+            world,
+            bin,
+            program: installed_program("bin"),
+        }
+    }
+
+    fn with_cron() -> Self {
+        Self::new().script("crontab", CRONTAB)
+    }
+
+    fn with_systemd() -> Self {
+        Self::new().script("systemctl", SYSTEMCTL)
+    }
+
+    fn script(self, name: &str, text: &str) -> Self {
+        let path = self.bin.join(name);
+        fs::write(&path, text).expect("a script");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a mode");
+        self
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        fs::write(self.bin.join(name), content).expect("a file");
+    }
+
+    fn tab(&self) -> Option<Vec<u8>> {
+        fs::read(self.bin.join("tab")).ok()
+    }
+
+    fn unit(&self, name: &str) -> PathBuf {
+        self.world.cwd().join(".config/systemd/user").join(name)
+    }
+
+    fn schedule(&self, args: &str) -> Ran {
+        let args = ["schedule"].into_iter().chain(args.split_whitespace());
+        run(&self.program.1, &self.world.command(args))
+    }
+
+    fn shown(&self) -> Value {
+        self.schedule("show --json").ok().json()
+    }
+}
+
+/// The program under another path.
+fn put(path: &Path) {
+    fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+    let program = env!("CARGO_BIN_EXE_jmo-telemetry");
+    if fs::hard_link(program, path).is_err() {
+        fs::copy(program, path).expect("a copy");
+    }
+}
+
+/// The program in a folder of this name that is not for temporary files, wherever these tests are
+/// built.
+fn installed_program(folder: &str) -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir_in("/opt")
+        .or_else(|_| tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")))
+        .expect("a directory");
+    let path = dir.path().join(folder).join("jmo-telemetry");
+    put(&path);
+    (dir, path)
+}
+
+/// Runs a command of a world with the program at another path.
+fn run(program: &Path, like: &Command) -> Ran {
+    let environment = like
+        .get_envs()
+        .filter_map(|(name, value)| Some((name, value?)));
+    let mut command = Command::new(program);
+    command
+        .args(like.get_args())
+        .current_dir(like.get_current_dir().expect("a directory"))
+        .env_clear()
+        .envs(environment);
+    let output = command.output().expect("it runs");
+    Ran::from_output(&command, output)
+}
+
+/// Everything below a directory, with the content of files.
+fn tree(dir: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            all.extend(tree(&path));
+        }
+        all.push((path.clone(), fs::read(&path).ok()));
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn a_crontab_is_byte_for_byte_what_it_was_after_remove() {
+    let theirs: [&[u8]; 4] = [
+        b"# JMo Security Schedule: nightly\n0 2 * * * jmo scan # JMo Security Schedule: nightly\n",
+        b"",
+        b"MAILTO=me\n\n\n* * * * * echo without an end",
+        b"# caf\xe9\r\n",
+    ];
+    for theirs in theirs {
+        let machine = Machine::with_cron();
+        machine.write("tab", theirs);
+        machine.schedule("install --every 15m --with cron").ok();
+        machine.schedule("install --every 1h --with cron").ok();
+        let tab = machine.tab().expect("a crontab");
+        assert!(tab.ends_with(theirs), "{}", String::from_utf8_lossy(&tab));
+        machine.schedule("remove").ok();
+        assert_eq!(machine.tab().expect("a crontab"), theirs);
+    }
+}
+
+#[test]
+fn where_there_was_no_crontab_there_is_none_after_remove() {
+    let machine = Machine::with_cron();
+    machine.schedule("install").ok();
+    assert!(machine.tab().is_some());
+    machine.schedule("remove").ok();
+    assert_eq!(machine.tab(), None);
+    assert!(
+        machine
+            .schedule("remove")
+            .ok()
+            .stdout
+            .contains("nothing was scheduled")
+    );
+}
+
+#[test]
+fn a_second_install_changes_nothing_and_another_interval_replaces() {
+    let machine = Machine::with_cron();
+    machine.schedule("install").ok();
+    let first = machine.tab();
+    machine.schedule("install").ok();
+    assert_eq!(machine.tab(), first);
+    machine.schedule("install --every 2h").ok();
+    let tab = String::from_utf8(machine.tab().expect("a crontab")).expect("text");
+    assert_eq!(tab.lines().count(), 1, "{tab}");
+    assert_eq!(machine.shown()["every"], "2h");
+}
+
+#[test]
+fn what_a_dry_run_prints_is_what_is_written() {
+    for before in [None, Some("0 1 * * * true\n")] {
+        let machine = Machine::with_cron();
+        if let Some(before) = before {
+            machine.write("tab", before);
+        }
+        let planned = machine
+            .schedule("install --with cron --dry-run")
+            .ok()
+            .stdout;
+        assert_eq!(machine.tab().as_deref(), before.map(str::as_bytes));
+        machine.schedule("install --with cron").ok();
+        let tab = String::from_utf8(machine.tab().expect("a crontab")).expect("text");
+        assert_eq!(tab, planned + before.unwrap_or_default());
+    }
+
+    let machine = Machine::with_systemd();
+    let planned = machine.schedule("install --dry-run --json").ok().json();
+    assert!(!machine.unit("").exists());
+    machine.schedule("install").ok();
+    for file in planned["files"].as_array().expect("files") {
+        let path = file["path"].as_str().expect("a path");
+        assert_eq!(
+            fs::read_to_string(path).expect("a unit"),
+            file["content"].as_str().expect("text")
+        );
+    }
+}
+
+#[test]
+fn a_crontab_that_cannot_be_read_is_not_overwritten() {
+    let machine = Machine::with_cron();
+    machine.write("tab", "0 1 * * * precious\n");
+    machine.write("list-fails", "");
+    let ran = machine.schedule("install --with cron").exits(74);
+    assert_eq!(
+        ran.stderr,
+        "error: `crontab -l` failed: crontab: cannot open your crontab: Input/output error\n"
+    );
+    machine.schedule("remove").exits(74);
+    assert_eq!(machine.tab().expect("a crontab"), b"0 1 * * * precious\n");
+    assert!(
+        machine.shown()["unknown"][0]
+            .as_str()
+            .expect("text")
+            .contains("cannot open")
+    );
+}
+
+#[test]
+fn a_crontab_that_cannot_be_written_is_told_and_stays() {
+    let machine = Machine::with_cron();
+    machine.write("tab", "0 1 * * * precious\n");
+    machine.write("write-fails", "");
+    let ran = machine.schedule("install --with cron").exits(74);
+    assert_eq!(
+        ran.stderr,
+        "error: `crontab -` failed: crontab: disk full\n"
+    );
+    assert_eq!(machine.tab().expect("a crontab"), b"0 1 * * * precious\n");
+    assert_eq!(machine.shown()["installed"], false);
+}
+
+#[test]
+fn a_scheduler_that_hangs_is_left() {
+    let machine = Machine::new().script("crontab", "#!/bin/sh\nsleep 600\n");
+    let shown = machine.shown();
+    assert!(
+        shown["unknown"][0]
+            .as_str()
+            .expect("text")
+            .contains("did not end"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_machine_without_a_scheduler_is_told_what_to_do() {
+    let machine = Machine::new();
+    let ran = machine.schedule("install").exits(78);
+    assert_eq!(ran.stderr.lines().count(), 2, "{ran}");
+    assert!(
+        ran.stderr
+            .contains("systemd is not installed; cron is not installed"),
+        "{ran}"
+    );
+    assert!(ran.stderr.contains("hint: install cron"), "{ran}");
+    machine.schedule("remove").ok();
+    machine.schedule("install --with launchd").exits(78);
+}
+
+#[test]
+fn a_unit_folder_that_cannot_be_written_leaves_nothing_behind() {
+    let machine = Machine::with_systemd();
+    // Root may write anywhere, but not into a file.
+    fs::create_dir(machine.world.cwd().join(".config")).expect("a directory");
+    fs::write(machine.world.cwd().join(".config/systemd"), "").expect("a file");
+    let before = tree(&machine.world.cwd().join(".config"));
+    let ran = machine.schedule("install").exits(73);
+    assert!(
+        ran.stderr.starts_with("error: failed to create directory"),
+        "{ran}"
+    );
+    assert_eq!(tree(&machine.world.cwd().join(".config")), before);
+}
+
+#[test]
+fn a_failed_install_puts_back_what_was_there() {
+    let machine = Machine::with_systemd();
+    machine.write("fails", "enable");
+    let ran = machine.schedule("install").exits(74);
+    assert!(ran.stderr.contains("nothing works today"), "{ran}");
+    assert!(!machine.world.cwd().join(".config").exists());
+
+    machine.write("fails", "");
+    machine.schedule("install").ok();
+    let installed = tree(&machine.world.cwd().join(".config"));
+    machine.write("fails", "restart");
+    machine.schedule("install --every 1d").exits(74);
+    assert_eq!(tree(&machine.world.cwd().join(".config")), installed);
+}
+
+#[test]
+fn another_scheduler_takes_over_and_one_schedule_is_left() {
+    let machine = Machine::with_cron().script("systemctl", SYSTEMCTL);
+    machine.schedule("install --with cron").ok();
+    machine.schedule("install --with systemd").ok();
+    assert_eq!(machine.tab(), None);
+    assert_eq!(machine.shown()["scheduler"], "systemd");
+    machine.schedule("install --with cron").ok();
+    assert!(!machine.unit("jmo-telemetry-flush.timer").exists());
+    assert_eq!(machine.shown()["scheduler"], "cron");
+}
+
+#[test]
+fn a_program_in_a_temporary_folder_is_refused() {
+    let machine = Machine::with_cron();
+    for name in ["_MEI12345", ".cache/uv/archive-v0/x/bin"] {
+        let program = machine.world.cwd().join(name).join("jmo-telemetry");
+        put(&program);
+        let ran = run(&program, &machine.world.command(["schedule", "install"])).exits(78);
+        assert!(
+            ran.stderr.starts_with("error: refused to schedule"),
+            "{ran}"
+        );
+    }
+    assert_eq!(machine.tab(), None);
+}
+
+#[test]
+fn the_path_is_the_one_by_which_path_finds_the_program() {
+    let (dir, program) = installed_program("Cellar");
+    let mut machine = Machine::with_cron();
+    let link = dir.path().join("bin");
+    fs::create_dir(&link).expect("a directory");
+    std::os::unix::fs::symlink(&program, link.join("jmo-telemetry")).expect("a link");
+    machine.world.set(
+        "PATH",
+        &format!("{}:{}", machine.bin.display(), link.display()),
+    );
+    let run = |args: &[&str]| run(&program, &machine.world.command(args));
+    run(&["schedule", "install"]).ok();
+    let shown = run(&["schedule", "show", "--json"]).ok().json();
+    assert_eq!(
+        shown["program"],
+        link.join("jmo-telemetry").to_str().expect("text")
+    );
+    assert_eq!(shown["problem"], Value::Null);
+
+    fs::remove_file(link.join("jmo-telemetry")).expect("moved away");
+    let shown = run(&["schedule", "show", "--json"]).ok().json();
+    assert!(
+        shown["problem"]
+            .as_str()
+            .expect("a problem")
+            .contains("no longer"),
+        "{shown}"
+    );
+    // A versioned folder alone is none to schedule.
+    let refused = run(&["schedule", "install", "--every", "1h"]);
+    // Homebrew's link is looked for, too, and gone.
+    refused.exits(78);
+}
+
+#[test]
+fn homes_differ_in_their_minute() {
+    let minutes: std::collections::BTreeSet<u64> = (0..12)
+        .map(|n| {
+            let mut machine = Machine::new();
+            machine
+                .world
+                .set("JMO_TELEMETRY_HOME", &format!("/srv/{n}"));
+            let planned = machine.schedule("install --with cron --dry-run --json");
+            planned.ok().json()["offset"].as_u64().expect("a number")
+        })
+        .collect();
+    assert!(minutes.len() > 3, "{minutes:?}");
+}
+
+#[test]
+fn nothing_is_scheduled_for_who_said_no() {
+    let machine = Machine::with_cron();
+    machine.world.run(["disable"]).ok();
+    let ran = machine.schedule("install").exits(78);
+    assert!(ran.stderr.contains("telemetry is disabled"), "{ran}");
+    assert_eq!(machine.tab(), None);
+}
+
+#[test]
+fn disable_and_forget_say_that_the_schedule_stays_or_remove_it() {
+    for command in [["disable", "--json"], ["forget", "--yes"]] {
+        let machine = Machine::with_cron();
+        machine.schedule("install").ok();
+        let ran = machine.world.run(command).ok();
+        assert!(ran.stderr.contains("the schedule stays with cron"), "{ran}");
+        assert!(machine.tab().is_some());
+        let ran = machine
+            .world
+            .run(command.into_iter().chain(["--schedule"]))
+            .ok();
+        assert!(
+            ran.stderr.contains("removed the schedule from cron"),
+            "{ran}"
+        );
+        assert_eq!(machine.tab(), None);
+    }
+}
+
+#[test]
+fn status_tells_what_is_scheduled_and_when_it_last_ran() {
+    let machine = Machine::with_cron();
+    assert_eq!(machine.world.status()["schedule"]["installed"], false);
+    machine.schedule("install --every 30m").ok();
+    machine.world.record();
+    let schedule = machine.world.status()["schedule"].clone();
+    assert_eq!(schedule["scheduler"], "cron");
+    assert_eq!(schedule["every"], "30m");
+    assert_eq!(
+        schedule["home"],
+        machine.world.home().to_str().expect("text")
+    );
+    assert_eq!(schedule["last_run_at"], Value::Null);
+    // As cron does it: with another environment and the words of the line.
+    let home = machine.world.home();
+    let mut command = machine.world.command(["flush", "--scheduled", "--home"]);
+    command.arg(&home).env_remove("JMO_TELEMETRY_HOME");
+    assert!(command.status().expect("it runs").success());
+    assert!(machine.world.status()["schedule"]["last_run_at"].is_string());
+}
+
+#[test]
+fn the_property_list_and_the_task_are_valid() {
+    let machine = Machine::new();
+    let python = |code: &str, input: &str| {
+        let mut command = Command::new("python3");
+        command.args(["-c", code, input]);
+        let output = command.output().expect("Python");
+        Ran::from_output(&command, output).ok().stdout
+    };
+    let plist = machine
+        .schedule("install --with launchd --every 4h --dry-run")
+        .ok()
+        .stdout;
+    let read =
+        "import plistlib, sys, json; print(json.dumps(plistlib.loads(sys.argv[1].encode())))";
+    let plist: Value = serde_json::from_str(&python(read, &plist)).expect("JSON");
+    assert_eq!(plist["ProgramArguments"][1], "flush");
+    assert_eq!(
+        plist["StartCalendarInterval"]
+            .as_array()
+            .expect("times")
+            .len(),
+        6
+    );
+
+    let task = machine
+        .schedule("install --with schtasks --dry-run")
+        .ok()
+        .stdout;
+    let read = "import xml.etree.ElementTree as e, sys; t=e.fromstring(sys.argv[1].encode()); \
+                print(t.find('.//{*}Interval').text, t.find('.//{*}Arguments').text)";
+    let task = python(read, &task);
+    assert!(task.starts_with("PT15M --headless "), "{task}");
+    assert!(task.contains("flush --scheduled --home"), "{task}");
+}
