@@ -19,7 +19,7 @@ export function build() {
   write("validate.js", validator());
   write(
     "validate.d.ts",
-    "export interface Event { event_id: string; timestamp: string }\nexport function isEvent(value: unknown): value is Event;\n",
+    'import type { Event } from "../src/sink";\nexport function isEvent(value: unknown): value is Event;\n',
   );
   write("schema.js", `export const SCHEMA = ${JSON.stringify(read("schema/event.json"))};\n`);
   write("schema.d.ts", "export const SCHEMA: string;\n");

@@ -5,7 +5,7 @@ import { mediaType, readAtMost, readBatch } from "./batch";
 import type { Settings } from "./environment";
 import { judge, type Reason } from "./judge";
 import { FORGET_BYTES } from "./limits";
-import type { Sink } from "./sink";
+import type { Sink, Valid } from "./sink";
 
 interface Rejected {
   line: number;
@@ -21,14 +21,18 @@ export async function collect(
 ): Promise<Response> {
   if (settings.closed) throw new Refusal("closed");
   const { key, body, lines } = await readBatch(request);
-  const valid = new Map<string, string>();
+  const valid = new Map<string, Valid>();
   const rejected: Rejected[] = [];
   let repeated = 0;
   lines.forEach((line, at) => {
-    const { event_id, reason } = judge(line, now, settings.retentionDays);
-    if (reason !== null) rejected.push({ line: at + 1, event_id, reason });
-    else if (valid.has(event_id)) repeated += 1;
-    else valid.set(event_id, line);
+    const verdict = judge(line, now, settings.retentionDays);
+    if (verdict.reason !== null) {
+      rejected.push({ line: at + 1, event_id: verdict.event_id, reason: verdict.reason });
+      return;
+    }
+    const { event } = verdict;
+    if (valid.has(event.event_id)) repeated += 1;
+    else valid.set(event.event_id, { line, event });
   });
   const kept = await sink.keep([...valid.values()], now);
   if (kept.full) throw new Refusal("day_is_full", { "Retry-After": String(untilMidnight(now)) });

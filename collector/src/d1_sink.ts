@@ -1,80 +1,55 @@
 // Events in D1: one batch, which is one transaction, keeps the new lines and counts them, so that sums always agree with
-// rows. SQL does the counting, since only it knows which lines are new at the moment that they are written.
+// rows. SQL does the counting, since only it knows which lines are new at the moment that they are written; src/tabulate.ts
+// gives it little to read.
 
 import type { Settings } from "./environment";
 import { firstIdOf } from "./judge";
 import { D1_VALUE_BYTES, RETENTION_STEP_ROWS, RETENTION_STEPS } from "./limits";
-import type { Kept, Sink } from "./sink";
+import type { Kept, Sink, Valid } from "./sink";
+import { tabulated } from "./tabulate";
 
-/** The bit of each event in `visits`. */
-export const EVENT_BITS: Record<string, number> = {
-  "scan.started": 1,
-  "scan.completed": 2,
-  "tool.failed": 4,
-  "wizard.completed": 8,
-  "report.generated": 16,
-  "policy.evaluated": 32,
-};
+/** 80 bits of the id in ?1, from its two parts that are random throughout. */
+const SHORT_ID = "unhex(substr(?1, 1, 8) || substr(?1, 25, 12))";
 
-const BIT = `CASE line ->> 'event' ${Object.entries(EVENT_BITS)
-  .map(([event, bit]) => `WHEN '${event}' THEN ${String(bit)}`)
-  .join(" ")} END`;
-
-/** 80 bits of an id, from its two parts that are random throughout. */
-const shortId = (id: string) => `unhex(substr(${id}, 1, 8) || substr(${id}, 25, 12))`;
-
-// ?1 is an array of lines, ?2 today, ?3 how many events a day may bring.
+// ?1 is today, ?2 how many events a day may bring, ?3 the rows: [event_id, number of its shape, digits of its id].
 const FRESH = `fresh AS MATERIALIZED (
-  SELECT value AS line FROM json_each(?1)
-  WHERE NOT EXISTS (SELECT 1 FROM events WHERE event_id = value ->> 'event_id')
-    AND coalesce((SELECT n FROM received WHERE day = ?2), 0) < ?3
+  SELECT value ->> 0 AS event_id, value ->> 1 AS shape, value ->> 2 AS id FROM json_each(?3)
+  WHERE NOT EXISTS (SELECT 1 FROM events WHERE events.event_id = value ->> 0)
+    AND coalesce((SELECT n FROM received WHERE day = ?1), 0) < ?2
 )`;
+
+// ?4 is the shapes: [day, event, version, bit of the event, [[field, word, n], …]]. Materialized, they get an index.
+const SHAPES = `shapes AS MATERIALIZED (SELECT key AS shape, value AS said FROM json_each(?4))`;
 
 const RECEIVED = `SELECT n FROM received WHERE day = ?1`;
 
-// Each word of the metadata is counted under its field's name, and so are the three words beside it. Of targets it is
-// the number that counts. SQLite puts names with an underscore into quotation marks.
-const COUNT_WORDS = `WITH ${FRESH}
+const COUNT_WORDS = `WITH ${FRESH}, ${SHAPES},
+counted AS (SELECT shape, count(*) AS events FROM fresh GROUP BY shape)
 INSERT INTO counters (day, event, version, dimension, word, n)
-SELECT
-  substr(line ->> 'timestamp', 1, 10),
-  line ->> 'event',
-  line ->> 'version',
-  CASE WHEN path IN ('$', '$.metadata') THEN key ELSE substr(replace(path, '"', ''), 12) END,
-  CASE replace(path, '"', '') WHEN '$.metadata.target_types' THEN key ELSE atom END,
-  sum(CASE replace(path, '"', '') WHEN '$.metadata.target_types' THEN atom ELSE 1 END)
-FROM fresh, json_tree(line)
-WHERE CASE replace(path, '"', '')
-  WHEN '$' THEN key IN ('event', 'platform', 'python_version') AND type = 'text'
-  WHEN '$.metadata.target_types' THEN atom > 0
-  ELSE type = 'text' END
+SELECT said ->> 0, said ->> 1, said ->> 2, value ->> 0, value ->> 1, sum(events * (value ->> 2))
+FROM counted JOIN shapes USING (shape), json_each(said, '$[4]') WHERE true
 GROUP BY 1, 2, 3, 4, 5
 ON CONFLICT DO UPDATE SET n = n + excluded.n`;
 
-const COUNT_VISITS = `WITH ${FRESH}
+const COUNT_VISITS = `WITH ${FRESH}, ${SHAPES}, seen AS (SELECT DISTINCT shape, id FROM fresh)
 INSERT INTO visits (day, version, id, events)
-SELECT
-  substr(line ->> 'timestamp', 1, 10), line ->> 'version', ${shortId("line ->> 'anonymous_id'")},
-  sum(DISTINCT ${BIT})
-FROM fresh WHERE true
+SELECT said ->> 0, said ->> 2, unhex(id), sum(DISTINCT said ->> 3)
+FROM seen JOIN shapes USING (shape) WHERE true
 GROUP BY 1, 2, 3
 ON CONFLICT DO UPDATE SET events = events | excluded.events`;
 
-const COUNT_IDS = `WITH ${FRESH}, new_ids AS (
-  SELECT DISTINCT ${shortId("line ->> 'anonymous_id'")} AS id FROM fresh
-)
+const COUNT_IDS = `WITH ${FRESH}, seen AS (SELECT DISTINCT unhex(id) AS id FROM fresh)
 UPDATE totals SET
   revision = revision + EXISTS (SELECT 1 FROM fresh),
-  unique_ids = unique_ids + (SELECT count(*) FROM new_ids WHERE id NOT IN (SELECT id FROM ids))`;
+  unique_ids = unique_ids + (SELECT count(*) FROM seen WHERE id NOT IN (SELECT id FROM ids))`;
 
 const KEEP_IDS = `WITH ${FRESH}
-INSERT INTO ids (id)
-SELECT DISTINCT ${shortId("line ->> 'anonymous_id'")} FROM fresh WHERE true
-ON CONFLICT DO NOTHING`;
+INSERT INTO ids (id) SELECT DISTINCT unhex(id) FROM fresh WHERE true ON CONFLICT DO NOTHING`;
 
-const KEEP_EVENTS = `WITH ${FRESH}
-INSERT INTO events (event_id, anonymous_id, line)
-SELECT line ->> 'event_id', line ->> 'anonymous_id', line FROM fresh WHERE true
+// ?3 is an array of lines.
+const KEEP_EVENTS = `INSERT INTO events (event_id, anonymous_id, line)
+SELECT value ->> 'event_id', value ->> 'anonymous_id', value FROM json_each(?3)
+WHERE coalesce((SELECT n FROM received WHERE day = ?1), 0) < ?2
 ON CONFLICT DO NOTHING`;
 
 // changes() is the number of events that the statement before has inserted.
@@ -87,39 +62,39 @@ export class D1Sink implements Sink {
     private readonly settings: Settings,
   ) {}
 
-  async keep(lines: string[], now: number): Promise<Kept> {
+  async keep(events: Valid[], now: number): Promise<Kept> {
+    const { rows, shapes } = tabulated(events);
     // Lines are JSON as JSON.stringify writes it, so that an array of them needs no second writing.
-    const array = `[${lines.join(",")}]`;
-    if (array.length > D1_VALUE_BYTES) throw new Error("a batch is larger than D1 takes");
+    const lines = `[${events.map(({ line }) => line).join(",")}]`;
+    if (lines.length > D1_VALUE_BYTES) throw new Error("a batch is larger than D1 takes");
     const today = dayOf(now);
-    const statement = (sql: string) =>
-      this.db.prepare(sql).bind(array, today, this.settings.maxEventsADay);
+    const statement = (sql: string, ...values: string[]) =>
+      this.db.prepare(sql).bind(today, this.settings.maxEventsADay, ...values);
     const results = await this.db.batch<{ n: number }>([
       this.db.prepare(RECEIVED).bind(today),
-      statement(COUNT_WORDS),
-      statement(COUNT_VISITS),
-      statement(COUNT_IDS),
-      statement(KEEP_IDS),
-      statement(KEEP_EVENTS),
+      statement(COUNT_WORDS, rows, shapes),
+      statement(COUNT_VISITS, rows, shapes),
+      statement(COUNT_IDS, rows),
+      statement(KEEP_IDS, rows),
+      statement(KEEP_EVENTS, lines),
       this.db.prepare(COUNT_RECEIVED).bind(today),
     ]);
     const received = results[0].results[0]?.n ?? 0;
     if (received >= this.settings.maxEventsADay) return { full: true };
     const accepted = results[5].meta.changes;
-    return { full: false, accepted, duplicates: lines.length - accepted };
+    return { full: false, accepted, duplicates: events.length - accepted };
   }
 
   async forget(anonymousId: string): Promise<number> {
     const statement = (sql: string) => this.db.prepare(sql).bind(anonymousId);
-    const short = shortId("?1");
     const results = await this.db.batch([
       statement(
         `UPDATE totals SET revision = revision + 1,
-           unique_ids = unique_ids - (SELECT count(*) FROM ids WHERE id = ${short})
-         WHERE EXISTS (SELECT 1 FROM ids WHERE id = ${short})`,
+           unique_ids = unique_ids - (SELECT count(*) FROM ids WHERE id = ${SHORT_ID})
+         WHERE EXISTS (SELECT 1 FROM ids WHERE id = ${SHORT_ID})`,
       ),
-      statement(`DELETE FROM ids WHERE id = ${short}`),
-      statement(`DELETE FROM visits WHERE id = ${short}`),
+      statement(`DELETE FROM ids WHERE id = ${SHORT_ID}`),
+      statement(`DELETE FROM visits WHERE id = ${SHORT_ID}`),
       statement(`UPDATE events SET anonymous_id = NULL, line = NULL WHERE anonymous_id = ?1`),
     ]);
     return results[3].meta.changes;

@@ -3,11 +3,14 @@
 
 import { isEvent } from "../generated/validate.js";
 import { AHEAD_MS, LINE_BYTES } from "./limits";
+import type { Event } from "./sink";
 
 export type Reason = "not_json" | "schema" | "too_old" | "too_new" | "too_large";
 
 export type Verdict =
-  { event_id: string; reason: null } | { event_id: string | null; reason: Reason };
+  | { event: Event; reason: null }
+  /** Its event_id, where it has one. */
+  | { event_id: string | null; reason: Reason };
 
 const EVENT_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
@@ -29,7 +32,7 @@ export function judge(line: string, now: number, retentionDays: number): Verdict
   }
   if (at < now - retentionDays * 86_400_000) return { event_id: value.event_id, reason: "too_old" };
   if (at > now + AHEAD_MS) return { event_id: value.event_id, reason: "too_new" };
-  return { event_id: value.event_id, reason: null };
+  return { event: value, reason: null };
 }
 
 function isLong(line: string): boolean {

@@ -1,7 +1,7 @@
 // The numbers that are read: from counters alone, so that they cost the same however many events there are.
 
 import { DIMENSIONS, EVENTS, FIELDS, PAGE_ALONE } from "./charts";
-import { EVENT_BITS } from "./d1_sink";
+import { EVENT_BITS } from "./event_bits";
 import { CUBE_VERSIONS, CUBE_VISITS } from "./limits";
 
 /** UTC days, both included; null where there is no end. */

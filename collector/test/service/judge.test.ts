@@ -43,7 +43,10 @@ test("a rejected line is named by its event_id where that is one, and by nothing
     event_id: id,
     reason: "schema",
   });
-  expect(judge(good.replace(id, "alice@example.org"), NOW, 90).event_id).toBeNull();
+  expect(judge(good.replace(id, "alice@example.org"), NOW, 90)).toEqual({
+    event_id: null,
+    reason: "schema",
+  });
 });
 
 test("a line of 4 KiB is looked at and one byte more is not, whatever its characters take", () => {
