@@ -26,7 +26,6 @@ export default tseslint.config(
         fetch: "readonly",
         performance: "readonly",
         setTimeout: "readonly",
-        Response: "readonly",
         Buffer: "readonly",
       },
     },
