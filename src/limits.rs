@@ -144,6 +144,10 @@ pub const VIEW_CACHE_BYTES: u64 = 256 * 1024 * 1024;
 /// The last events that the dashboard shows (contract, section 9).
 pub const VIEW_RECENT: usize = 10;
 
+/// Remarks about what was read that `view` shows; the others are counted. A directory can hold any
+/// number of files that can't be read.
+pub const VIEW_NOTES: usize = 20;
+
 /// Different words that are counted apart in one list; the others are counted together. Real lists
 /// have a few dozen, and a source can be anybody's.
 pub const VIEW_WORDS: usize = 10_000;

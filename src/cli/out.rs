@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::exit::{Code, Failure};
 use crate::limits::LONG_READ_BYTES;
+use crate::terminal;
 use crate::view::Progress;
 
 pub(super) struct Out {
@@ -65,10 +66,10 @@ impl Out {
         Ok(writeln!(self.data, "{line}")?)
     }
 
-    /// One JSON object on a line of its own.
+    /// One JSON object on a line of its own, with escapes for what a terminal would obey.
     pub(super) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
-        serde_json::to_writer(&mut self.data, value).map_err(io::Error::from)?;
-        Ok(self.data.write_all(b"\n")?)
+        let json = serde_json::to_string(value).map_err(io::Error::from)?;
+        self.line(terminal::escaped(&json))
     }
 
     /// A table: drawn for a person, tabs between the cells for a program.
@@ -98,7 +99,9 @@ impl Out {
 
     /// A remark for people. Nobody is left to tell when it can't be said.
     pub(super) fn say(&mut self, remark: impl std::fmt::Display) {
-        let _ = writeln!(self.talk, "{remark}");
+        let remark = remark.to_string();
+        let lines: Vec<_> = remark.split('\n').map(terminal::clean).collect();
+        let _ = writeln!(self.talk, "{}", lines.join("\n"));
     }
 
     /// An error with its causes, each told once, and the way out.

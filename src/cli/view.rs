@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::Duration;
 
 use clap::Args as ClapArgs;
 
@@ -16,9 +15,10 @@ use crate::destination::Target;
 use crate::files::NewFile;
 use crate::settings::Settings;
 use crate::spool::Spool;
+use crate::terminal::clean;
 use crate::view::{
-    Collected, Consumer, Csv, Cube, DirSource, FileSource, Frame, GistSource, Local, Raw, Source,
-    SpoolSource, collect, dashboard, page,
+    Collected, Consumer, Csv, Cube, DirSource, FileSource, Frame, GistSource, Local, Moment,
+    Period, Raw, Source, SpoolSource, StdinSource, collect, dashboard, page,
 };
 
 const EXAMPLES: &str = "\
@@ -26,6 +26,7 @@ Examples:
   view                              the dashboard, of the configured destination or else the local spool
   view --from gist:0123456789abcdef0123456789abcdef --since 30d
   view --from dir:/tmp/telemetry --json | jq .tools
+  zcat old.jsonl.gz | jmo-telemetry view --from - --since 2026-01-01 --until 2026-06-30
   view --export events.csv          for a spreadsheet
   view --html report.html           one page with charts and filters, for a browser";
 
@@ -33,23 +34,27 @@ Examples:
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Where the events are: gist, gist:ID, dir:PATH, spool, or a JSONL file [default: the
-    /// configured destination, else spool]
+    /// Where the events are: gist, gist:ID, dir:PATH, spool, a JSONL file, or - for stdin [default:
+    /// the configured destination, else spool]
     #[arg(long, value_name = "SOURCE")]
     from: Option<From>,
-    /// Only events of this last stretch of time, e.g. 30d
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
-    since: Option<Duration>,
+    /// Only events from then on: a length of time before now (30d), a day (2026-11-01, UTC), or a
+    /// time in RFC 3339
+    #[arg(long, value_name = "TIME")]
+    since: Option<Moment>,
+    /// Only events until then, in the same forms; a day is included
+    #[arg(long, value_name = "TIME")]
+    until: Option<Moment>,
     /// The numbers, as JSON
     #[arg(long, group = "form")]
     json: bool,
     /// The events, as JSONL
     #[arg(long, group = "form")]
     raw: bool,
-    /// Write the events to this file, as CSV
+    /// Write the events to this file (- is stdout), as CSV
     #[arg(long, group = "form", value_name = "FILE.csv")]
     export: Option<PathBuf>,
-    /// Write a page with charts and filters to this file
+    /// Write a page with charts and filters to this file (- is stdout)
     #[arg(long, group = "form", value_name = "FILE")]
     html: Option<PathBuf>,
 }
@@ -60,6 +65,7 @@ enum From {
     Gist,
     Target(Target),
     Spool,
+    Stdin,
     Path(PathBuf),
 }
 
@@ -70,6 +76,7 @@ impl FromStr for From {
         Ok(match (text, text.parse::<Target>()) {
             ("gist", _) => Self::Gist,
             ("spool", _) => Self::Spool,
+            ("-", _) => Self::Stdin,
             (_, Ok(target)) => Self::Target(target),
             (path, Err(_)) => Self::Path(path.into()),
         })
@@ -78,6 +85,10 @@ impl FromStr for From {
 
 impl Args {
     pub(super) fn run(self, settings: &Settings, out: &mut Out) -> Result<Code, Failure> {
+        if self.period().is_empty() {
+            return Err(Failure::new(Code::Usage, "--since is not before --until")
+                .hint("a length of time counts back from now: --since 30d --until 7d"));
+        }
         let mut source = self.source(settings)?;
         if self.json {
             let collected = self.collect(source.as_mut(), &mut (), out)?;
@@ -110,6 +121,7 @@ impl Args {
                 })?,
             Some(From::Target(target)) => target.clone(),
             Some(From::Spool) => return Ok(Box::new(SpoolSource::new(settings.home.clone()))),
+            Some(From::Stdin) => return Ok(Box::new(StdinSource)),
             Some(From::Path(path)) if path.is_dir() => Target::Dir(path.clone()),
             Some(From::Path(path)) => return Ok(Box::new(FileSource::new(path))),
         };
@@ -128,21 +140,34 @@ impl Args {
         consumer: &mut dyn Consumer,
         out: &Out,
     ) -> Result<Collected, Failure> {
-        let since = self.since.map(|time| clock::before(clock::now(), time));
-        let mut progress = out.progress(&format!("reading {}", source.name()));
-        Ok(collect(source, since, consumer, &mut progress)?)
+        let mut progress = out.progress(&clean(&format!("reading {}", source.name())));
+        Ok(collect(source, self.period(), consumer, &mut progress)?)
+    }
+
+    fn period(&self) -> Period {
+        Period::new(self.since, self.until, clock::now())
     }
 
     fn raw(&self, source: &mut dyn Source, out: &mut Out) -> Result<(), Failure> {
-        let since = self.since.map(|time| clock::before(clock::now(), time));
+        let to_terminal = out.is_terminal();
         // The lines themselves show how far it is; a bar between them would only disturb.
-        let collected = collect(source, since, &mut Raw(out.stream()), &mut ())?;
+        let mut raw = Raw::new(out.stream(), to_terminal);
+        let collected = collect(source, self.period(), &mut raw, &mut ())?;
         out.stream().flush()?;
         tell_notes(&collected, out);
         Ok(())
     }
 
     fn export(&self, source: &mut dyn Source, path: &Path, out: &mut Out) -> Result<(), Failure> {
+        if path == Path::new("-") {
+            let mut csv = Csv::new(out.stream())?;
+            // As for `--raw`, the rows show how far it is.
+            let collected = collect(source, self.period(), &mut csv, &mut ())?;
+            csv.finish()?;
+            out.stream().flush()?;
+            tell_notes(&collected, out);
+            return Ok(());
+        }
         let fail = |error| cant_write(path, error);
         let mut csv = NewFile::given(path).and_then(Csv::new).map_err(fail)?;
         let collected = self.collect(source, &mut csv, out)?;
@@ -153,10 +178,16 @@ impl Args {
     }
 
     fn html(&self, source: &mut dyn Source, path: &Path, out: &mut Out) -> Result<(), Failure> {
-        let fail = |error| cant_write(path, error);
         let mut cube = Cube::default();
         let collected = self.collect(source, &mut cube, out)?;
         let text = page(&collected, &cube, &source.name(), clock::now());
+        if path == Path::new("-") {
+            out.text(&text)?;
+            out.stream().flush()?;
+            tell_notes(&collected, out);
+            return Ok(());
+        }
+        let fail = |error| cant_write(path, error);
         let mut file = NewFile::given(path).map_err(fail)?;
         file.write_all(text.as_bytes()).map_err(fail)?;
         file.finish().map_err(fail)?;
@@ -205,12 +236,7 @@ fn local(settings: &Settings) -> Local {
 /// What a person should know about numbers that are printed elsewhere.
 fn tell_notes(collected: &Collected, out: &mut Out) {
     for note in &collected.notes {
-        let mark = if collected.summary.incomplete {
-            "incomplete"
-        } else {
-            "note"
-        };
-        out.say(format_args!("{mark}: {note}"));
+        out.say(note);
     }
 }
 

@@ -20,6 +20,7 @@ mod event;
 mod lines;
 mod page;
 mod pass;
+mod period;
 mod raw;
 mod source;
 mod summary;
@@ -27,21 +28,21 @@ mod summary;
 use std::io;
 use std::path::PathBuf;
 
-use chrono::{DateTime, Utc};
-
 pub use self::csv::Csv;
 pub use cube::Cube;
 pub use dashboard::{Frame, Local, dashboard};
 pub use dimensions::{Chart, DIMENSIONS, Dimension, Order, Share};
 pub use event::Event;
 pub use page::page;
-pub use pass::{Collected, Pass, Recent};
+pub use pass::{Collected, Note, Pass, Recent};
+pub use period::{Moment, NotAMoment, Period};
 pub use raw::Raw;
-pub use source::{DirSource, FileSource, GistSource, Source, SpoolSource};
+pub use source::{DirSource, FileSource, GistSource, Source, SpoolSource, StdinSource};
 pub use summary::{Counts, Summary};
 
 use crate::destination::ReadError;
 use crate::spool::SpoolError;
+use crate::terminal::clean;
 
 /// Takes every event of a pass, as a rendering that needs more than the summary.
 pub trait Consumer {
@@ -77,7 +78,7 @@ impl Progress for () {
 #[derive(Debug, thiserror::Error)]
 pub enum ViewError {
     /// A file or directory of the source.
-    #[error("failed to read `{}`", path.display())]
+    #[error("failed to read `{}`", clean(&path.to_string_lossy()))]
     Read {
         /// Its path, or its name in the Gist.
         path: PathBuf,
@@ -100,17 +101,17 @@ pub enum ViewError {
     Write(#[source] io::Error),
 }
 
-/// Reads a source once. Events before `since` are left out.
+/// Reads a source once. Events outside of the period are left out.
 ///
 /// # Errors
 /// When the source can't be read, or `consumer` can't write.
 pub fn collect(
     source: &mut dyn Source,
-    since: Option<DateTime<Utc>>,
+    period: Period,
     consumer: &mut dyn Consumer,
     progress: &mut dyn Progress,
 ) -> Result<Collected, ViewError> {
-    let mut pass = Pass::new(since, consumer, progress);
+    let mut pass = Pass::new(period, consumer, progress);
     source.read(&mut pass)?;
     Ok(pass.finish())
 }

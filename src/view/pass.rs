@@ -3,15 +3,18 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
 
 use chrono::{DateTime, Utc};
 
 use super::event::Event;
 use super::lines::{Line, each_line};
+use super::period::Period;
 use super::summary::{Summary, Tally};
 use super::{Consumer, Progress, ViewError};
-use crate::limits::VIEW_RECENT;
+use crate::limits::{VIEW_NOTES, VIEW_RECENT};
+use crate::terminal::clean;
 
 /// One of the last events.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,29 +39,51 @@ pub struct Collected {
     /// The last events, oldest first.
     pub recent: Vec<Recent>,
     /// What a person should know about the numbers.
-    pub notes: Vec<String>,
+    pub notes: Vec<Note>,
+}
+
+/// A remark about the numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// One line, with nothing in it that a terminal would obey.
+    pub text: String,
+    /// Whether it says that there is more at the source than was counted.
+    pub incomplete: bool,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.incomplete {
+            "incomplete"
+        } else {
+            "note"
+        };
+        write!(f, "{kind}: {}", self.text)
+    }
 }
 
 /// A pass under way. A [`Source`](super::Source) feeds it.
 pub struct Pass<'p> {
-    since: Option<DateTime<Utc>>,
+    period: Period,
     consumer: &'p mut dyn Consumer,
     progress: &'p mut dyn Progress,
     tally: Tally,
     seen: HashSet<u128>,
     recent: Vec<Recent>,
     undated: u64,
-    notes: Vec<String>,
+    notes: Vec<Note>,
+    /// Notes that are not kept.
+    more_notes: u64,
 }
 
 impl<'p> Pass<'p> {
     pub(super) fn new(
-        since: Option<DateTime<Utc>>,
+        period: Period,
         consumer: &'p mut dyn Consumer,
         progress: &'p mut dyn Progress,
     ) -> Self {
         Self {
-            since,
+            period,
             consumer,
             progress,
             tally: Tally::default(),
@@ -66,6 +91,7 @@ impl<'p> Pass<'p> {
             recent: Vec::with_capacity(VIEW_RECENT + 1),
             undated: 0,
             notes: Vec::new(),
+            more_notes: 0,
         }
     }
 
@@ -74,10 +100,24 @@ impl<'p> Pass<'p> {
         self.progress.expect(bytes);
     }
 
-    /// Something is missing at the end, and why.
+    /// Something that is at the source will be missing in the numbers, and why.
     pub fn incomplete(&mut self, why: String) {
         self.tally.summary.incomplete = true;
-        self.notes.push(why);
+        self.keep(why, true);
+    }
+
+    /// Something that a person should know.
+    pub fn note(&mut self, text: String) {
+        self.keep(text, false);
+    }
+
+    fn keep(&mut self, text: String, incomplete: bool) {
+        if self.notes.len() == VIEW_NOTES {
+            self.more_notes += 1;
+        } else {
+            let text = clean(&text);
+            self.notes.push(Note { text, incomplete });
+        }
     }
 
     /// Whoever wants to know how far we are.
@@ -141,15 +181,13 @@ impl<'p> Pass<'p> {
             self.tally.summary.malformed += 1;
             return Ok(());
         };
-        if let Some(since) = self.since {
-            match event.at() {
-                None => {
-                    self.undated += 1;
-                    return Ok(());
-                }
-                Some(at) if at < since => return Ok(()),
-                Some(_) => {}
+        match event.at() {
+            Some(at) if !self.period.contains(at) => return Ok(()),
+            None if !self.period.is_everything() => {
+                self.undated += 1;
+                return Ok(());
             }
+            Some(_) | None => {}
         }
         if event.event_id().is_some_and(|id| !self.seen.insert(id)) {
             self.tally.summary.duplicates += 1;
@@ -184,11 +222,18 @@ impl<'p> Pass<'p> {
     }
 
     pub(super) fn finish(mut self) -> Collected {
+        let last = |text| Note {
+            text,
+            incomplete: false,
+        };
+        if self.more_notes > 0 {
+            let text = format!("{} more notes are not shown", self.more_notes);
+            self.notes.push(last(text));
+        }
         if self.undated > 0 {
-            self.notes.push(format!(
-                "{} without a usable timestamp left out of the period",
-                self.undated
-            ));
+            let undated = self.undated;
+            let text = format!("{undated} without a usable timestamp left out of the period");
+            self.notes.push(last(text));
         }
         Collected {
             summary: self.tally.finish(),
@@ -198,7 +243,7 @@ impl<'p> Pass<'p> {
     }
 }
 
-/// "cli, fast, 5 tools", "trivy timeout".
+/// "cli fast 5 tools", "trivy timeout fast".
 fn about(event: &Event<'_>) -> String {
     let failure = event.failed_tool().map(|tool| {
         let how = event.detail("failure_type").unwrap_or_default();
@@ -219,5 +264,5 @@ fn about(event: &Event<'_>) -> String {
         counted(event.findings(), "findings"),
         counted(event.detail("violations_bucket"), "violations"),
     ];
-    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }

@@ -3,14 +3,31 @@
 use std::io::{self, Write};
 
 use super::{Consumer, Event};
+use crate::terminal;
 
 /// Writes each event's line.
 #[derive(Debug)]
-pub struct Raw<W>(pub W);
+pub struct Raw<W> {
+    out: W,
+    to_terminal: bool,
+}
+
+impl<W: Write> Raw<W> {
+    /// Lines are written byte for byte. A terminal would obey some characters in them, so there
+    /// they are escaped, as JSON that means the same.
+    pub fn new(out: W, to_terminal: bool) -> Self {
+        Self { out, to_terminal }
+    }
+}
 
 impl<W: Write> Consumer for Raw<W> {
     fn event(&mut self, _: &Event<'_>, line: &[u8]) -> io::Result<()> {
-        self.0.write_all(line)?;
-        self.0.write_all(b"\n")
+        if self.to_terminal {
+            let text = String::from_utf8_lossy(line);
+            self.out.write_all(terminal::escaped(&text).as_bytes())?;
+        } else {
+            self.out.write_all(line)?;
+        }
+        self.out.write_all(b"\n")
     }
 }

@@ -5,6 +5,8 @@ mod browser;
 mod gist;
 mod hostile;
 mod keyboard;
+mod sources;
+mod terminal;
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use chrono::NaiveDate;
+use chrono::{Days, NaiveDate};
 
 use super::layout::ratio;
-use super::{Paint, number};
+use super::{Paint, number, plural};
 
 const HEIGHT: usize = 4;
 /// A single day is not drawn as wide as the terminal.
@@ -16,19 +16,56 @@ const WIDEST_DAY: usize = 4;
 pub(super) fn per_day(
     text: &mut String,
     days: &BTreeMap<NaiveDate, u64>,
+    today: NaiveDate,
     width: usize,
     paint: Paint,
 ) {
+    let drawn = drawn(days, today);
+    draw(text, &drawn, width, paint);
+    let far = days.values().sum::<u64>() - drawn.values().copied().sum::<u64>();
+    if far > 0 {
+        let far = plural(far, "event");
+        let remark = format!("{far} not drawn: dated in the future or years ago");
+        let _ = writeln!(text, "{}", paint.faint(&remark));
+    }
+}
+
+/// The days that are worth a column. A clock that was wrong must not make the chart a decade wide,
+/// so nothing after tomorrow is drawn, nor what lies more than a year before all other days and is
+/// less than a hundredth of the events.
+fn drawn(days: &BTreeMap<NaiveDate, u64>, today: NaiveDate) -> BTreeMap<&NaiveDate, &u64> {
+    let tomorrow = today + Days::new(1);
+    let mut drawn: BTreeMap<_, _> = days.range(..=tomorrow).collect();
+    let all: u64 = drawn.values().copied().sum();
+    let mut before = 0;
+    let mut start = None;
+    for ((day, count), (next, _)) in drawn.iter().zip(drawn.iter().skip(1)) {
+        before += **count;
+        if before.saturating_mul(100) >= all {
+            break;
+        }
+        if days_between(**day, **next) > 366 {
+            start = Some(*next);
+        }
+    }
+    if let Some(start) = start {
+        drawn = drawn.split_off(start);
+    }
+    drawn
+}
+
+fn draw(text: &mut String, days: &BTreeMap<&NaiveDate, &u64>, width: usize, paint: Paint) {
     let (Some((first, _)), Some((last, _))) = (days.first_key_value(), days.last_key_value())
     else {
         return;
     };
+    let (first, last) = (*first, *last);
     let span = days_between(*first, *last) + 1;
     let per_column = span.div_ceil(width);
     let columns = span.div_ceil(per_column);
     let mut counts = vec![0; columns];
     for (day, count) in days {
-        counts[days_between(*first, *day) / per_column] += count;
+        counts[days_between(*first, **day) / per_column] += **count;
     }
     let most = counts.iter().copied().max().unwrap_or(0);
     let each = match per_column {
@@ -77,4 +114,39 @@ fn cell(count: u64, most: u64, row: usize) -> &'static str {
 
 fn days_between(from: NaiveDate, to: NaiveDate) -> usize {
     usize::try_from((to - from).num_days()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(text: &str) -> NaiveDate {
+        text.parse().expect("a day")
+    }
+
+    #[test]
+    fn a_wrong_clock_does_not_stretch_the_chart() {
+        let usual = (1..=28).map(|n| (day("2026-11-01") + Days::new(n), 10));
+        let mut days: BTreeMap<_, _> = usual.collect();
+        let today = day("2026-11-28");
+        assert_eq!(drawn(&days, today).len(), 28, "tomorrow is still drawn");
+        days.insert(day("2036-01-01"), 100);
+        days.insert(day("1970-01-01"), 1);
+        days.insert(day("1999-01-01"), 1);
+        assert_eq!(drawn(&days, today).len(), 28);
+        let mut text = String::new();
+        per_day(&mut text, &days, today, 80, Paint(false));
+        assert!(text.contains("Events per day, most 10"), "{text}");
+        assert!(text.contains("102 events not drawn"), "{text}");
+        days.insert(day("2024-01-01"), 200);
+        assert_eq!(drawn(&days, today).len(), 29, "that is no wrong clock");
+    }
+
+    #[test]
+    fn a_chart_of_the_future_alone_is_a_remark() {
+        let days = [(day("2036-01-01"), 1)].into();
+        let mut text = String::new();
+        per_day(&mut text, &days, day("2026-11-28"), 80, Paint(false));
+        assert!(text.starts_with("1 event not drawn"), "{text}");
+    }
 }

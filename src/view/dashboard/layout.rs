@@ -14,7 +14,7 @@ pub(super) struct Block {
     pub(super) rows: Vec<Row>,
 }
 
-/// A name with a number and its bar, or with something else.
+/// A name with a number and its bar.
 #[derive(Debug)]
 pub(super) struct Row {
     name: String,
@@ -28,17 +28,8 @@ pub(super) struct Row {
 const NARROW: usize = 38;
 const WIDE: usize = 64;
 const GAP: usize = 3;
-
-impl Row {
-    pub(super) fn said(name: &str, value: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            value: clean(value),
-            share: String::new(),
-            bar: None,
-        }
-    }
-}
+/// A bar that is shorter shows nothing.
+const LEAST_BAR: usize = 8;
 
 impl Block {
     /// The counts in their order, with their share of `of`.
@@ -80,33 +71,20 @@ impl Block {
                 .unwrap_or(0)
         };
         let (values, shares) = (widest(|row| &row.value), widest(|row| &row.share));
-        let bars = self.rows.iter().any(|row| row.bar.is_some());
         let fixed = 2 + values + if shares > 0 { shares + 1 } else { 0 };
-        let least_bar = if bars { 8 } else { 0 };
-        let names = widest(|row| &row.name);
-        let names = if bars {
-            names.min(width.saturating_sub(fixed + least_bar))
-        } else {
-            names.min(width / 2)
-        };
+        let names = widest(|row| &row.name).min(width.saturating_sub(fixed + LEAST_BAR));
         for row in &self.rows {
             let name = cut(&row.name, names);
-            let value = cut(&row.value, width.saturating_sub(names + 2));
-            let mut line = format!("{}{}  ", name, blanks(names - name.width()));
-            if !bars {
-                let width = line.width() + value.width();
-                lines.push((line + &value, width));
-                continue;
-            }
-            line += &blanks(values - value.width().min(values));
-            line += &value;
-            let mut used = names + 2 + value.width().max(values);
-            if shares > 0 && row.bar.is_some() {
-                let gap = blanks(shares - row.share.width());
-                line += &format!(" {gap}{}", paint.faint(&row.share));
-                used += 1 + shares;
-            }
+            let mut line = format!("{name}{}  ", blanks(names - name.width()));
+            line += &blanks(values - row.value.width());
+            line += &row.value;
+            let mut used = names + 2 + values;
             if let Some(ratio) = row.bar {
+                if shares > 0 {
+                    let gap = blanks(shares - row.share.width());
+                    line += &format!(" {gap}{}", paint.faint(&row.share));
+                    used += 1 + shares;
+                }
                 let bar = bar(ratio, width.saturating_sub(used + 1));
                 line += &format!(" {}", paint.bar(&bar));
                 used += 1 + bar.width();
@@ -149,7 +127,7 @@ fn blanks(count: usize) -> String {
     " ".repeat(count)
 }
 
-/// At most so wide; what is left out is told by a `…`.
+/// At most so wide; a `…` stands for what is left out, if there is a way, after a whole word.
 pub(super) fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
@@ -159,11 +137,33 @@ pub(super) fn cut(text: &str, width: usize) -> String {
         used += c.width().unwrap_or(0);
         used < width
     };
-    let mut kept: String = text.chars().take_while(fits).collect();
+    let kept: String = text.chars().take_while(fits).collect();
+    let words = match kept.rfind(' ') {
+        Some(end) => &kept[..=end],
+        None => &kept,
+    };
     if width > 0 {
-        kept.push('…');
+        format!("{words}…")
+    } else {
+        String::new()
     }
-    kept
+}
+
+/// The parts on as few lines as they need; each starts and ends on one line, if it fits on any.
+pub(super) fn wrapped(text: &mut String, parts: &[String], width: usize) {
+    let mut line = String::new();
+    for part in parts {
+        let part = cut(part, width);
+        if !line.is_empty() && line.width() + 1 + part.width() > width {
+            let _ = writeln!(text, "{line}");
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line += &part;
+    }
+    let _ = writeln!(text, "{line}");
 }
 
 /// The blocks in as many columns as fit, each under the shortest one.

@@ -13,7 +13,7 @@ use super::pass::Collected;
 use super::summary::{Counts, Summary};
 use crate::spool::Stats;
 use crate::terminal::clean;
-use layout::{Block, Row};
+use layout::Block;
 
 /// Where and how it is shown.
 #[derive(Debug)]
@@ -76,17 +76,15 @@ pub fn dashboard(collected: &Collected, frame: &Frame<'_>) -> String {
     let width = frame.width.clamp(60, 240);
     let mut text = String::new();
     head(&mut text, collected, frame, paint);
-    let own = local(frame.local);
     if collected.summary.events == 0 {
         let _ = writeln!(text, "\nNothing was collected here yet.");
-        layout::columns(&mut text, &[own], width, paint);
-        return text;
+    } else {
+        let (days, today) = (&collected.summary.per_day, frame.now.date_naive());
+        chart::per_day(&mut text, days, today, width, paint);
+        layout::columns(&mut text, &blocks(&collected.summary), width, paint);
+        recent(&mut text, collected, frame, width, paint);
     }
-    chart::per_day(&mut text, &collected.summary.per_day, width, paint);
-    let mut blocks = blocks(&collected.summary);
-    blocks.push(own);
-    layout::columns(&mut text, &blocks, width, paint);
-    recent(&mut text, collected, frame, width, paint);
+    local(&mut text, frame.local, width, paint);
     text
 }
 
@@ -94,10 +92,6 @@ fn head(text: &mut String, collected: &Collected, frame: &Frame<'_>, paint: Pain
     let summary = &collected.summary;
     let title = paint.title("JMo telemetry");
     let _ = writeln!(text, "{title} · {}\n", clean(frame.source));
-    let plural = |count: u64, one: &str| {
-        let s = if count == 1 { "" } else { "s" };
-        format!("{} {one}{s}", number(count))
-    };
     let _ = writeln!(
         text,
         "{} from {}",
@@ -127,12 +121,7 @@ fn head(text: &mut String, collected: &Collected, frame: &Frame<'_>, paint: Pain
         );
     }
     for note in &collected.notes {
-        let mark = if summary.incomplete {
-            "incomplete"
-        } else {
-            "note"
-        };
-        let _ = writeln!(text, "{}", paint.warning(&format!("{mark}: {note}")));
+        let _ = writeln!(text, "{}", paint.warning(&note.to_string()));
     }
 }
 
@@ -151,30 +140,30 @@ fn blocks(summary: &Summary) -> Vec<Block> {
     summary.dimensions().map(block).collect()
 }
 
-fn local(local: &Local) -> Block {
-    let mut rows = vec![
-        Row::said("anonymous id", local.id.as_deref().unwrap_or("none yet")),
-        Row::said("scans", &number(local.scans)),
+/// This machine's own numbers, which add up.
+fn local(text: &mut String, local: &Local, width: usize, paint: Paint) {
+    let _ = writeln!(text, "\n{}", paint.title("This machine's spool"));
+    let id = local.id.as_deref().unwrap_or("none yet");
+    let scans = plural(local.scans, "scan");
+    layout::wrapped(text, &[format!("anonymous id {id},"), scans], width);
+    let stats = match &local.stats {
+        Ok(stats) => stats,
+        Err(why) => {
+            let words: Vec<_> = clean(why).split(' ').map(str::to_owned).collect();
+            return layout::wrapped(text, &words, width);
+        }
+    };
+    let counts = [
+        ("=", "pending", stats.pending),
+        ("+", "sending", stats.sending),
+        ("+", "sent", stats.sent),
+        ("+", "held", stats.held),
+        ("+", "dropped", stats.dropped_total()),
+        ("+", "purged", stats.purged),
     ];
-    match &local.stats {
-        Ok(stats) => rows.extend(
-            [
-                ("recorded", stats.recorded),
-                ("pending", stats.pending),
-                ("sending", stats.sending),
-                ("sent", stats.sent),
-                ("held", stats.held),
-                ("dropped", stats.dropped_total()),
-                ("purged", stats.purged),
-            ]
-            .map(|(name, count)| Row::said(name, &number(count))),
-        ),
-        Err(why) => rows.push(Row::said("spool", why)),
-    }
-    Block {
-        title: "This machine's spool",
-        rows,
-    }
+    let mut sum = vec![format!("recorded {}", number(stats.recorded))];
+    sum.extend(counts.map(|(sign, name, count)| format!("{sign} {name} {}", number(count))));
+    layout::wrapped(text, &sum, width);
 }
 
 /// From this width on, the last events have room for the date beside "2 h ago".
@@ -209,6 +198,12 @@ fn recent(text: &mut String, collected: &Collected, frame: &Frame<'_>, width: us
     layout::table(text, &rows, width);
 }
 
+/// "1 event", "1,234 events".
+fn plural(count: u64, one: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{} {one}{s}", number(count))
+}
+
 /// "1,234,567".
 fn number(number: u64) -> String {
     let digits = number.to_string();
@@ -225,13 +220,19 @@ fn number(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::view::Period;
     use unicode_width::UnicodeWidthStr;
 
     fn shown(collected: &Collected, width: usize, colour: bool) -> String {
         let local = Local {
-            id: None,
+            id: Some("01234567-89ab-4cde-8f01-23456789abcd".to_owned()),
             scans: 3,
-            stats: Ok(Stats::default()),
+            stats: Ok(Stats {
+                recorded: 12_345,
+                sent: 12_340,
+                pending: 5,
+                ..Stats::default()
+            }),
         };
         dashboard(
             collected,
@@ -240,7 +241,7 @@ mod tests {
                 colour,
                 source: "dir:out\u{1b}[31m",
                 now: "2026-11-22T10:00:00Z".parse().expect("a time"),
-                relative: |_, _| "now".to_owned(),
+                relative: |_, _| "21 h ago".to_owned(),
                 local: &local,
             },
         )
@@ -258,6 +259,66 @@ mod tests {
         }
     }
 
+    fn read(lines: &str) -> Collected {
+        let (mut consumer, mut progress) = ((), ());
+        let mut pass = crate::view::Pass::new(Period::default(), &mut consumer, &mut progress);
+        pass.file("test", lines.as_bytes()).expect("reads");
+        pass.finish()
+    }
+
+    /// Some of everything, in numbers that anybody can check.
+    fn some_of_everything() -> String {
+        let mut lines = String::new();
+        let mut add = |n: usize, event: &str, metadata: &str| {
+            let _ = writeln!(
+                lines,
+                r#"{{"event":"{event}","version":"1.{}.0","platform":"{}","python_version":"3.{}","anonymous_id":"{}","timestamp":"2026-11-{:02}T09:30:00Z","metadata":{{{metadata}}}}}"#,
+                n % 3,
+                ["Linux", "macOS", "Windows"][n % 5 % 3],
+                9 + n % 3,
+                n % 7,
+                1 + n % 21,
+            );
+        };
+        for n in 0..42 {
+            let profile = ["fast", "balanced", "deep"][n % 4 % 3];
+            let repos = n % 3;
+            let duration = ["<5min", "5-15min", "15-30min", ">30min"][n % 7 % 4];
+            let failure = ["timeout", "crash", "non_zero_exit"][n % 3];
+            let started = format!(
+                r#""mode":"cli","profile":"{profile}","tools":["trivy","semgrep","dependency-check"],"target_types":{{"repos":{repos},"images":1}}"#
+            );
+            let completed = format!(
+                r#""mode":"docker","profile":"{profile}","duration_bucket":"{duration}","total_findings_bucket":"10-100""#
+            );
+            let failed = format!(
+                r#""tool":"semgrep-secrets","failure_type":"{failure}","profile":"{profile}""#
+            );
+            add(n, "scan.started", &started);
+            add(n, "scan.completed", &completed);
+            add(n, "tool.failed", &failed);
+            add(n, "policy.evaluated", r#""violations_bucket":"5-20""#);
+        }
+        lines
+    }
+
+    #[test]
+    fn the_dashboard_at_80_columns() {
+        insta::assert_snapshot!(shown(&read(&some_of_everything()), 80, false));
+    }
+
+    #[test]
+    fn the_dashboard_of_nothing_at_80_columns() {
+        insta::assert_snapshot!(shown(&Collected::default(), 80, false));
+    }
+
+    #[test]
+    fn at_80_columns_no_word_of_ours_is_cut() {
+        let text = shown(&read(&some_of_everything()), 80, false);
+        let after_words = text.matches(" …").count();
+        assert_eq!(text.matches('…').count(), after_words, "{text}");
+    }
+
     #[test]
     fn no_line_is_wider_than_the_terminal_and_no_event_speaks_to_it() {
         let mut lines = String::new();
@@ -269,10 +330,7 @@ mod tests {
                 n % 12 + 1
             );
         }
-        let mut pass =
-            super::super::pass::Pass::new(None, Box::leak(Box::new(())), Box::leak(Box::new(())));
-        pass.file("test", lines.as_bytes()).expect("reads");
-        for collected in [Collected::default(), pass.finish()] {
+        for collected in [Collected::default(), read(&lines)] {
             for width in [60, 80, 120, 200, 240] {
                 let text = shown(&collected, width, false);
                 for line in text.lines() {

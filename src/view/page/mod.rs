@@ -24,7 +24,7 @@ const SCRIPT: &str = include_str!("page.js");
 struct Data<'d> {
     source: &'d str,
     made: DateTime<Utc>,
-    notes: &'d [String],
+    notes: Vec<&'d str>,
     summary: &'d Summary,
     cube: CubeData<'d>,
 }
@@ -35,7 +35,11 @@ pub fn page(collected: &Collected, cube: &Cube, source: &str, now: DateTime<Utc>
     let data = Data {
         source,
         made: now,
-        notes: &collected.notes,
+        notes: collected
+            .notes
+            .iter()
+            .map(|note| note.text.as_str())
+            .collect(),
         summary: &collected.summary,
         cube: cube.data(),
     };

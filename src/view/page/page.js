@@ -150,9 +150,29 @@
     return [...rows.slice(0, most - 1), [`${others.length} others`, others.reduce((sum, row) => sum + row[1], 0)]];
   }
 
+  // The days that are worth a column. A clock that was wrong must not make the chart a decade wide, so where nobody
+  // asked for more, nothing after tomorrow is drawn, nor what lies more than a year before all other days and is less
+  // than a hundredth of the events.
+  function drawnDays(perDay) {
+    const { from, to } = asked();
+    const tomorrow = textOf(dayOf(data.made.slice(0, 10)) + DAY);
+    const days = [...perDay.keys()].sort().filter((day) => to !== null || day <= tomorrow);
+    const all = days.reduce((sum, day) => sum + total(perDay.get(day)), 0);
+    let start = 0;
+    let before = 0;
+    for (let at = 1; from === null && at < days.length; at += 1) {
+      before += total(perDay.get(days[at - 1]));
+      if (before * 100 >= all) break;
+      if (dayOf(days[at]) - dayOf(days[at - 1]) > 366 * DAY) start = at;
+    }
+    return days.slice(start);
+  }
+
+  const total = (counts) => [...counts.values()].reduce((sum, n) => sum + n, 0);
+
   // Days, weeks or months in a row, with the events of each: a chart with 2,000 columns shows nothing.
   function timeline(perDay) {
-    const days = [...perDay.keys()].sort();
+    const days = drawnDays(perDay);
     if (days.length === 0) return { unit: "day", steps: [] };
     const span = (dayOf(days[days.length - 1]) - dayOf(days[0])) / DAY + 1;
     const unit = span <= 184 ? "day" : span <= 730 ? "week" : "month";
@@ -261,7 +281,8 @@
     const datasets = series.map(([label, names], index) => ({
       label, data: steps.map(([, counts]) => value(counts, names)), backgroundColor: hue(index), borderWidth: 0, maxBarThickness: 40,
     }));
-    const total = (counts) => [...counts.values()].reduce((sum, n) => sum + n, 0);
+    const far = [...found.perDay.values()].reduce((sum, counts) => sum + total(counts), 0) - steps.reduce((sum, step) => sum + total(step[1]), 0);
+    card.more.textContent = far > 0 ? `${number.format(far)} not drawn: dated in the future or years ago` : "";
     card.heading.textContent = `${card.title}, by ${unit}`;
     fillTable(card, [unit[0].toUpperCase() + unit.slice(1), "Events"], steps.map(([step, counts]) => [step, number.format(total(counts))]));
     const most = steps.reduce((best, step) => (total(step[1]) > best[1] ? [step[0], total(step[1])] : best), ["", 0]);

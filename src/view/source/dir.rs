@@ -1,13 +1,15 @@
-//! A directory of JSONL files, as `flush --to dir:PATH` writes them.
+//! A directory: every `.jsonl` file right in it.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Pass, Source, ViewError};
+use crate::files::{self, NotOrdinary};
+use crate::terminal::clean;
 
-/// Every `*.jsonl` file right in a directory.
+/// A directory.
 #[derive(Debug)]
 pub struct DirSource {
     path: PathBuf,
@@ -20,17 +22,13 @@ impl DirSource {
         Self { path: path.into() }
     }
 
-    /// Paths and sizes, in the order of names. A pipe or a directory of such a name is no file.
-    fn files(&self) -> io::Result<Vec<(PathBuf, u64)>> {
+    /// Paths in the order of names.
+    fn files(&self) -> io::Result<Vec<PathBuf>> {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.path)? {
             let path = entry?.path();
-            if !is_jsonl(&path) {
-                continue;
-            }
-            let metadata = fs::metadata(&path)?;
-            if metadata.is_file() {
-                files.push((path, metadata.len()));
+            if is_jsonl(&path) {
+                files.push(path);
             }
         }
         files.sort();
@@ -49,16 +47,32 @@ impl Source for DirSource {
         format!("dir:{}", self.path.display())
     }
 
+    /// A file that can't be read does not keep the others from being counted; the notes name it.
     fn read(&mut self, pass: &mut Pass<'_>) -> Result<(), ViewError> {
-        let fail = |path: &Path, source| ViewError::Read {
-            path: path.to_owned(),
+        let files = self.files().map_err(|source| ViewError::Read {
+            path: self.path.clone(),
             source,
-        };
-        let files = self.files().map_err(|error| fail(&self.path, error))?;
-        pass.expect(files.iter().map(|(_, bytes)| bytes).sum());
-        for (path, _) in files {
-            let file = File::open(&path).map_err(|error| fail(&path, error))?;
-            pass.file(&path.to_string_lossy(), file)?;
+        })?;
+        pass.expect(files.iter().map(|path| files::size_of(path)).sum());
+        for path in files {
+            let name = clean(&path.file_name().unwrap_or_default().to_string_lossy());
+            let file = match files::open_given(&path) {
+                Ok(file) => file,
+                Err(error) if NotOrdinary::of(&error).is_some() => {
+                    pass.note(format!("skipped `{name}`: {error}"));
+                    continue;
+                }
+                Err(error) => {
+                    pass.incomplete(format!("failed to read `{name}`: {error}"));
+                    continue;
+                }
+            };
+            match pass.file(&name, file) {
+                Err(ViewError::Read { source, .. }) => {
+                    pass.incomplete(format!("failed to read all of `{name}`: {source}"));
+                }
+                other => other?,
+            }
         }
         Ok(())
     }

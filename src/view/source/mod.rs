@@ -4,11 +4,13 @@ mod dir;
 mod file;
 mod gist;
 mod spool;
+mod stdin;
 
 pub use dir::DirSource;
 pub use file::FileSource;
 pub use gist::GistSource;
 pub use spool::SpoolSource;
+pub use stdin::StdinSource;
 
 use super::{Pass, ViewError};
 
