@@ -15,6 +15,14 @@ pub const COMMAND_LOCK_WAIT: Duration = Duration::from_secs(10);
 /// [`RECORD_LOCK_WAIT`] it keeps `record` under 4 s at worst.
 pub const SQLITE_BUSY_WAIT: Duration = Duration::from_millis(1000);
 
+/// The largest database that `record` begins to repair when it finds it damaged, in bytes. A repair
+/// takes about 60 ms a MiB; a larger one is left to `flush` and `spool check`, and the event goes to
+/// `overflow.jsonl`.
+pub const RECORD_REPAIR_BYTES: u64 = 8 * 1024 * 1024;
+
+/// How long `record` may take for such a repair, on a slow disk too.
+pub const RECORD_REPAIR_TIME: Duration = Duration::from_secs(1);
+
 /// How long a small locked file (`telemetry-id`, `scan-count`) may be waited for. It is held for
 /// microseconds, and once in its life for an fsync; the wait is for a machine that has no time for
 /// the holder. An event without an id is lost.

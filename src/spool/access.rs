@@ -5,11 +5,12 @@
 use std::time::Duration;
 
 use super::overflow::Overflow;
-use super::schema::{SCHEMA, Sharing, is_busy};
+use super::repair::{self, Budget};
+use super::schema::{SCHEMA, Sharing, is_busy, is_there};
 use super::{Spool, SpoolError, Writer};
-use crate::clock;
+use crate::clock::{self, Deadline};
 use crate::home::{Home, SpoolLock};
-use crate::limits::{COMMAND_LOCK_WAIT, RECORD_LOCK_WAIT};
+use crate::limits::{COMMAND_LOCK_WAIT, RECORD_LOCK_WAIT, RECORD_REPAIR_BYTES, RECORD_REPAIR_TIME};
 
 /// Who writes: this decides how long the write may wait, and what it may make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +39,24 @@ impl Caller {
 
     /// Whether there is anything to write to, or it may be made.
     fn may_open(self, home: &Home) -> bool {
-        self == Self::Record || home.spool_db().exists() || home.overflow().exists()
+        self == Self::Record
+            || home.spool_db().exists()
+            || home.overflow().exists()
+            || repair::is_unfinished(home)
+    }
+
+    /// How much a repair may take of this caller's time.
+    fn repair_budget(self) -> Budget {
+        match self {
+            Self::Record => Budget {
+                bytes: RECORD_REPAIR_BYTES,
+                deadline: Deadline::after(RECORD_REPAIR_TIME),
+            },
+            Self::Command => Budget {
+                bytes: u64::MAX,
+                deadline: Deadline::after(Duration::MAX),
+            },
+        }
     }
 }
 
@@ -58,7 +76,7 @@ impl Spool {
             && let Ok(Some(lock)) = home.lock_spool(RECORD_LOCK_WAIT)
         {
             // Reading goes on without it: `overflow` in the numbers says that it still waits.
-            let _ = write_locked(home, &lock, Sharing::Shared, |_| Ok(()));
+            let _ = write_locked(home, &lock, Caller::Command, |_| Ok(()));
         }
         let quarantined = home.quarantined();
         let mut attempt = || match Self::open_to_read(home)? {
@@ -93,13 +111,17 @@ impl Spool {
         if !caller.may_open(home) {
             return Ok(T::default());
         }
-        write_locked(home, &lock, caller.sharing(), work)
+        write_locked(home, &lock, caller, work)
     }
 
     /// `None` when there is no spool.
     fn open_to_read(home: &Home) -> Result<Option<Self>, SpoolError> {
-        if !home.spool_db().exists() {
-            return Ok(None);
+        if !is_there(&home.spool_db())? {
+            if !repair::is_unfinished(home) {
+                return Ok(None);
+            }
+            let lock = lock(home, COMMAND_LOCK_WAIT)?;
+            return Self::open(home, &lock, Sharing::Shared).map(Some);
         }
         let connect = || Self::connect(home, &home.spool_db(), Sharing::Shared);
         let spool = match connect() {
@@ -120,11 +142,11 @@ impl Spool {
 fn write_locked<T>(
     home: &Home,
     lock: &SpoolLock,
-    sharing: Sharing,
+    caller: Caller,
     mut work: impl FnMut(&mut Writer<'_>) -> Result<T, SpoolError>,
 ) -> Result<T, SpoolError> {
     let mut attempt = || {
-        let mut spool = Spool::open(home, lock, sharing)?;
+        let mut spool = Spool::open(home, lock, caller.sharing())?;
         let mut writer = spool.writer(lock);
         // What waits goes in before what is new. When that fails, the work is done all the same;
         // only damage must be repaired first.
@@ -136,7 +158,7 @@ fn write_locked<T>(
     };
     match attempt() {
         Err(error) if error.is_damage() => {
-            Spool::rescue(home, lock, clock::now())?;
+            Spool::repair(home, lock, clock::now(), caller.repair_budget())?;
             attempt()
         }
         other => other,
@@ -148,7 +170,8 @@ fn write_locked<T>(
 pub(super) fn repair_unless_done(home: &Home, quarantined: &[String]) -> Result<(), SpoolError> {
     let lock = lock(home, COMMAND_LOCK_WAIT)?;
     if home.quarantined() == quarantined {
-        Spool::rescue(home, &lock, clock::now())?;
+        let budget = Caller::Command.repair_budget();
+        Spool::repair(home, &lock, clock::now(), budget)?;
     }
     Ok(())
 }

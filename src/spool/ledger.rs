@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
-use super::{Spool, SpoolError, State, Writer, access, ms};
+use super::{Spool, SpoolError, State, Writer, access, ms, repair};
 use crate::files;
 use crate::home::Home;
 use crate::limits::{RETENTION_STEP_PAGES, RETENTION_STEP_ROWS};
@@ -90,6 +90,7 @@ impl Writer<'_> {
     /// When the database can't be written, or a reader holds on to what it contained before.
     pub fn purge(&mut self, all: bool) -> Result<Deleted, SpoolError> {
         self.import_all_overflow()?;
+        repair::delete_leftovers(&self.spool.home)?;
         let fail = self.spool.fail("purge");
         match self.purge_rows(all).map_err(fail)? {
             (deleted, true) => Ok(deleted),

@@ -21,6 +21,7 @@ mod list;
 mod overflow;
 mod repair;
 pub mod retention;
+mod salvage;
 mod schema;
 mod segments;
 mod wal;
@@ -127,6 +128,12 @@ pub enum SpoolError {
         path: PathBuf,
         /// The reason.
         source: rusqlite_migration::Error,
+    },
+    /// It is damaged, and to repair it would take longer than the caller has.
+    #[error("found spool `{}` damaged, and left it to be repaired by `jmo-telemetry spool check`", path.display())]
+    Damaged {
+        /// The database.
+        path: PathBuf,
     },
     /// Another process holds `spool.lock` or the database.
     #[error("gave up waiting for `{}`: another process holds it", path.display())]

@@ -3,15 +3,14 @@
 
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 
-use super::wal::checkpoint;
-use super::{Spool, SpoolError};
+use super::{Spool, SpoolError, repair};
 use crate::files::{self, size_of};
 use crate::home::{Home, HomeError, SpoolLock};
 use crate::limits::SQLITE_BUSY_WAIT;
@@ -19,6 +18,12 @@ use crate::limits::SQLITE_BUSY_WAIT;
 /// Landed migrations are never edited; a change of the schema is a new file at the end of this
 /// list.
 const MIGRATIONS: &[M<'_>] = &[M::up(include_str!("../../migrations/0001_spool.sql"))];
+
+/// The files of one SQLite database, by what is added to its name.
+pub(super) const PARTS: [&str; 3] = ["", "-wal", "-shm"];
+
+/// A database that is being built.
+pub(super) const BUILDING: &str = "spool.db.new";
 
 /// The schema this program writes.
 #[expect(clippy::cast_possible_wrap, reason = "a handful of migrations")]
@@ -47,7 +52,7 @@ impl Spool {
         sharing: Sharing,
     ) -> Result<Self, SpoolError> {
         let path = home.spool_db();
-        if !path.exists() {
+        if !is_there(&path)? {
             Self::create(home)?;
         }
         ensure_wal(home)?;
@@ -56,51 +61,25 @@ impl Spool {
         Ok(spool)
     }
 
-    /// Makes the database under another name and gives it its own when it is complete, so that a
-    /// file of the right name that is no spool is always damage and never one half made.
+    /// Makes the database, or ends a repair that was killed at its end.
     fn create(home: &Home) -> Result<(), SpoolError> {
+        if repair::is_unfinished(home) {
+            return Ok(repair::finish(home)?);
+        }
         if size_of(&home.spool_wal()) > 0 {
             // The log of a database that is gone; SQLite would write it into the new one.
             return Err(SpoolError::Foreign {
                 path: home.spool_wal(),
             });
         }
-        home.create()?;
-        let fail = |source| HomeError {
-            operation: "create",
-            path: home.spool_db(),
-            source,
-        };
-        let (path, new) = (home.spool_db(), home.file("spool.db.new"));
-        for part in ["", "-wal", "-shm"] {
-            match fs::remove_file(home.file(&format!("spool.db.new{part}"))) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(fail(error).into());
-                }
-                _ => {}
-            }
-        }
-        files::private(OpenOptions::new().write(true).create_new(true))
-            .open(&new)
-            .map_err(fail)?;
-        let mut spool = Self::connect(home, &new, Sharing::Shared)?;
-        spool
-            .connection
-            // Before the first table: space that retention frees can be given back, and readers
-            // never block the writer.
-            .execute_batch("PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL")
-            .map_err(spool.fail("create"))?;
-        spool.migrate_from_older()?;
-        let written_back = checkpoint(&spool.connection).and_then(|_| {
-            spool
-                .connection
-                .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
-        });
-        written_back.map_err(spool.fail("create"))?;
-        drop(spool);
-        fs::rename(&new, &path)
+        let new = build(home, |_| Ok(()))?;
+        fs::rename(new, home.spool_db())
             .and_then(|()| files::sync_dir(home.dir()))
-            .map_err(fail)?;
+            .map_err(|source| HomeError {
+                operation: "create",
+                path: home.spool_db(),
+                source,
+            })?;
         Ok(())
     }
 
@@ -158,10 +137,101 @@ impl Spool {
     }
 
     fn migrate_from_older(&mut self) -> Result<(), SpoolError> {
-        let path = self.home.spool_db();
-        Migrations::from_slice(MIGRATIONS)
-            .to_latest(&mut self.connection)
-            .map_err(|source| SpoolError::Migration { path, source })
+        to_latest(&mut self.connection, &self.home)
+    }
+}
+
+fn to_latest(connection: &mut Connection, home: &Home) -> Result<(), SpoolError> {
+    Migrations::from_slice(MIGRATIONS)
+        .to_latest(connection)
+        .map_err(|source| SpoolError::Migration {
+            path: home.spool_db(),
+            source,
+        })
+}
+
+/// Builds a new database under a name of its own, fills it, and gives its path. It is complete and
+/// on disk then, and gets its real name from the caller: so a file of the right name that is no
+/// spool is always damage and never one half made.
+pub(super) fn build(
+    home: &Home,
+    fill: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+) -> Result<PathBuf, SpoolError> {
+    home.create()?;
+    let path = home.file(BUILDING);
+    let file = remove_database(&path)
+        .and_then(|()| {
+            files::open_own(
+                &path,
+                OpenOptions::new().read(true).write(true).create_new(true),
+            )
+        })
+        .map_err(fail_to_create(&path))?;
+    let fail = |source| SpoolError::Database {
+        operation: "create",
+        path: path.clone(),
+        source,
+    };
+    let mut connection =
+        Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(fail)?;
+    connection
+        // The first before the first table: space that retention frees can be given back. No file
+        // is needed to go back, since a failure leaves nothing that is used; one sync comes at the
+        // end.
+        .execute_batch(
+            "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF",
+        )
+        .map_err(fail)?;
+    to_latest(&mut connection, home)?;
+    let filled = (|| {
+        let transaction = connection.transaction()?;
+        fill(&transaction)?;
+        transaction.commit()?;
+        // Readers never block the writer.
+        connection.execute_batch("PRAGMA journal_mode=WAL")
+    })();
+    filled.map_err(fail)?;
+    drop(connection);
+    file.sync_all().map_err(fail_to_create(&path))?;
+    Ok(path)
+}
+
+fn fail_to_create(path: &Path) -> impl FnOnce(io::Error) -> HomeError {
+    let path = path.to_owned();
+    move |source| HomeError {
+        operation: "create",
+        path,
+        source,
+    }
+}
+
+/// One file of a database.
+pub(super) fn part(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Deletes the files of a database, if there are any.
+pub(super) fn remove_database(path: &Path) -> io::Result<()> {
+    for suffix in PARTS {
+        match fs::remove_file(part(path, suffix)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file of ours is there. SQLite would follow a link and wait for a pipe.
+pub(super) fn is_there(path: &Path) -> Result<bool, HomeError> {
+    match files::own(path) {
+        Ok(found) => Ok(found.is_some()),
+        Err(source) => Err(HomeError {
+            operation: "open",
+            path: path.to_owned(),
+            source,
+        }),
     }
 }
 
@@ -190,15 +260,13 @@ pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
 /// database.
 fn ensure_wal(home: &Home) -> Result<(), HomeError> {
     let path = home.spool_wal();
-    if path.exists() {
+    if is_there(&path)? {
         return Ok(());
     }
-    files::private(OpenOptions::new().write(true).create(true).truncate(false))
-        .open(&path)
-        .and_then(|_| files::sync_dir(home.dir()))
-        .map_err(|source| HomeError {
-            operation: "create",
-            path,
-            source,
-        })
+    files::open_own(
+        &path,
+        OpenOptions::new().write(true).create(true).truncate(false),
+    )
+    .and_then(|_| files::sync_dir(home.dir()))
+    .map_err(fail_to_create(&path))
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use crate::support::tracer::{Call, End, Outcome, Tracer};
+use crate::support::tracer::{Call, End, Outcome, Tracer, Verdict};
 use crate::support::world::{ONE, World};
 
 /// Brings the WAL's content into the database, so that damage to the file is damage to events.
@@ -147,6 +147,149 @@ fn a_damaged_spool_is_set_aside_and_what_can_be_read_of_it_lives_on() {
     }
     let mostly = survived.iter().filter(|(kept, _)| *kept >= 150).count();
     assert!(mostly >= 40, "{survived:?}");
+}
+
+/// Names of databases that were set aside.
+fn quarantined(world: &World) -> Vec<String> {
+    fs::read_dir(world.home())
+        .expect("the home")
+        .map(|entry| {
+            let name = entry.expect("an entry").file_name();
+            name.to_string_lossy().into_owned()
+        })
+        .filter(|name| name.starts_with("spool.db.corrupt-"))
+        .filter(|name| !name.ends_with("-wal") && !name.ends_with("-shm"))
+        .collect()
+}
+
+#[test]
+fn a_database_that_was_cut_anywhere_is_repaired_and_keeps_what_can_be_read() {
+    let world = World::new();
+    world.record_many(200);
+    settle(&world);
+    let whole = fs::read(world.file("spool.db")).expect("reads");
+    let size = whole.len();
+    // One place where the way through the tree of rows led back and repair never ended, and others.
+    for cut in [
+        size * 86_226 / 143_360,
+        size / 3,
+        size - 5_000,
+        9_000,
+        4_096,
+    ] {
+        let world = World::new();
+        world.run(ONE).ok();
+        settle(&world);
+        fs::write(world.file("spool.db"), &whole[..cut]).expect("cuts");
+        world.run(ONE).ok();
+        let rows = world.rows().len();
+        assert!(
+            rows > 200 * cut.saturating_sub(70_000) / size,
+            "cut at {cut}: {rows}"
+        );
+        world.check();
+    }
+}
+
+#[test]
+fn record_leaves_the_repair_of_a_large_database_to_others_and_check_keeps_nearly_all() {
+    let world = World::new();
+    world.record_many(40_000);
+    settle(&world);
+    let path = world.file("spool.db");
+    let size = fs::metadata(&path).expect("metadata").len();
+    assert!(size > 8 << 20, "{size}");
+    let mut file = OpenOptions::new().write(true).open(&path).expect("opens");
+    for place in [size / 3, size - 4096] {
+        file.seek(SeekFrom::Start(place / 4096 * 4096))
+            .expect("seeks");
+        file.write_all(&[0xa5; 4096]).expect("writes");
+    }
+    world.run(ONE).ok();
+    assert_eq!(quarantined(&world), Vec::<String>::new());
+    let waiting = fs::read_to_string(world.file("overflow.jsonl")).expect("reads");
+    assert_eq!(waiting.lines().count(), 1);
+    world.run(["spool", "check"]);
+    world.check();
+    let stats = world.stats();
+    let pending = stats["pending"].as_u64().expect("a number");
+    assert!(pending > 39_000, "{stats}");
+    assert_eq!(stats["recorded"], 40_001);
+    assert_eq!(quarantined(&world).len(), 1);
+}
+
+#[test]
+fn a_repair_that_is_killed_anywhere_is_done_again_and_loses_nothing() {
+    let damaged = World::new();
+    damaged.record_many(60);
+    settle(&damaged);
+    // A page of the index: every event can still be read.
+    let database = rusqlite::Connection::open(damaged.file("spool.db")).expect("opens");
+    let page: u64 = database
+        .query_row(
+            "SELECT rootpage FROM sqlite_schema WHERE name = 'event_by_state'",
+            [],
+            |row| row.get(0),
+        )
+        .expect("an index");
+    drop(database);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .open(damaged.file("spool.db"))
+        .expect("opens");
+    file.seek(SeekFrom::Start((page - 1) * 4096))
+        .expect("seeks");
+    file.write_all(&[0xa5; 4096]).expect("writes");
+    let files = ["spool.db", "telemetry-id"];
+    let repairs = |call: &Call| {
+        is(
+            call,
+            &[
+                "rename",
+                "renameat",
+                "renameat2",
+                "unlink",
+                "unlinkat",
+                "fsync",
+                "fdatasync",
+            ],
+        ) || call.name().starts_with("pwrite") && call.args[3].is_multiple_of(16 * 4096)
+    };
+    for n in 0.. {
+        let world = World::new();
+        fs::create_dir(world.home()).expect("makes the home");
+        for name in files {
+            fs::copy(damaged.file(name), world.file(name)).expect("copies");
+        }
+        let mut seen = 0;
+        let outcome = Tracer::new(world.command(ONE))
+            .run(|call| {
+                seen += usize::from(repairs(call));
+                if seen > n {
+                    Verdict::Kill
+                } else {
+                    Verdict::Run
+                }
+            })
+            .expect("traces");
+        world.run(ONE).ok();
+        let stats = world.stats();
+        assert!(
+            stats["pending"].as_u64() >= Some(61),
+            "killed at {n}: {stats}"
+        );
+        assert_eq!(stats["dropped"], serde_json::json!({}), "killed at {n}");
+        world.check();
+        let left = |name: &str| world.file(name).exists();
+        assert!(
+            !left("spool.db.repaired") && !left("spool.db.new"),
+            "killed at {n}"
+        );
+        if !outcome.killed() {
+            assert!(n > 10, "{n}");
+            break;
+        }
+    }
 }
 
 #[test]

@@ -1,0 +1,415 @@
+//! Reading what can still be read of a damaged database, and writing it into a new one, row by row.
+//! Nothing is held in memory, and every loop ends: what is left to read shrinks with each step.
+
+use std::ops::{ControlFlow, RangeInclusive};
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row, Statement, params, params_from_iter};
+
+use super::{State, ledger};
+use crate::clock::Deadline;
+use crate::event::Payload;
+
+/// How often in a row nothing may be found before the rest is given up.
+const PATIENCE: u32 = 4_000;
+
+/// After so many misses the steps to the next try double.
+const MISSES_PER_STEP: u32 = 64;
+
+/// Everything but the events.
+const TABLES: [&str; 5] = ["segment", "destination", "attempt", "ledger", "overflow"];
+
+/// Copies what can be read of `source`, a damaged database, into `target`, a new one. Gives the
+/// number of events that were found.
+///
+/// # Errors
+/// When the target can't be written, or with `OperationInterrupted` when the deadline has passed.
+/// What can't be read of the source is no error: less is found instead.
+pub(super) fn copy(
+    source: &Connection,
+    target: &Connection,
+    deadline: Deadline,
+) -> rusqlite::Result<usize> {
+    // With a writable schema SQLite reads on where it would refuse a file that was cut.
+    let _ = source.execute_batch("PRAGMA writable_schema=ON");
+    let recorded = source.query_row(
+        "SELECT seq FROM sqlite_sequence WHERE name = 'event'",
+        [],
+        |row| row.get(0),
+    );
+    let recorded = recorded.unwrap_or(0).max(0);
+    for table in TABLES {
+        copy_table(source, target, table, deadline)?;
+    }
+    let found = copy_events(source, target, recorded, deadline)?;
+    make_consistent(target)?;
+    settle(target, recorded)?;
+    Ok(found)
+}
+
+/// The columns that both databases have: the damaged one may be of an older schema.
+fn columns(source: &Connection, target: &Connection, table: &str) -> Vec<String> {
+    let of = |connection: &Connection| {
+        let mut statement = connection.prepare("SELECT name FROM pragma_table_info(?1)")?;
+        let names = statement.query_map([table], |row| row.get(0))?;
+        names.collect::<rusqlite::Result<Vec<String>>>()
+    };
+    let there = of(source).unwrap_or_default();
+    let mut columns = of(target).unwrap_or_default();
+    columns.retain(|column| there.contains(column));
+    columns
+}
+
+fn insert_into(table: &str, columns: &[String]) -> String {
+    let places = vec!["?"; columns.len()].join(", ");
+    let columns = columns.join(", ");
+    format!("INSERT OR IGNORE INTO {table} ({columns}) VALUES ({places})")
+}
+
+fn copy_table(
+    source: &Connection,
+    target: &Connection,
+    table: &str,
+    deadline: Deadline,
+) -> rusqlite::Result<()> {
+    let columns = columns(source, target, table);
+    if columns.is_empty() {
+        return Ok(());
+    }
+    let mut insert = target.prepare(&insert_into(table, &columns))?;
+    let Ok(mut select) = source.prepare(&format!("SELECT {} FROM {table}", columns.join(", ")))
+    else {
+        return Ok(());
+    };
+    let Ok(mut rows) = select.query([]) else {
+        return Ok(());
+    };
+    while let Ok(Some(row)) = rows.next() {
+        in_time(deadline)?;
+        if let Ok(values) = values(row, columns.len()) {
+            write(&mut insert, &values)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes a row. One that does not fit the schema is passed over; a flipped bit can make any.
+fn write(insert: &mut Statement<'_>, values: &[Value]) -> rusqlite::Result<()> {
+    use rusqlite::ErrorCode::{ConstraintViolation, TypeMismatch};
+    match insert.execute(params_from_iter(values)) {
+        Err(error)
+            if !matches!(
+                error.sqlite_error_code(),
+                Some(ConstraintViolation | TypeMismatch)
+            ) =>
+        {
+            Err(error)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn values(row: &Row<'_>, columns: usize) -> rusqlite::Result<Vec<Value>> {
+    (0..columns).map(|column| row.get(column)).collect()
+}
+
+fn in_time(deadline: Deadline) -> rusqlite::Result<()> {
+    if deadline.passed() {
+        let interrupted = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_INTERRUPT);
+        return Err(rusqlite::Error::SqliteFailure(interrupted, None));
+    }
+    Ok(())
+}
+
+/// Copies events by their number, first upwards. Where something can't be read, the way down from
+/// the next readable event may meet what the way up had to jump over.
+fn copy_events(
+    source: &Connection,
+    target: &Connection,
+    recorded: i64,
+    deadline: Deadline,
+) -> rusqlite::Result<usize> {
+    let columns = columns(source, target, "event");
+    let (Some(seq), Some(state), Some(payload)) = (
+        columns.iter().position(|column| column == "seq"),
+        columns.iter().position(|column| column == "state"),
+        columns.iter().position(|column| column == "payload"),
+    ) else {
+        return Ok(0);
+    };
+    let insert = target.prepare(&insert_into("event", &columns))?;
+    let mut events = Events {
+        source,
+        insert,
+        columns,
+        places: [seq, state, payload],
+        deadline,
+        found: 0,
+        newest: 0,
+    };
+    let last = if recorded > 0 { recorded } else { i64::MAX };
+    for gap in events.copy(1..=last, Direction::Up)? {
+        let end = (*gap.end()).min(
+            events
+                .newest
+                .saturating_add(i64::from(PATIENCE))
+                .max(recorded),
+        );
+        events.copy(*gap.start()..=end, Direction::Down)?;
+    }
+    Ok(events.found)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Up,
+    Down,
+}
+
+impl Direction {
+    /// The part of a range that lies `step` behind its beginning.
+    fn skip(self, range: &RangeInclusive<i64>, step: i64) -> RangeInclusive<i64> {
+        match self {
+            Self::Up => range.start().saturating_add(step)..=*range.end(),
+            Self::Down => *range.start()..=range.end().saturating_sub(step),
+        }
+    }
+
+    /// The part of a range that lies behind one number in it.
+    fn behind(self, range: &RangeInclusive<i64>, seq: i64) -> RangeInclusive<i64> {
+        match self {
+            Self::Up => seq.saturating_add(1)..=*range.end(),
+            Self::Down => *range.start()..=seq.saturating_sub(1),
+        }
+    }
+
+    fn sql(self) -> &'static str {
+        match self {
+            Self::Up => "ASC",
+            Self::Down => "DESC",
+        }
+    }
+}
+
+/// The way to the next try after so many misses: one row at first, then faster and faster, so that
+/// any range comes to its end.
+fn step(misses: u32) -> i64 {
+    1 << (misses / MISSES_PER_STEP).min(62)
+}
+
+/// Events on their way from one database into the other.
+struct Events<'c> {
+    source: &'c Connection,
+    insert: Statement<'c>,
+    columns: Vec<String>,
+    /// Where `seq`, `state` and `payload` are among the columns.
+    places: [usize; 3],
+    deadline: Deadline,
+    found: usize,
+    /// The highest number that was found.
+    newest: i64,
+}
+
+impl Events<'_> {
+    /// Copies a range of events in one direction, and after each unreadable place looks for the
+    /// next readable one. Gives the ranges in which something could not be read (upwards alone).
+    fn copy(
+        &mut self,
+        range: RangeInclusive<i64>,
+        direction: Direction,
+    ) -> rusqlite::Result<Vec<RangeInclusive<i64>>> {
+        let mut gaps = Vec::new();
+        let mut gap = None;
+        let mut left = range.clone();
+        let mut misses = 0;
+        while !left.is_empty() && misses < PATIENCE {
+            let before = left.clone();
+            let complete = self.copy_until_damage(&mut left, direction)?;
+            if left != before {
+                misses = 0;
+                if let Some(start) = gap.take() {
+                    // The first row of this run ends the gap; to read a few rows again costs less
+                    // than to remember which it was.
+                    gaps.push(start..=*left.start());
+                }
+            }
+            if complete {
+                break;
+            }
+            gap.get_or_insert(*left.start());
+            left = direction.skip(&left, step(misses));
+            misses += 1;
+        }
+        gaps.extend(gap.map(|start| start..=*range.end()));
+        Ok(gaps)
+    }
+
+    /// Copies rows until the end of what is left (`true`), or until one can't be read. What was
+    /// passed is taken from `left`.
+    fn copy_until_damage(
+        &mut self,
+        left: &mut RangeInclusive<i64>,
+        direction: Direction,
+    ) -> rusqlite::Result<bool> {
+        let sql = format!(
+            "SELECT {} FROM event NOT INDEXED WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq {}",
+            self.columns.join(", "),
+            direction.sql()
+        );
+        let Ok(mut select) = self.source.prepare(&sql) else {
+            return Ok(false);
+        };
+        let Ok(mut rows) = select.query([left.start(), left.end()]) else {
+            return Ok(false);
+        };
+        loop {
+            in_time(self.deadline)?;
+            match rows.next() {
+                Ok(Some(row)) => {
+                    if self.copy_row(row, left, direction)?.is_break() {
+                        return Ok(false);
+                    }
+                }
+                Ok(None) => return Ok(true),
+                Err(_) => return Ok(false),
+            }
+        }
+    }
+
+    /// Breaks at a row that is out of its order: the tree of rows leads back or in a circle.
+    fn copy_row(
+        &mut self,
+        row: &Row<'_>,
+        left: &mut RangeInclusive<i64>,
+        direction: Direction,
+    ) -> rusqlite::Result<ControlFlow<()>> {
+        let [seq, state, payload] = self.places;
+        let Ok(number) = row.get::<_, i64>(seq) else {
+            return Ok(ControlFlow::Break(()));
+        };
+        if !left.contains(&number) {
+            return Ok(ControlFlow::Break(()));
+        }
+        *left = direction.behind(left, number);
+        let Ok(values) = values(row, self.columns.len()) else {
+            return Ok(ControlFlow::Continue(()));
+        };
+        if is_an_event(&values[state], &values[payload]) {
+            write(&mut self.insert, &values)?;
+            self.found += 1;
+            self.newest = self.newest.max(number);
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+/// A flipped bit must not become an event: the payload has to be a line that this program wrote.
+fn is_an_event(state: &Value, payload: &Value) -> bool {
+    match (state, payload) {
+        (Value::Integer(state), Value::Text(payload)) => {
+            State::stored(*state).is_some() && Payload::reread(payload).is_some()
+        }
+        _ => false,
+    }
+}
+
+/// Makes rows and segments fit each other again.
+fn make_consistent(target: &Connection) -> rusqlite::Result<()> {
+    target.execute_batch(
+        // A row without its segment is on no way any more.
+        "UPDATE event SET segment = NULL WHERE state IN (0, 3);
+         UPDATE event SET state = 0, segment = NULL WHERE state = 1 AND segment NOT IN (SELECT id FROM segment);
+         UPDATE event SET state = 0, segment = NULL WHERE state = 1 AND segment IS NULL;
+         INSERT OR IGNORE INTO segment (id, destination, name, sealed)
+             SELECT DISTINCT segment, '', 'lost-' || segment, 1 FROM event
+             WHERE state = 2 AND segment IS NOT NULL AND segment NOT IN (SELECT id FROM segment);
+         DELETE FROM event WHERE state = 2 AND segment IS NULL;",
+    )?;
+    seal_what_lost_rows(target)
+}
+
+/// A segment whose confirmed rows are not all here must never be written again: its remote file has
+/// them. What was under way in it goes another way; should it have arrived unseen, it will be there
+/// twice, which is the lesser evil.
+fn seal_what_lost_rows(target: &Connection) -> rusqlite::Result<()> {
+    const LOST: &str = "SELECT id FROM segment WHERE coalesce(bytes, 0) >
+        (SELECT coalesce(sum(octet_length(payload) + 1), 0) FROM event WHERE segment = segment.id AND state = 2)";
+    target.execute(
+        &format!(
+            "UPDATE event SET state = 0, segment = NULL WHERE state = 1 AND segment IN ({LOST})"
+        ),
+        [],
+    )?;
+    target.execute(
+        &format!("UPDATE segment SET sealed = 1, stale = 0 WHERE id IN ({LOST})"),
+        [],
+    )?;
+    Ok(())
+}
+
+/// Makes the ledger whole again: what was recorded and is neither a row nor counted was lost with
+/// the damage.
+fn settle(target: &Connection, recorded: i64) -> rusqlite::Result<()> {
+    let number = |sql: &str| target.query_row(sql, [], |row| row.get::<_, i64>(0));
+    target.execute("DELETE FROM ledger WHERE count < 0", [])?;
+    let recorded = recorded.max(number("SELECT coalesce(max(seq), 0) FROM event")?);
+    // Sent rows that are missing stay counted as sent; a count that is missing is made from the
+    // rows.
+    let sent_rows = number("SELECT count(*) FROM event WHERE state = 2")?;
+    let sent = number("SELECT coalesce((SELECT count FROM ledger WHERE entry = 'sent'), 0)")?
+        .max(sent_rows);
+    for (entry, count) in [("sent", sent), ("forgotten", sent - sent_rows)] {
+        target.execute(
+            "INSERT OR REPLACE INTO ledger (entry, count) VALUES (?1, ?2)",
+            params![entry, count],
+        )?;
+    }
+    let accounted = sent
+        + number("SELECT count(*) FROM event WHERE state <> 2")?
+        + number(
+            "SELECT coalesce(sum(count), 0) FROM ledger WHERE entry = 'purged' OR entry LIKE 'dropped:%'",
+        )?;
+    ledger::count(
+        target,
+        "dropped:damaged",
+        usize::try_from(recorded - accounted).unwrap_or(0),
+    )?;
+    target.execute("DELETE FROM sqlite_sequence WHERE name = 'event'", [])?;
+    target.execute(
+        "INSERT INTO sqlite_sequence (name, seq) VALUES ('event', ?1)",
+        [recorded.max(accounted)],
+    )?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn whatever_can_not_be_read_the_search_for_more_ends(start in 1i64.., end in 1i64.., up: bool) {
+            let direction = if up { Direction::Up } else { Direction::Down };
+            let mut left = start..=end;
+            let mut misses = 0;
+            while !left.is_empty() && misses < PATIENCE {
+                let shorter = direction.skip(&left, step(misses));
+                prop_assert!(shorter.is_empty() || shorter.end() - shorter.start() < left.end() - left.start());
+                left = shorter;
+                misses += 1;
+            }
+            prop_assert!(left.is_empty());
+        }
+
+        #[test]
+        fn what_lies_behind_a_row_is_less_and_does_not_contain_it(start in any::<i64>(), length in 0i64..1000, at in 0i64..1000, up: bool) {
+            let direction = if up { Direction::Up } else { Direction::Down };
+            let range = start..=start.saturating_add(length);
+            let seq = start.saturating_add(at.min(length));
+            let left = direction.behind(&range, seq);
+            prop_assert!(seq == i64::MAX || seq == i64::MIN || !left.contains(&seq));
+            prop_assert!(left.is_empty() || range.contains(left.start()) && range.contains(left.end()));
+        }
+    }
+}
