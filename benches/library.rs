@@ -1,7 +1,6 @@
 //! What the library's own work costs: `cargo bench --bench library`.
 
 use std::hint::black_box;
-use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -9,7 +8,7 @@ use uuid::Uuid;
 
 use jmo_telemetry::destination::Target;
 use jmo_telemetry::destination::segment::sha256;
-use jmo_telemetry::destination::verdict::{self, Answer};
+use jmo_telemetry::destination::verdict::{self, HttpAnswer};
 use jmo_telemetry::event::{Draft, Payload, Stamp, event_id};
 use jmo_telemetry::home::Home;
 use jmo_telemetry::spool::{self, Caller, Filter, Spool, SpoolError};
@@ -66,7 +65,7 @@ fn encode(c: &mut Criterion) {
 }
 
 fn classify(c: &mut Criterion) {
-    let limited = Answer {
+    let limited = HttpAnswer {
         status: 403,
         retry_after: verdict::retry_after("Sun, 22 Nov 2026 10:01:00 GMT", now()),
         remaining: Some(0),
@@ -101,14 +100,14 @@ fn pack_and_list(c: &mut Criterion) {
     for batch in payloads(ROWS).chunks(2_500) {
         Spool::write(&home, Caller::Record, |writer| writer.append(batch)).expect("appends");
     }
-    let target = Target::Dir(PathBuf::from("/out"));
+    let target = Target::dir("/out");
 
     let mut group = c.benchmark_group("pack");
     group.throughput(Throughput::Elements(10_000));
     group.bench_function("10,000 events into segments", |b| {
         b.iter(|| {
             Spool::write(&home, Caller::Command, |writer| {
-                writer.preview(&target, 10_000, now())
+                writer.preview(Some(&target), 10_000)
             })
             .expect("packs")
         });

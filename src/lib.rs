@@ -32,7 +32,8 @@
 //! let ids = record::record(&home, &consent, vec![draft], limits::SPOOL_MAX_BYTES)?;
 //! assert_eq!(ids.len(), 1);
 //!
-//! let mut destination = destination::open(&Target::Dir(out_dir), None, None)?;
+//! let config = destination::Config { environment: &Environment::default(), remembered: None };
+//! let mut destination = config.open(&Target::dir(out_dir))?;
 //! let report = flush::flush(&home, &consent, destination.as_mut(), &Options::default(), &mut |_, _| {})?;
 //! assert_eq!(report.sent, 1);
 //! # Ok(())

@@ -81,6 +81,20 @@ pub const GITHUB_WRITE_SPACING: Duration = Duration::from_secs(1);
 /// The largest answer that is read, in bytes: a Gist lists at most 300 files of at most 1 MB each.
 pub const ANSWER_BYTES: u64 = 320 * 1024 * 1024;
 
+/// The longest text in an answer, in bytes as it is sent: a content of 1 MB, every character of it
+/// escaped.
+pub const ANSWER_STRING_BYTES: usize = 8 * 1024 * 1024;
+
+/// How deep the values of an answer are nested; a Gist's are four deep.
+pub const ANSWER_DEPTH: usize = 32;
+
+/// How many files of a Gist are known by their names: ten times what GitHub lists.
+pub const GIST_FILES: usize = 3_000;
+
+/// How much of a Gist's contents `view` keeps in memory, in bytes; what is beyond is read file by
+/// file from where it is.
+pub const VIEW_CONTENT_BYTES: usize = 128 * 1024 * 1024;
+
 /// How many redirects of the same host are followed for one request: GitHub gives one, for what was
 /// renamed or moved.
 pub const REDIRECTS: u32 = 3;

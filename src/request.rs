@@ -1,78 +1,146 @@
-//! Requests outside of a flush (`connect`, `forget`, `view`) keep to the waits and the spacing that
-//! the server asks for, and remember new waits.
+//! The one gate that every request to a destination passes, whoever makes it: consent, the notice
+//! that comes first, and the waits that the server asked for. Nothing is asked of a destination
+//! without asking here right before.
 
 use chrono::{DateTime, Utc};
 
 use crate::clock;
-use crate::destination::Target;
+use crate::consent::{Consent, Decision};
 use crate::destination::retry::{Due, RetryState};
-use crate::destination::verdict::{self, Verdict};
-use crate::destination::{Destination, Reply};
+use crate::destination::verdict::Verdict;
+use crate::destination::{Answer, Chosen, Destination, Target, Unconfirmed};
 use crate::home::Home;
 use crate::spool::{Caller, Spool, SpoolError};
 
-/// Makes a request, unless the server has asked us to wait.
-pub fn ask(
-    home: &Home,
-    destination: &mut dyn Destination,
-    make: impl FnOnce(&mut dyn Destination) -> Reply,
-) -> Reply {
-    let target = destination.target().clone();
-    // A spool that can't be read knows of no wait; that it can't be read is told elsewhere.
-    let standing = standing(home, &target).unwrap_or_default();
-    let now = clock::now();
-    if let Due::Asked(until) = standing.due(now, "", true) {
-        return Reply::Unproven {
-            answer: None,
-            error: format!(
-                "it asked to be left alone until {}",
-                until.format("%Y-%m-%dT%H:%M:%SZ")
-            ),
-        };
+/// What a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Sending events, or finding out whether they can be sent.
+    Upload,
+    /// Reading what was collected: nothing of this machine's leaves.
+    Read,
+    /// Deleting, at the user's word, what was sent: possible after a "no" too.
+    Delete,
+}
+
+/// Why a request is not made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Closed {
+    /// Telemetry is disabled.
+    #[error("telemetry is disabled: {}", .0.reason)]
+    Disabled(Decision),
+    /// The user did not choose this destination, and has not seen the banner yet.
+    #[error("the notice was not shown on this machine yet; `jmo-telemetry banner` shows it")]
+    NoticeFirst,
+    /// The server asked to be left alone.
+    #[error("it asked to be left alone until {}", .0.format("%Y-%m-%dT%H:%M:%SZ"))]
+    RateLimited(DateTime<Utc>),
+}
+
+/// The gate before one destination.
+#[derive(Debug, Clone, Copy)]
+pub struct Gate<'g> {
+    home: &'g Home,
+    consent: &'g Consent,
+    notice_first: bool,
+}
+
+impl<'g> Gate<'g> {
+    /// Before this destination.
+    #[must_use]
+    pub fn new(home: &'g Home, consent: &'g Consent, destination: &Chosen) -> Self {
+        Self {
+            home,
+            consent,
+            notice_first: destination.notice_first,
+        }
     }
-    clock::sleep(standing.spacing_left(now, destination.spacing()));
-    let reply = make(destination);
-    if let Reply::Unproven {
-        answer: Some(answer),
-        ..
-    } = &reply
-        && let verdict @ Verdict::NotBefore(_) = verdict::judge(answer, now)
-    {
-        // As above: the answer itself is what matters to the user.
-        let _ = remember(home, &target, &standing.after(verdict, now, "", 0.0));
+
+    /// Asked right before each request; `retry` is what is remembered of the destination.
+    ///
+    /// # Errors
+    /// When the request must not be made.
+    pub fn pass(&self, purpose: Purpose, retry: &RetryState) -> Result<(), Closed> {
+        if purpose == Purpose::Upload {
+            let decision = self.consent.now();
+            if !decision.enabled {
+                return Err(Closed::Disabled(decision));
+            }
+        }
+        if self.notice_first && !self.home.notice_shown() {
+            return Err(Closed::NoticeFirst);
+        }
+        match retry.due(clock::now(), "", true) {
+            Due::RateLimited(until) => Err(Closed::RateLimited(until)),
+            Due::Now | Due::Backoff(_) | Due::Paused(_) => Ok(()),
+        }
     }
-    reply
+
+    /// Makes a request outside of a flush, at the distance from the last write that the destination
+    /// wants, and remembers for the next ones when it asks to be left alone.
+    ///
+    /// # Errors
+    /// When the request must not be made, or proves nothing.
+    pub fn ask<T>(
+        &self,
+        purpose: Purpose,
+        destination: &mut dyn Destination,
+        make: impl FnOnce(&mut dyn Destination) -> Answer<T>,
+    ) -> Result<T, AskError> {
+        let target = destination.target().clone();
+        // A spool that can't be read knows of no wait; that it can't be read is told elsewhere.
+        let retry = retry_state(self.home, &target).unwrap_or_default();
+        self.pass(purpose, &retry)?;
+        clock::sleep(retry.spacing_left(clock::now(), destination.capabilities().spacing));
+        match make(destination) {
+            Ok(confirmed) => Ok(confirmed.proof),
+            Err(unconfirmed) => {
+                remember(self.home, &target, &unconfirmed);
+                Err(unconfirmed.into())
+            }
+        }
+    }
 }
 
 /// Until when the server asked to be left alone; that means reading too.
 #[must_use]
-pub fn asked_to_wait(home: &Home, target: &Target) -> Option<DateTime<Utc>> {
-    match standing(home, target).ok()?.due(clock::now(), "", true) {
-        Due::Asked(until) => Some(until),
+pub fn rate_limited(home: &Home, target: &Target) -> Option<DateTime<Utc>> {
+    let retry = retry_state(home, target).ok()?;
+    match retry.due(clock::now(), "", true) {
+        Due::RateLimited(until) => Some(until),
         Due::Now | Due::Backoff(_) | Due::Paused(_) => None,
     }
 }
 
-/// Remembers for the flushes to come that the server asked to be left alone; a home without a spool
-/// has none to come.
-pub fn remember_wait(home: &Home, target: &Target, until: DateTime<Utc>) {
-    if let Ok(standing) = standing(home, target) {
-        let verdict = Verdict::NotBefore(until);
-        // As above: the answer itself is what matters to the user.
-        let _ = remember(
-            home,
-            target,
-            &standing.after(verdict, clock::now(), "", 0.0),
-        );
+/// Remembers for the requests to come that the server asked to be left alone; a home without a
+/// spool has none to come.
+pub fn remember(home: &Home, target: &Target, unconfirmed: &Unconfirmed) {
+    if matches!(unconfirmed.verdict, Verdict::RateLimited(_))
+        && let Ok(retry) = retry_state(home, target)
+    {
+        let after = retry.after(unconfirmed, clock::now(), "", 0.0);
+        // The answer itself is what matters to the user, not whether it could be remembered.
+        let _ = store(home, target, &after);
     }
 }
 
-fn standing(home: &Home, target: &Target) -> Result<RetryState, SpoolError> {
-    Spool::read(home, |spool| spool.standing(target))
+/// Why a request outside of a flush led to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// It was not made.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+    /// It proved nothing.
+    #[error(transparent)]
+    Unconfirmed(#[from] Unconfirmed),
 }
 
-fn remember(home: &Home, target: &Target, standing: &RetryState) -> Result<(), SpoolError> {
+fn retry_state(home: &Home, target: &Target) -> Result<RetryState, SpoolError> {
+    Spool::read(home, |spool| spool.retry_state(target))
+}
+
+fn store(home: &Home, target: &Target, retry: &RetryState) -> Result<(), SpoolError> {
     Spool::write(home, Caller::Command, |writer| {
-        writer.store_standing(target, standing)
+        writer.store_retry_state(target, retry)
     })
 }

@@ -1,23 +1,23 @@
 //! `connect` and `disconnect`: remember a destination, for cron, which has no environment.
 
 use std::io::{self, IsTerminal, Read};
-use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, Subcommand};
+use clap::Args as ClapArgs;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use serde::Serialize;
 
 use super::exit::{Code, Failure};
 use super::out::Out;
-use crate::destination::{self, Reply};
-use crate::destination::{Target, Token};
-use crate::home::Route;
+use crate::destination::verdict::Verdict;
+use crate::destination::{Chosen, Connection, Target, Token};
 use crate::limits::REQUEST_TIMEOUT;
-use crate::request;
-use crate::settings::Settings;
+use crate::request::{AskError, Closed, Gate, Purpose};
+use crate::settings::{Settings, SettingsError};
 
 const EXAMPLES: &str = "\
 Examples:
-  connect gist 0123456789abcdef0123456789abcdef < token.txt
+  connect gist 0123456789abcdef0123456789abcdef                 (asks for the token)
+  connect gist https://gist.github.com/me/0123456789abcdef0123456789abcdef < token.txt
   connect dir /var/spool/jmo-telemetry
   connect --show";
 
@@ -29,24 +29,18 @@ pub(super) struct Args {
     #[arg(long)]
     show: bool,
     /// As JSON
-    #[arg(long, global = true)]
+    #[arg(long)]
     json: bool,
-    #[command(subcommand)]
-    to: Option<To>,
+    /// The kind of destination
+    #[arg(value_parser = kinds(), requires = "place")]
+    kind: Option<String>,
+    /// Where it is: its id, URL or path
+    place: Option<String>,
 }
 
-#[derive(Debug, Subcommand)]
-enum To {
-    /// A Gist; its owner's token comes from the environment, the token file or stdin
-    Gist {
-        /// The last part of its URL
-        id: String,
-    },
-    /// A directory
-    Dir {
-        /// Its path
-        path: PathBuf,
-    },
+fn kinds() -> PossibleValuesParser {
+    let kinds = Target::KINDS.iter();
+    PossibleValuesParser::new(kinds.map(|kind| PossibleValue::new(kind.word).help(kind.help)))
 }
 
 /// Forget where uploads go; what was not sent stays in the spool
@@ -66,8 +60,11 @@ struct Shown {
 
 impl Args {
     pub(super) fn run(self, settings: &Settings, out: &mut Out) -> Result<Code, Failure> {
-        if let Some(to) = self.to {
-            connect(settings, to)?;
+        if let (Some(kind), Some(place)) = (&self.kind, &self.place) {
+            let target = Target::of_kind(kind, place)
+                .map_err(|error| Failure::new(Code::Usage, error.to_string()))?
+                .absolute(&settings.environment.working_dir()?);
+            connect(settings, target)?;
         }
         show(settings, self.json, out)?;
         Ok(Code::Done)
@@ -75,14 +72,11 @@ impl Args {
 }
 
 fn show(settings: &Settings, json: bool, out: &mut Out) -> Result<(), Failure> {
-    let route = settings
-        .home
-        .route()
-        .map_err(crate::settings::SettingsError::from)?;
+    let connection = settings.home.connection().map_err(SettingsError::from)?;
     let shown = Shown {
-        destination: route.as_ref().map(|route| route.target.to_string()),
-        token: route.as_ref().is_some_and(|route| route.token.is_some()),
-        api: route.and_then(|route| route.api),
+        destination: connection.as_ref().map(|it| it.target.to_string()),
+        token: connection.as_ref().is_some_and(|it| it.token.is_some()),
+        api: connection.and_then(|it| it.api),
     };
     if json {
         return out.json(&shown);
@@ -96,83 +90,72 @@ fn show(settings: &Settings, json: bool, out: &mut Out) -> Result<(), Failure> {
     }
 }
 
-fn connect(settings: &Settings, to: To) -> Result<(), Failure> {
-    let usage = |error| Failure::new(Code::Usage, error);
-    let route = match to {
-        To::Dir { path } => {
-            let dir = settings.environment.working_dir()?;
-            Route {
-                target: Target::Dir(dir.join(path)),
-                token: None,
-                api: None,
-            }
-        }
-        To::Gist { id } => Route {
-            target: Target::gist(&id).map_err(|error| usage(error.to_string()))?,
-            token: Some(token(settings)?),
-            api: settings.given_api().map(str::to_owned),
-        },
-    };
-    let decision = settings.consent.now();
-    if !decision.enabled && matches!(route.target, Target::Gist(_)) {
-        let error = format!(
-            "telemetry is disabled ({}), so the Gist can't be asked",
-            decision.reason
-        );
-        return Err(
-            Failure::new(Code::Configuration, error).hint("enable it first, or connect later")
-        );
+fn connect(settings: &Settings, target: Target) -> Result<(), Failure> {
+    let mut connection = settings.new_connection(target)?;
+    if connection.lacks_token() {
+        connection.token = Some(ask_for_token(&connection.target)?);
     }
-    prove(settings, &route)?;
-    Ok(settings.home.store_route(&route)?)
+    prove(settings, &connection)?;
+    Ok(settings.home.store_connection(&connection)?)
 }
 
-/// The token from the environment or the token file; else from stdin, unless a person sits there.
-fn token(settings: &Settings) -> Result<Token, Failure> {
-    if let Some(token) = settings.given_token()? {
-        return Ok(token);
-    }
-    let mut text = String::new();
-    if !io::stdin().is_terminal() {
+/// The token from a person, who types it unseen, or from stdin.
+fn ask_for_token(target: &Target) -> Result<Token, Failure> {
+    let text = if io::stdin().is_terminal() {
+        rpassword::prompt_password(format!("token for {target} (not shown): "))?
+    } else {
+        let mut text = String::new();
         io::stdin().take(4096).read_to_string(&mut text)?;
-    }
+        text
+    };
     Token::new(&text).ok_or_else(|| {
         Failure::new(Code::Configuration, "no token was given").hint(
-            "pass the Gist owner's token on stdin (connect gist ID < token.txt), in JMO_TELEMETRY_GITHUB_TOKEN, or in the \
+            "type it when asked, pass it on stdin (connect gist ID < token.txt), in JMO_TELEMETRY_GITHUB_TOKEN, or in the \
              file that JMO_TELEMETRY_GITHUB_TOKEN_FILE names",
         )
     })
 }
 
 /// Finds out whether the destination exists and may be written, and changes nothing in it.
-fn prove(settings: &Settings, route: &Route) -> Result<(), Failure> {
-    let mut destination =
-        destination::open(&route.target, route.token.clone(), route.api.as_deref())
-            .map_err(|error| Failure::new(Code::Configuration, error))?;
-    let reply = request::ask(&settings.home, destination.as_mut(), |destination| {
+fn prove(settings: &Settings, connection: &Connection) -> Result<(), Failure> {
+    let mut destination = connection.open().map_err(SettingsError::from)?;
+    let gate = Gate::new(
+        &settings.home,
+        &settings.consent,
+        &Chosen::by_user(connection.target.clone()),
+    );
+    // A directory is not asked: it is only looked at.
+    let purpose = if destination.capabilities().uses_network {
+        Purpose::Upload
+    } else {
+        Purpose::Read
+    };
+    let error = match gate.ask(purpose, destination.as_mut(), |destination| {
         destination.probe(REQUEST_TIMEOUT)
-    });
-    let Reply::Unproven { answer, error } = reply else {
-        return Ok(());
+    }) {
+        Ok(()) => return Ok(()),
+        Err(error) => error,
     };
-    let failure = |code| {
-        Failure::new(
-            code,
-            format!("failed to connect to {}: {error}", route.target),
-        )
-    };
-    Err(match answer.map(|answer| answer.status) {
-        Some(401) => failure(Code::Configuration).hint("the token is not valid; make a new one with the scope `gist`"),
-        Some(403) => failure(Code::Configuration).hint("the token may not write Gists; it needs the scope `gist`"),
-        Some(404 | 410) => failure(Code::Configuration)
-            .hint("the Gist does not exist, or the token is not its owner's: only the owner can write a Gist"),
-        _ => failure(Code::TryLater).hint("nothing was stored; try again when the destination can be reached"),
+    let text = format!("failed to connect to {}: {error}", connection.target);
+    Err(match error {
+        AskError::Closed(Closed::Disabled(_)) => {
+            Failure::new(Code::Configuration, text).hint("enable it first, or connect later")
+        }
+        AskError::Unconfirmed(error) if matches!(error.verdict, Verdict::Refused(_)) => {
+            let failure = Failure::new(Code::Configuration, text);
+            match error.advice {
+                Some(advice) => failure.hint(advice),
+                None => failure,
+            }
+        }
+        AskError::Closed(_) | AskError::Unconfirmed(_) => Failure::new(Code::TryLater, text)
+            .hint("nothing was stored; try again when the destination can be reached"),
     })
 }
 
 impl DisconnectArgs {
     pub(super) fn run(self, settings: &Settings, out: &mut Out) -> Result<Code, Failure> {
-        let was = settings.home.forget_route()?;
+        let was = settings.home.forget_connection()?;
         if self.json {
             out.json(&serde_json::json!({ "disconnected": was }))?;
         } else {

@@ -11,7 +11,6 @@ use super::progress::{Progress, watch};
 use super::words;
 use crate::clock;
 use crate::destination::Target;
-use crate::destination::UploadError;
 use crate::env::Environment;
 use crate::flush::{Options, Outcome, Report, dry_run, flush};
 use crate::limits::{COMMAND_LOCK_WAIT, FLUSH_DEADLINE};
@@ -125,34 +124,38 @@ impl Args {
 
     fn flush(&self, settings: &Settings, out: &mut Out) -> Result<Report, Failure> {
         let decision = settings.consent.now();
-        let target = settings.target(self.to.as_ref());
+        let chosen = settings.chosen(self.to.as_ref());
         if !decision.enabled {
             // A destination that can't be used troubles nobody now.
             return Ok(Report {
                 error: Some(decision.reason),
-                ..Report::nothing(Outcome::Disabled, target.ok().flatten().as_ref())
+                ..Report::nothing(
+                    Outcome::Disabled,
+                    chosen.ok().flatten().map(|chosen| chosen.target).as_ref(),
+                )
             });
         }
-        let target = target?;
+        let chosen = chosen?;
         if self.dry_run {
-            // Without a destination the files are those of any new one.
-            let shown = target.unwrap_or_else(|| Target::Gist("none".to_owned()));
-            return Ok(dry_run(&settings.home, &shown, self.limit)?);
+            let target = chosen.map(|chosen| chosen.target);
+            return Ok(dry_run(&settings.home, target.as_ref(), self.limit)?);
         }
-        let Some(target) = target else {
+        let Some(chosen) = chosen else {
             let error = "no destination is configured; run `jmo-telemetry connect`, or see `jmo-telemetry status`";
             return Ok(self.nowhere(settings, None, error.to_owned()));
         };
+        let target = chosen.target;
         // Only to find out whether it can be used; it is opened where it is used.
         match settings.destination(&target) {
             // The ordinary user's case: a Gist is named, but only its owner can write it.
-            Err(SettingsError::Upload(error @ UploadError::NoToken)) => {
+            Err(SettingsError::Destination(error)) if error.is_missing_token() => {
                 return Ok(self.nowhere(settings, Some(&target), error.to_string()));
             }
             other => drop(other?),
         }
         let options = Options {
             now: self.now,
+            notice_first: chosen.notice_first,
             limit: self.limit,
             deadline: self.deadline.unwrap_or(FLUSH_DEADLINE),
             max_bytes: settings.spool_max,
@@ -208,7 +211,7 @@ impl Args {
 
 fn strict_code(report: &Report) -> Code {
     match report.outcome {
-        Outcome::NoDestination | Outcome::Paused => Code::Configuration,
+        Outcome::NoDestination | Outcome::NoticeFirst | Outcome::Paused => Code::Configuration,
         Outcome::Backoff | Outcome::Waiting | Outcome::Failed | Outcome::Unfinished => {
             Code::TryLater
         }
@@ -235,7 +238,7 @@ fn sentence(report: &Report) -> String {
         Outcome::Idle => "nothing to send".to_owned(),
         Outcome::Disabled => format!("telemetry is disabled{why}"),
         Outcome::Busy => "another flush is at work".to_owned(),
-        Outcome::NoDestination => format!("nothing was sent{why}"),
+        Outcome::NoticeFirst | Outcome::NoDestination => format!("nothing was sent{why}"),
         Outcome::Backoff => format!("waiting after a failure{why}; {remain} remain{next}"),
         Outcome::Waiting => {
             format!("sent {sent}; {destination} asked to wait{why}; {remain} remain{next}")

@@ -6,11 +6,10 @@ use serde::Serialize;
 use super::exit::{Code, Failure};
 use super::out::Out;
 use super::{schedule, words};
-use crate::destination::Reply;
-use crate::destination::Target;
+use crate::destination::{Chosen, Owned, Target};
 use crate::forget::Forgetting;
 use crate::limits::REQUEST_TIMEOUT;
-use crate::request;
+use crate::request::{Gate, Purpose};
 use crate::settings::Settings;
 
 /// Show the anonymous id, or make a new one
@@ -147,20 +146,13 @@ fn delete_remote(settings: &Settings, target: &str, files: &[String]) -> Result<
     let mut destination = settings
         .destination(&target)
         .map_err(|error| Failure::from(error).told())?;
-    let reply = request::ask(
-        &settings.home,
-        destination.as_mut(),
-        |destination| match destination.present(files, REQUEST_TIMEOUT) {
-            Ok(present) if !present.is_empty() => destination.delete(&present, REQUEST_TIMEOUT),
-            Ok(_) => Reply::Proved {
-                receipts: Vec::new(),
-                http_status: None,
-            },
-            Err(reply) => reply,
-        },
-    );
-    match reply {
-        Reply::Proved { .. } => Ok(()),
-        Reply::Unproven { error, .. } => Err(error),
-    }
+    let owned = Owned {
+        files: files.to_vec(),
+        anonymous_ids: Vec::new(),
+    };
+    let gate = Gate::new(&settings.home, &settings.consent, &Chosen::by_user(target));
+    gate.ask(Purpose::Delete, destination.as_mut(), |destination| {
+        destination.forget(&owned, REQUEST_TIMEOUT)
+    })
+    .map_err(|error| error.to_string())
 }

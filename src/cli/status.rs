@@ -9,8 +9,9 @@ use super::exit::{Code, Failure};
 use super::out::Out;
 use super::{schedule, spool, words};
 use crate::clock;
-use crate::destination::Target;
-use crate::destination::retry::Due;
+use crate::destination::retry::{Due, RetryState};
+use crate::destination::{Chosen, Target};
+use crate::request::Closed;
 use crate::settings::Settings;
 use crate::spool::{Attempt, Spool, Stats};
 
@@ -76,16 +77,17 @@ impl Status {
     /// something is wrong.
     pub(super) fn of(settings: &Settings) -> Self {
         let decision = settings.consent.now();
-        let (target, obstacle) = match settings.target(None) {
-            Ok(target) => (target, None),
+        let (chosen, obstacle) = match settings.chosen(None) {
+            Ok(chosen) => (chosen, None),
             Err(error) => (None, Some(Failure::from(error).told())),
         };
+        let target = chosen.as_ref().map(|chosen| &chosen.target);
         let mut status = Self {
             enabled: decision.enabled,
             rule: decision.rule,
             reason: decision.reason,
             can_leave: false,
-            destination: target.as_ref().map(Target::to_string),
+            destination: target.map(Target::to_string),
             obstacle,
             spool: Stats::default(),
             last_flush: None,
@@ -97,13 +99,13 @@ impl Status {
             schedule: None,
         };
         let due = status
-            .read_spool(settings, target.as_ref())
+            .read_spool(settings, target)
             .unwrap_or_else(|failure| {
                 status.spool_error = Some(failure.told());
                 None
             });
         if status.obstacle.is_none() {
-            status.obstacle = obstacle_of(settings, &status, target.as_ref(), due);
+            status.obstacle = obstacle_of(settings, &status, chosen.as_ref(), due.as_ref());
         }
         status.can_leave = status.obstacle.is_none();
         status
@@ -114,23 +116,25 @@ impl Status {
         &mut self,
         settings: &Settings,
         target: Option<&Target>,
-    ) -> Result<Option<Due>, Failure> {
-        let (stats, attempts, standing) = Spool::read(&settings.home, |spool| {
-            let standing = target.map(|target| spool.standing(target)).transpose()?;
-            Ok((spool.stats()?, spool.attempts(ATTEMPTS_SHOWN)?, standing))
+    ) -> Result<Option<(Due, RetryState)>, Failure> {
+        let (stats, attempts, last, retry) = Spool::read(&settings.home, |spool| {
+            let retry = target.map(|target| spool.retry_state(target)).transpose()?;
+            let last = spool.attempts(target, 1)?.into_iter().next();
+            let attempts = spool.attempts(None, ATTEMPTS_SHOWN)?;
+            Ok((spool.stats()?, attempts, last, retry))
         })?;
         self.spool = stats;
-        self.last_flush = attempts.first().map(LastFlush::from);
+        self.last_flush = last.as_ref().map(LastFlush::from);
         self.attempts = attempts;
-        let (Some(standing), Some(target)) = (standing, target) else {
+        let (Some(retry), Some(target)) = (retry, target) else {
             return Ok(None);
         };
-        let configuration = settings
+        let fingerprint = settings
             .destination(target)
-            .map(|destination| destination.configuration());
-        let due = standing.due(clock::now(), &configuration.unwrap_or_default(), false);
+            .map(|destination| destination.fingerprint());
+        let due = retry.due(clock::now(), &fingerprint.unwrap_or_default(), false);
         self.next_attempt_at = due.until();
-        Ok(Some(due))
+        Ok(Some((due, retry)))
     }
 }
 
@@ -138,32 +142,31 @@ impl Status {
 fn obstacle_of(
     settings: &Settings,
     status: &Status,
-    target: Option<&Target>,
-    due: Option<Due>,
+    chosen: Option<&Chosen>,
+    due: Option<&(Due, RetryState)>,
 ) -> Option<String> {
     if !status.enabled {
         return Some(format!("telemetry is disabled: {}", status.reason));
     }
-    let Some(target) = target else {
+    let Some(chosen) = chosen else {
         return Some(
             "no destination is configured; events stay on this machine. `jmo-telemetry connect` sets one".to_owned(),
         );
     };
+    let target = &chosen.target;
     if let Err(error) = settings.destination(target) {
         return Some(Failure::from(error).told());
     }
-    if let Some(Due::Paused(_)) = due {
-        let what = match status
-            .last_flush
-            .as_ref()
-            .and_then(|flush| flush.http_status)
-        {
-            Some(401) => "the token is not valid; connect again with a new one",
-            Some(403) => "the token may not write this Gist; it needs the scope `gist`",
-            _ => "the Gist does not exist, or the token is not its owner's",
-        };
+    if chosen.notice_first && !settings.home.notice_shown() {
+        return Some(Closed::NoticeFirst.to_string());
+    }
+    if let Some((Due::Paused(_), retry)) = due {
+        let last = retry.failure.as_ref();
+        let reason = last.map_or(String::new(), |last| format!(": {}", last.reason));
+        let advice = last.and_then(|last| last.advice.as_ref());
+        let advice = advice.map_or(String::new(), |advice| format!("; {advice}"));
         return Some(format!(
-            "{target} refused: {what}; `jmo-telemetry flush --now` tries again at once"
+            "{target} refused{reason}{advice}; `jmo-telemetry flush --now` tries again at once"
         ));
     }
     None
@@ -250,15 +253,14 @@ fn told(attempt: &Attempt, now: DateTime<Utc>) -> String {
     } else {
         String::new()
     };
-    let status = attempt
-        .http_status
-        .map_or(String::new(), |status| format!(", HTTP {status}"));
-    let error = attempt
-        .error
-        .as_deref()
-        .map_or(String::new(), |error| format!(", {error}"));
+    // An error says the status itself.
+    let error = match (&attempt.error, attempt.http_status) {
+        (Some(error), _) => format!(", {error}"),
+        (None, Some(status)) => format!(", HTTP {status}"),
+        (None, None) => String::new(),
+    };
     format!(
-        "{}: {}{sent}, {}{status}{error}",
+        "{}: {}{sent}, {}{error}",
         words::relative(attempt.at, now),
         attempt.outcome,
         attempt.destination

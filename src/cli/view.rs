@@ -17,8 +17,8 @@ use crate::settings::Settings;
 use crate::spool::Spool;
 use crate::terminal::clean;
 use crate::view::{
-    Collected, Consumer, Csv, Cube, DirSource, FileSource, Frame, GistSource, Local, Moment,
-    Period, Raw, Source, SpoolSource, StdinSource, collect, dashboard, page,
+    Collected, Consumer, Csv, Cube, FileSource, Frame, Local, Moment, Period, Raw, Source,
+    SpoolSource, StdinSource, collect, dashboard, page, source,
 };
 
 const EXAMPLES: &str = "\
@@ -107,14 +107,14 @@ impl Args {
     }
 
     fn source(&self, settings: &Settings) -> Result<Box<dyn Source>, Failure> {
-        let configured = || settings.target(None);
+        let configured = || Ok::<_, Failure>(settings.chosen(None)?.map(|chosen| chosen.target));
         let target = match &self.from {
             None => match configured()? {
                 Some(target) => target,
                 None => return Ok(Box::new(SpoolSource::new(settings.home.clone()))),
             },
             Some(From::Gist) => configured()?
-                .filter(|target| matches!(target, Target::Gist(_)))
+                .filter(source::is_gist)
                 .ok_or_else(|| {
                     Failure::new(Code::Configuration, "no Gist is configured")
                         .hint("name it: --from gist:ID, or JMO_TELEMETRY_GIST_ID, or `jmo-telemetry connect gist ID`")
@@ -122,16 +122,10 @@ impl Args {
             Some(From::Target(target)) => target.clone(),
             Some(From::Spool) => return Ok(Box::new(SpoolSource::new(settings.home.clone()))),
             Some(From::Stdin) => return Ok(Box::new(StdinSource)),
-            Some(From::Path(path)) if path.is_dir() => Target::Dir(path.clone()),
+            Some(From::Path(path)) if path.is_dir() => Target::dir(path),
             Some(From::Path(path)) => return Ok(Box::new(FileSource::new(path))),
         };
-        Ok(match target {
-            Target::Dir(path) => Box::new(DirSource::new(path)),
-            Target::Gist(id) => {
-                let reader = settings.gist_reader(&id)?;
-                Box::new(GistSource::new(reader, settings.home.clone()))
-            }
-        })
+        Ok(source::of(&target, settings)?)
     }
 
     fn collect(

@@ -6,10 +6,22 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Destination, Reply};
+use super::{Answer, Capabilities, Confirmed, Destination, RemoteFile, Seen, Unconfirmed, Wanted};
 use crate::destination::Target;
-use crate::destination::segment::{Receipt, SegmentFile};
-use crate::files::NewFile;
+use crate::destination::segment::{self, Receipt, SegmentFile};
+use crate::files::{self, NewFile};
+use crate::limits::{SEGMENT_BYTES, SEGMENTS_PER_REQUEST};
+
+/// What a directory can do and wants.
+pub(super) const CAPABILITIES: Capabilities = Capabilities {
+    segments_grow: true,
+    max_bytes: SEGMENT_BYTES,
+    max_events: usize::MAX,
+    segments_per_request: SEGMENTS_PER_REQUEST,
+    spacing: Duration::ZERO,
+    can_look: true,
+    uses_network: false,
+};
 
 /// A directory, made when the first file is written.
 pub(super) struct Dir {
@@ -21,25 +33,70 @@ impl Dir {
     pub(super) fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
-            target: Target::Dir(path.to_owned()),
+            target: Target::dir(path),
         }
     }
 
-    fn reply(&self, operation: &str, result: io::Result<Vec<Receipt>>) -> Reply {
-        match result {
-            Ok(receipts) => Reply::Proved {
-                receipts,
-                http_status: None,
-            },
-            Err(error) => Reply::Unproven {
-                answer: None,
-                error: format!("failed to {operation} `{}`: {error}", self.path.display()),
-            },
-        }
+    fn answer<T>(&self, operation: &str, result: io::Result<T>) -> Answer<T> {
+        let confirmed = |proof| Confirmed {
+            proof,
+            http_status: None,
+        };
+        result.map(confirmed).map_err(|error| {
+            let path = self.path.display();
+            Unconfirmed::later(format!("failed to {operation} `{path}`: {error}"))
+        })
     }
 
-    fn receipt(&self, file: &SegmentFile) -> Receipt {
-        Receipt::of(file, self.path.join(&file.name).display().to_string())
+    fn url(&self, name: &str) -> String {
+        self.path.join(name).display().to_string()
+    }
+
+    fn write_all(&self, segments: &[SegmentFile]) -> io::Result<Vec<Receipt>> {
+        fs::create_dir_all(&self.path)?;
+        let write = |file: &SegmentFile| {
+            let mut new = NewFile::shared(&self.path.join(&file.name))?;
+            new.write_all(file.content.as_bytes())?;
+            new.finish()?;
+            Ok(Receipt::of(file.content.as_bytes(), self.url(&file.name)))
+        };
+        segments.iter().map(write).collect()
+    }
+
+    fn look_through(&self, wanted: Wanted<'_>) -> io::Result<Seen> {
+        let mut seen = Seen::default();
+        let entries = match fs::read_dir(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(seen),
+            other => other?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else {
+                continue;
+            };
+            if !segment::is_name(&name) {
+                continue;
+            }
+            match files::read_given(&entry.path(), 2 * SEGMENT_BYTES as u64) {
+                Ok(content) => {
+                    let file = RemoteFile::of(&content, self.url(&name));
+                    seen.note_file(name.clone(), file, wanted);
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                // Whatever it is, it is not ours to write.
+                Err(_) => seen.incomplete = true,
+            }
+            seen.names.insert(name);
+        }
+        Ok(seen)
+    }
+
+    fn delete_all(&self, names: &[String]) -> io::Result<()> {
+        let delete = |name: &String| match fs::remove_file(self.path.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+        names.iter().try_for_each(delete)
     }
 }
 
@@ -48,59 +105,29 @@ impl Destination for Dir {
         &self.target
     }
 
-    fn configuration(&self) -> String {
+    fn fingerprint(&self) -> String {
         String::new()
     }
 
-    fn spacing(&self) -> Duration {
-        Duration::ZERO
+    fn write(&mut self, files: &[SegmentFile], _: Duration) -> Answer<Vec<Receipt>> {
+        self.answer("write to", self.write_all(files))
     }
 
-    fn write(&mut self, segments: &[SegmentFile], _: Duration) -> Reply {
-        let write = |file: &SegmentFile| {
-            let mut new = NewFile::shared(&self.path.join(&file.name))?;
-            new.write_all(file.content.as_bytes())?;
-            new.finish()?;
-            Ok(self.receipt(file))
-        };
-        let result =
-            fs::create_dir_all(&self.path).and_then(|()| segments.iter().map(write).collect());
-        self.reply("write to", result)
+    fn look(&mut self, wanted: Wanted<'_>, _: Duration) -> Answer<Seen> {
+        self.answer("look into", self.look_through(wanted))
     }
 
-    fn look(&mut self, segments: &[SegmentFile], _: Duration) -> Reply {
-        let look = |file: &SegmentFile| {
-            let same = fs::read(self.path.join(&file.name))? == file.content.as_bytes();
-            same.then(|| self.receipt(file))
-                .ok_or_else(|| io::Error::other("a file has another content"))
-        };
-        self.reply("look into", segments.iter().map(look).collect())
+    fn delete(&mut self, names: &[String], _: Duration) -> Answer<()> {
+        self.answer("delete from", self.delete_all(names))
     }
 
-    fn present(&mut self, names: &[String], _: Duration) -> Result<Vec<String>, Reply> {
-        let present = |name: &&String| self.path.join(name).exists();
-        Ok(names.iter().filter(present).cloned().collect())
-    }
-
-    fn delete(&mut self, names: &[String], _: Duration) -> Reply {
-        let delete = |name: &String| match fs::remove_file(self.path.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        };
-        self.reply(
-            "delete from",
-            names.iter().try_for_each(delete).map(|()| Vec::new()),
-        )
-    }
-
-    fn probe(&mut self, _: Duration) -> Reply {
+    fn probe(&mut self, _: Duration) -> Answer<()> {
         let probe = || {
             fs::create_dir_all(&self.path)?;
             let file = self.path.join(".jmo-telemetry.probe");
             fs::write(&file, b"")?;
             fs::remove_file(&file)
         };
-        let result = probe().map(|()| Vec::new());
-        self.reply("write to", result)
+        self.answer("write to", probe())
     }
 }

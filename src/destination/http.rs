@@ -1,113 +1,60 @@
-//! GitHub's API as every request reaches it: where it may be, who asks, and how far a redirect is
-//! followed.
+//! HTTP as every request uses it: where it may go, how far a redirect is followed, and what is read
+//! of an answer that is no success.
 
 use std::error::Error as _;
+use std::io::Read;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 use std::sync::Arc;
 
+use chrono::DateTime;
 use reqwest::blocking::{Client, RequestBuilder, Response};
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, LOCATION};
+use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{Url, redirect};
 
-use super::UploadError;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 use super::dns::SystemFiles;
-use crate::destination::Token;
+use super::verdict::{self, HttpAnswer, judge};
+use super::{Unconfirmed, UploadError};
+use crate::clock;
 use crate::limits::{CONNECT_TIMEOUT, REDIRECTS};
 
 /// Says who we are; GitHub refuses requests without it.
 const USER_AGENT: &str = concat!("jmo-telemetry/", env!("CARGO_PKG_VERSION"));
 
-/// One Gist of the API, and the token to ask with, if there is one.
-#[derive(Debug)]
-pub(super) struct Api {
-    url: Url,
-    authorization: Option<HeaderValue>,
-    client: Client,
+/// A client for requests to this address. What goes to this machine goes through no proxy, whatever
+/// the environment says: a plain-text proxy would read along.
+pub(super) fn client(url: &Url) -> Result<Client, UploadError> {
+    // The first call decides for the process; a second one finds the same provider installed.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = Client::builder()
+        .user_agent(USER_AGENT)
+        .connect_timeout(CONNECT_TIMEOUT)
+        // The client itself would follow to other hosts, and as a GET.
+        .redirect(redirect::Policy::none());
+    let client = if is_loopback(url) {
+        client.no_proxy()
+    } else {
+        client
+    };
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    let client = client.dns_resolver(Arc::new(SystemFiles));
+    client.build().map_err(UploadError::Client)
 }
 
-impl Api {
-    /// Contacts nobody.
-    pub(super) fn new(id: &str, token: Option<&Token>, api: &str) -> Result<Self, UploadError> {
-        let url = Url::parse(&format!("{}/gists/{id}", api.trim_end_matches('/')))
-            .map_err(|_| UploadError::BadApi)?;
-        if !is_safe(&url) {
-            return Err(UploadError::InsecureApi);
+/// Makes a request, and the same again where this very host redirects it to. A redirect to anywhere
+/// else is an answer like any other that is no success: what a request carries goes nowhere but to
+/// the host it is for.
+pub(super) fn send(url: &Url, make: impl Fn(Url) -> RequestBuilder) -> reqwest::Result<Response> {
+    let mut url = url.clone();
+    let mut hops = 0;
+    loop {
+        let response = make(url.clone()).send()?;
+        match redirected(&url, &response) {
+            Some(next) if hops < REDIRECTS => url = next,
+            _ => return Ok(response),
         }
-        // It would end up in receipts and messages, which are no place for a secret.
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(UploadError::SecretInApi);
-        }
-        let authorization = token.map(bearer).transpose()?;
-        // The first call decides for the process; a second one finds the same provider installed.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
-            .user_agent(USER_AGENT)
-            .connect_timeout(CONNECT_TIMEOUT)
-            // The client itself would follow to other hosts, and as a GET.
-            .redirect(redirect::Policy::none());
-        #[cfg(all(target_os = "linux", target_env = "gnu"))]
-        let client = client.dns_resolver(Arc::new(SystemFiles));
-        let client = client.build().map_err(UploadError::Client)?;
-        Ok(Self {
-            url,
-            authorization,
-            client,
-        })
+        hops += 1;
     }
-
-    /// Where the Gist is asked for.
-    pub(super) fn url(&self) -> &Url {
-        &self.url
-    }
-
-    /// Whether there is a token.
-    pub(super) fn has_token(&self) -> bool {
-        self.authorization.is_some()
-    }
-
-    /// Makes a request, and the same again where this very host redirects it to. A redirect to
-    /// anywhere else is an answer like any other that is no success: the token goes nowhere but to
-    /// the host it is for.
-    pub(super) fn send(
-        &self,
-        make: impl Fn(&Client, Url) -> RequestBuilder,
-    ) -> reqwest::Result<Response> {
-        let mut url = self.url.clone();
-        let mut hops = 0;
-        loop {
-            let mut request = make(&self.client, url.clone())
-                .header(ACCEPT, "application/vnd.github+json")
-                .header("X-GitHub-Api-Version", "2022-11-28");
-            if let Some(authorization) = &self.authorization {
-                request = request.header(AUTHORIZATION, authorization.clone());
-            }
-            let response = request.send()?;
-            match redirected(&url, &response) {
-                Some(next) if hops < REDIRECTS => url = next,
-                _ => return Ok(response),
-            }
-            hops += 1;
-        }
-    }
-
-    /// A request to an address that the API named, on whatever host: without the token, and without
-    /// anything else that the API is told.
-    pub(super) fn elsewhere(&self, url: Url) -> RequestBuilder {
-        self.client.get(url)
-    }
-}
-
-fn bearer(token: &Token) -> Result<HeaderValue, UploadError> {
-    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
-        .map_err(|_| UploadError::NoToken)?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
-/// Https, or this machine.
-pub(super) fn is_safe(url: &Url) -> bool {
-    url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url))
 }
 
 /// Where a redirect leads, if it is one that keeps method and body, and leads to the same scheme,
@@ -122,7 +69,13 @@ fn redirected(from: &Url, response: &Response) -> Option<Url> {
     (to.origin() == from.origin() && anonymous).then_some(to)
 }
 
-fn is_loopback(url: &Url) -> bool {
+/// Https, or this machine.
+pub(super) fn is_safe(url: &Url) -> bool {
+    url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url))
+}
+
+/// Whether the address is this machine's own.
+pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host_str() {
         Some("localhost") => true,
         Some(host) => host
@@ -130,6 +83,51 @@ fn is_loopback(url: &Url) -> bool {
             .parse::<std::net::IpAddr>()
             .is_ok_and(|ip| ip.is_loopback()),
         None => false,
+    }
+}
+
+/// Judges an answer that is no success.
+pub(super) fn refusal(response: Response) -> Unconfirmed {
+    let now = clock::now();
+    let status = response.status();
+    let headers = response.headers().clone();
+    let number =
+        |name: &str| text(&headers, name).and_then(|value| value.trim().parse::<i64>().ok());
+    // The words are GitHub's own and English; a page in HTML just does not match.
+    let mut message = String::new();
+    let _ = response.take(64 * 1024).read_to_string(&mut message);
+    let answer = HttpAnswer {
+        status: status.as_u16(),
+        retry_after: text(&headers, "retry-after")
+            .and_then(|value| verdict::retry_after(value, now)),
+        remaining: number("x-ratelimit-remaining").and_then(|n| u64::try_from(n).ok()),
+        reset: number("x-ratelimit-reset").and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
+        secondary: message
+            .to_ascii_lowercase()
+            .contains("secondary rate limit"),
+    };
+    let reason = if status.is_redirection() {
+        "it leads elsewhere, and nothing of ours goes there"
+    } else {
+        status.canonical_reason().unwrap_or("unknown status")
+    };
+    Unconfirmed {
+        verdict: judge(&answer, now),
+        http_status: Some(status.as_u16()),
+        reason: format!("HTTP {}: {reason}", status.as_u16()),
+        advice: None,
+    }
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// A success that proves nothing: a failure that may pass.
+pub(super) fn unproven(status: u16, why: &str) -> Unconfirmed {
+    Unconfirmed {
+        http_status: Some(status),
+        ..Unconfirmed::later(format!("HTTP {status}: {why}"))
     }
 }
 

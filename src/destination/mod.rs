@@ -1,41 +1,132 @@
 //! Destinations: one trait, one file per kind. A destination knows nothing of the spool; it writes
-//! whole files and says what proves that they are there.
+//! whole files, judges the answers it gets, and says what proves that the files are there. Nothing
+//! outside this directory asks which kind it is: what differs stands in [`Capabilities`].
 
+mod config;
 mod dir;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod dns;
 mod gist;
 mod http;
-mod name;
 pub mod retry;
 pub mod segment;
+mod target;
 pub mod verdict;
 
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-pub use gist::read::{Content, Fetched, GistFile, GistReader, Listing, ReadError};
+use uuid::Uuid;
 
+pub use self::config::{Chosen, Config, ConfigError, Connection};
+pub use self::gist::read::{Content, Fetched, GistFile, GistReader, Listing, ReadError};
+pub use self::target::{Kind, KindInfo, Target, TargetError, Token};
 use crate::destination::segment::{Receipt, SegmentFile};
-use crate::destination::verdict::Answer;
-pub use name::{Target, TargetError, Token};
+use crate::destination::verdict::Verdict;
 
-/// What one request to a destination led to.
+/// What a request led to.
+pub type Answer<T> = Result<Confirmed<T>, Unconfirmed>;
+
+/// An answer that proves what was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reply {
-    /// Every file is there, proven.
-    Proved {
-        /// One for each file, in their order.
-        receipts: Vec<Receipt>,
-        /// The status of the answer that proves it, where there is one.
-        http_status: Option<u16>,
-    },
-    /// Nothing is proven.
-    Unproven {
-        /// What came back, if an answer did.
-        answer: Option<Answer>,
-        /// A fragment for people. It never holds the token or anything a server made up.
-        error: String,
-    },
+pub struct Confirmed<T> {
+    /// What it proves or tells.
+    pub proof: T,
+    /// Its status, where there is one.
+    pub http_status: Option<u16>,
+}
+
+/// A request that proved nothing, judged by its destination.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Unconfirmed {
+    /// What it means for the events and for the destination.
+    pub verdict: Verdict,
+    /// The answer's status, if an answer came.
+    pub http_status: Option<u16>,
+    /// Why, as a fragment for people. It never holds the token or anything a server made up.
+    pub reason: String,
+    /// What somebody can do about it.
+    pub advice: Option<String>,
+}
+
+impl Unconfirmed {
+    /// A failure that may pass, without an answer.
+    #[must_use]
+    pub fn later(reason: impl Into<String>) -> Self {
+        Self {
+            verdict: Verdict::Later,
+            http_status: None,
+            reason: reason.into(),
+            advice: None,
+        }
+    }
+}
+
+/// What a kind of destination can do and wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Whether a segment may be written again with more events in it. If not, it is sealed when it
+    /// is first sent, and a repeat sends the same bytes.
+    pub segments_grow: bool,
+    /// The most bytes in one segment.
+    pub max_bytes: usize,
+    /// The most events in one segment.
+    pub max_events: usize,
+    /// The most segments in one request.
+    pub segments_per_request: usize,
+    /// The pause between two writes.
+    pub spacing: Duration,
+    /// Whether the files there can be looked at. Where they can't, the destination itself must know
+    /// which events it has.
+    pub can_look: bool,
+    /// Whether a network is used, so that consent is needed before it is even asked.
+    pub uses_network: bool,
+}
+
+impl Capabilities {
+    /// What most destinations can do, for a preview where none is configured.
+    pub const USUAL: Self = gist::CAPABILITIES;
+}
+
+/// What to look for at a destination.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'w> {
+    /// These files.
+    pub files: &'w HashSet<String>,
+    /// Whatever files hold one of these events.
+    pub events: &'w HashSet<Uuid>,
+}
+
+/// What a look found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// More is there than could be looked at.
+    pub incomplete: bool,
+    /// The names of all files there that are named like segments.
+    pub names: HashSet<String>,
+    /// The files that were wanted, and those that hold an event that was wanted.
+    pub files: BTreeMap<String, RemoteFile>,
+}
+
+/// A file as it is at a destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteFile {
+    /// Its size, its content and its place.
+    pub receipt: Receipt,
+    /// Its events, in their order.
+    pub events: Vec<Uuid>,
+    /// Whether it has lines that are no events, or could not be read whole.
+    pub has_more: bool,
+}
+
+/// What this machine sent somewhere, to be deleted there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Owned {
+    /// Its files.
+    pub files: Vec<String>,
+    /// The ids that its events carry.
+    pub anonymous_ids: Vec<Uuid>,
 }
 
 /// A place where segments go.
@@ -45,29 +136,65 @@ pub trait Destination {
 
     /// A fingerprint of address and credentials, to see when they change. It does not reveal the
     /// token.
-    fn configuration(&self) -> String;
+    fn fingerprint(&self) -> String;
 
-    /// The pause it wants between two writes.
-    fn spacing(&self) -> Duration;
+    /// What it can do and wants.
+    fn capabilities(&self) -> Capabilities {
+        self.target().capabilities()
+    }
 
-    /// Writes these files whole; what else is there stays.
-    fn write(&mut self, files: &[SegmentFile], timeout: Duration) -> Reply;
-
-    /// Looks whether these files are there with exactly this content.
-    fn look(&mut self, files: &[SegmentFile], timeout: Duration) -> Reply;
-
-    /// Which of these files are there.
+    /// Writes these files whole; what else is there stays. The receipts are in the order of the
+    /// files.
     ///
     /// # Errors
-    /// With the reply, when that could not be found out.
-    fn present(&mut self, names: &[String], timeout: Duration) -> Result<Vec<String>, Reply>;
+    /// When the answer does not prove it.
+    fn write(&mut self, files: &[SegmentFile], timeout: Duration) -> Answer<Vec<Receipt>>;
+
+    /// Looks at what is there. Only for a destination that can ([`Capabilities::can_look`]).
+    ///
+    /// # Errors
+    /// When that could not be found out.
+    fn look(&mut self, wanted: Wanted<'_>, timeout: Duration) -> Answer<Seen>;
 
     /// Deletes these files, which are there: a Gist refuses to delete anything if one of them is
     /// not.
-    fn delete(&mut self, names: &[String], timeout: Duration) -> Reply;
+    ///
+    /// # Errors
+    /// When the answer does not prove it.
+    fn delete(&mut self, files: &[String], timeout: Duration) -> Answer<()>;
+
+    /// Deletes what this machine sent, as far as it is there.
+    ///
+    /// # Errors
+    /// When the answer does not prove it.
+    fn forget(&mut self, owned: &Owned, timeout: Duration) -> Answer<()> {
+        let files = owned.files.iter().cloned().collect();
+        let events = HashSet::new();
+        let wanted = Wanted {
+            files: &files,
+            events: &events,
+        };
+        let seen = self.look(wanted, timeout)?;
+        if seen.proof.incomplete && seen.proof.files.len() < files.len() {
+            return Err(Unconfirmed::later(
+                "more files are there than can be listed, so ours can't be found",
+            ));
+        }
+        let present: Vec<_> = seen.proof.files.into_keys().collect();
+        if present.is_empty() {
+            return Ok(Confirmed {
+                proof: (),
+                http_status: seen.http_status,
+            });
+        }
+        self.delete(&present, timeout)
+    }
 
     /// Finds out whether it exists and may be written, and changes nothing in it.
-    fn probe(&mut self, timeout: Duration) -> Reply;
+    ///
+    /// # Errors
+    /// When the answer does not prove it.
+    fn probe(&mut self, timeout: Duration) -> Answer<()>;
 }
 
 /// Why a destination can't be used at all.
@@ -75,7 +202,7 @@ pub trait Destination {
 pub enum UploadError {
     /// A Gist can be written by its owner alone.
     #[error(
-        "a Gist needs its owner's token; set JMO_TELEMETRY_GITHUB_TOKEN, or run `jmo-telemetry connect gist ID` with it on stdin"
+        "a Gist needs its owner's token; set JMO_TELEMETRY_GITHUB_TOKEN, or run `jmo-telemetry connect gist ID`"
     )]
     NoToken,
     /// The API base is no URL.
@@ -89,29 +216,10 @@ pub enum UploadError {
     /// The API base holds a user name or a password.
     #[error("JMO_TELEMETRY_GITHUB_API must not hold a user name or a password")]
     SecretInApi,
+    /// It is read as a Gist, and is none.
+    #[error("the destination is not a Gist")]
+    NoGist,
     /// The HTTP client could not be made.
     #[error("failed to set up the HTTP client")]
     Client(#[source] reqwest::Error),
-}
-
-/// The API of github.com.
-pub const GITHUB_API: &str = "https://api.github.com";
-
-/// Opens a destination; contacts nobody.
-///
-/// # Errors
-/// When it can't be used with what is known about it.
-pub fn open(
-    target: &Target,
-    token: Option<Token>,
-    api: Option<&str>,
-) -> Result<Box<dyn Destination>, UploadError> {
-    Ok(match target {
-        Target::Dir(path) => Box::new(dir::Dir::new(path)),
-        Target::Gist(id) => Box::new(gist::Gist::new(
-            id,
-            token.ok_or(UploadError::NoToken)?,
-            api.unwrap_or(GITHUB_API),
-        )?),
-    })
 }

@@ -1,11 +1,13 @@
-//! How we stand with a destination: the backoff, the server's waits and the pause, as plain data
-//! that outlives the process, and the pure rules over it.
+//! When a destination may be tried again: our backoff, the server's waits and the pause, as plain
+//! data that outlives the process, and the pure rules over it. What the destination last answered
+//! is kept with it.
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::clock;
+use crate::destination::Unconfirmed;
 use crate::destination::verdict::Verdict;
 use crate::limits::{BACKOFF_FIRST, BACKOFF_MAX, PAUSE, SERVER_WAIT_MAX};
 
@@ -20,12 +22,27 @@ pub struct RetryState {
     pub wait_until: Option<DateTime<Utc>>,
     /// The server refused us at this time.
     pub paused_at: Option<DateTime<Utc>>,
+    /// For how long it is then left alone; [`PAUSE`] where nothing else was noted.
+    pub paused_for: Option<Duration>,
     /// Fingerprint of the address and the credentials that were refused.
-    pub configuration: Option<String>,
+    pub fingerprint: Option<String>,
+    /// What went wrong last; nothing after a success.
+    pub failure: Option<LastFailure>,
     /// When the above was noted.
     pub noted_at: Option<DateTime<Utc>>,
     /// End of the last write.
     pub last_write_at: Option<DateTime<Utc>>,
+}
+
+/// Why the last request to a destination failed, in the destination's own words.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LastFailure {
+    /// The answer's status, if an answer came.
+    pub http_status: Option<u16>,
+    /// Why.
+    pub reason: String,
+    /// What somebody can do about it.
+    pub advice: Option<String>,
 }
 
 /// Whether a destination may be tried.
@@ -35,9 +52,9 @@ pub enum Due {
     Now,
     /// Our own backoff is running; `--now` ignores it.
     Backoff(DateTime<Utc>),
-    /// The server asked to wait; nothing ignores that.
-    Asked(DateTime<Utc>),
-    /// The server refused us; tried again when the configuration changes, with `--now`, or then.
+    /// The server limits us; nothing ignores that.
+    RateLimited(DateTime<Utc>),
+    /// The server refused us; tried again when the fingerprint changes, with `--now`, or then.
     Paused(DateTime<Utc>),
 }
 
@@ -47,30 +64,31 @@ impl Due {
     pub fn until(self) -> Option<DateTime<Utc>> {
         match self {
             Self::Now => None,
-            Self::Backoff(until) | Self::Asked(until) | Self::Paused(until) => Some(until),
+            Self::Backoff(until) | Self::RateLimited(until) | Self::Paused(until) => Some(until),
         }
     }
 }
 
 impl RetryState {
-    /// Whether the destination may be tried at `now`, with this configuration, `forced` or not. No
+    /// Whether the destination may be tried at `now`, with this fingerprint of its configuration, `forced` or not. No
     /// wait counts for longer than its kind can last.
     #[must_use]
-    pub fn due(&self, now: DateTime<Utc>, configuration: &str, forced: bool) -> Due {
-        let standing = self.rebased(now);
+    pub fn due(&self, now: DateTime<Utc>, fingerprint: &str, forced: bool) -> Due {
+        let state = self.rebased(now);
         let ends = |until: Option<DateTime<Utc>>, longest| {
             until.filter(|at| *at > now && *at <= clock::after(now, longest))
         };
-        let retry = ends(standing.retry_at, BACKOFF_MAX);
-        if let Some(until) = ends(standing.wait_until, SERVER_WAIT_MAX) {
-            return Due::Asked(until.max(retry.filter(|_| !forced).unwrap_or(until)));
+        let retry = ends(state.retry_at, BACKOFF_MAX);
+        if let Some(until) = ends(state.wait_until, SERVER_WAIT_MAX) {
+            return Due::RateLimited(until.max(retry.filter(|_| !forced).unwrap_or(until)));
         }
         if forced {
             return Due::Now;
         }
-        let pause_ends = standing.paused_at.map(|at| clock::after(at, PAUSE));
-        if standing.configuration.as_deref() == Some(configuration)
-            && let Some(until) = ends(pause_ends, PAUSE)
+        let pause = state.paused_for.unwrap_or(PAUSE);
+        let pause_ends = state.paused_at.map(|at| clock::after(at, pause));
+        if state.fingerprint.as_deref() == Some(fingerprint)
+            && let Some(until) = ends(pause_ends, pause)
         {
             return Due::Paused(until);
         }
@@ -110,13 +128,13 @@ impl RetryState {
         }
     }
 
-    /// The standing after a verdict. `jitter` is random in 0..1.
+    /// The state after a verdict. `jitter` is random in 0..1.
     #[must_use]
     pub fn after(
         &self,
-        verdict: Verdict,
+        unconfirmed: &Unconfirmed,
         now: DateTime<Utc>,
-        configuration: &str,
+        fingerprint: &str,
         jitter: f64,
     ) -> Self {
         let failures = self.failures.saturating_add(1);
@@ -124,29 +142,35 @@ impl RetryState {
             failures,
             noted_at: Some(now),
             last_write_at: self.last_write_at,
+            failure: Some(LastFailure {
+                http_status: unconfirmed.http_status,
+                reason: unconfirmed.reason.clone(),
+                advice: unconfirmed.advice.clone(),
+            }),
             ..Self::default()
         };
-        match verdict {
+        match unconfirmed.verdict {
             // A server that limits us time and again is left alone for longer and longer (GitHub's
             // documentation).
-            Verdict::NotBefore(until) => Self {
+            Verdict::RateLimited(until) => Self {
                 wait_until: Some(until),
                 retry_at: Some(clock::after(now, backoff(failures, jitter))),
                 ..base
             },
-            Verdict::Paused => Self {
+            Verdict::Refused(pause) => Self {
                 paused_at: Some(now),
-                configuration: Some(configuration.to_owned()),
+                paused_for: Some(pause),
+                fingerprint: Some(fingerprint.to_owned()),
                 ..base
             },
-            Verdict::Later | Verdict::Look | Verdict::Refused => Self {
+            Verdict::Later | Verdict::Conflict | Verdict::Rejected => Self {
                 retry_at: Some(clock::after(now, backoff(failures, jitter))),
                 ..base
             },
         }
     }
 
-    /// The standing after a confirmed write.
+    /// The state after a confirmed write.
     #[must_use]
     pub fn after_success(now: DateTime<Utc>) -> Self {
         Self {
@@ -179,6 +203,13 @@ mod tests {
         "2026-11-22T10:00:00Z".parse().expect("a time")
     }
 
+    fn unconfirmed(verdict: Verdict) -> Unconfirmed {
+        Unconfirmed {
+            verdict,
+            ..Unconfirmed::later("no luck")
+        }
+    }
+
     #[test]
     fn the_ceiling_doubles_from_a_minute_to_six_hours() {
         let ceilings: Vec<_> = (1..=11).map(|n| backoff(n, 1.0).as_secs() / 60).collect();
@@ -188,20 +219,20 @@ mod tests {
     #[test]
     fn only_a_server_is_obeyed_when_the_user_says_now() {
         let asked = RetryState::default().after(
-            Verdict::NotBefore(now() + TimeDelta::minutes(9)),
+            &unconfirmed(Verdict::RateLimited(now() + TimeDelta::minutes(9))),
             now(),
             "c",
             0.5,
         );
         assert_eq!(
             asked.due(now(), "c", true),
-            Due::Asked(now() + TimeDelta::minutes(9))
+            Due::RateLimited(now() + TimeDelta::minutes(9))
         );
         assert_eq!(
             asked.due(now() + TimeDelta::minutes(9), "c", false),
             Due::Now
         );
-        let failed = RetryState::default().after(Verdict::Later, now(), "c", 0.5);
+        let failed = RetryState::default().after(&unconfirmed(Verdict::Later), now(), "c", 0.5);
         assert_eq!(
             failed.due(now(), "c", false),
             Due::Backoff(now() + TimeDelta::seconds(30))
@@ -216,17 +247,22 @@ mod tests {
             failures: 5,
             ..RetryState::default()
         };
-        let asked = often.after(Verdict::NotBefore(minute), now(), "c", 0.5);
+        let asked = often.after(&unconfirmed(Verdict::RateLimited(minute)), now(), "c", 0.5);
         let later = now() + TimeDelta::minutes(16);
-        assert_eq!(asked.due(now(), "c", false), Due::Asked(later));
-        assert_eq!(asked.due(now(), "c", true), Due::Asked(minute));
+        assert_eq!(asked.due(now(), "c", false), Due::RateLimited(later));
+        assert_eq!(asked.due(now(), "c", true), Due::RateLimited(minute));
         assert_eq!(asked.due(minute, "c", false), Due::Backoff(later));
         assert_eq!(asked.due(minute, "c", true), Due::Now);
     }
 
     #[test]
     fn a_pause_ends_with_new_credentials_with_force_or_after_a_day() {
-        let paused = RetryState::default().after(Verdict::Paused, now(), "old token", 0.5);
+        let paused = RetryState::default().after(
+            &unconfirmed(Verdict::Refused(PAUSE)),
+            now(),
+            "old token",
+            0.5,
+        );
         assert_eq!(
             paused.due(now(), "old token", false),
             Due::Paused(now() + TimeDelta::days(1))
@@ -243,7 +279,7 @@ mod tests {
     fn a_clock_that_was_a_year_ahead_blocks_nothing_and_one_put_back_does_not_hurry() {
         let ahead = now() + TimeDelta::days(365);
         let asked = RetryState::default().after(
-            Verdict::NotBefore(ahead + TimeDelta::minutes(10)),
+            &unconfirmed(Verdict::RateLimited(ahead + TimeDelta::minutes(10))),
             ahead,
             "c",
             0.5,
@@ -251,7 +287,7 @@ mod tests {
         let stored = asked.rebased(now());
         assert_eq!(
             stored.due(now(), "c", false),
-            Due::Asked(now() + TimeDelta::minutes(10))
+            Due::RateLimited(now() + TimeDelta::minutes(10))
         );
         assert_eq!(
             stored.due(now() + TimeDelta::minutes(10), "c", false),
@@ -265,12 +301,12 @@ mod tests {
             failures in 0u32..100, jitter in 0.0f64..1.0, noted in -400i64..400, wait_minutes in 1i64..1440, verdict in 0usize..3,
         ) {
             let noted = now() + TimeDelta::days(noted);
-            let verdict = [Verdict::Later, Verdict::NotBefore(noted + TimeDelta::minutes(wait_minutes)), Verdict::Paused][verdict];
-            let standing = RetryState { failures, ..RetryState::default() }.after(verdict, noted, "c", jitter);
-            let (until, longest) = match standing.due(now(), "c", false) {
+            let verdict = [Verdict::Later, Verdict::RateLimited(noted + TimeDelta::minutes(wait_minutes)), Verdict::Refused(PAUSE)][verdict];
+            let state = RetryState { failures, ..RetryState::default() }.after(&unconfirmed(verdict), noted, "c", jitter);
+            let (until, longest) = match state.due(now(), "c", false) {
                 Due::Now => return Ok(()),
                 Due::Backoff(until) => (until, TimeDelta::hours(6)),
-                Due::Asked(until) | Due::Paused(until) => (until, TimeDelta::days(1)),
+                Due::RateLimited(until) | Due::Paused(until) => (until, TimeDelta::days(1)),
             };
             prop_assert!(until > now() && until <= now() + longest);
         }

@@ -1,11 +1,12 @@
 //! Segments: what one request carries, and a segment's name and size as pure decisions.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::limits::SEGMENT_BYTES;
+use super::{Capabilities, RemoteFile, Seen, Wanted};
+use crate::event::Payload;
 
 /// One remote file: the whole content of a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,43 +71,124 @@ pub struct Receipt {
     pub sha256: String,
     /// Where it can be read.
     pub url: String,
+    /// The events of it that the destination did not take, where it answers line by line.
+    #[serde(skip)]
+    pub rejected: Vec<RejectedLine>,
 }
 
-/// Whether a segment of `bytes` takes one more payload of this length and its line end, or is full.
-/// An empty segment takes anything: an event that no segment takes would never leave.
-#[must_use]
-pub fn takes(bytes: usize, payload: usize) -> bool {
-    bytes == 0 || bytes + payload < SEGMENT_BYTES
+/// One event that the destination did not take, while it took others of the same segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RejectedLine {
+    /// Which line of the segment, counted from 0.
+    pub line: usize,
+    /// Why, in the destination's word.
+    pub reason: String,
 }
 
 impl Receipt {
-    /// The receipt of a file whose content is proven to be at `url`.
+    /// The receipt of content that is proven to be at `url`.
     #[must_use]
-    pub fn of(file: &SegmentFile, url: String) -> Self {
+    pub fn of(content: &[u8], url: String) -> Self {
         Self {
-            bytes: file.content.len(),
-            sha256: sha256(file.content.as_bytes()),
+            bytes: content.len(),
+            sha256: sha256(content),
             url,
+            rejected: Vec::new(),
         }
     }
 }
 
+impl RemoteFile {
+    /// A file with this content.
+    #[must_use]
+    pub fn of(content: &[u8], url: String) -> Self {
+        let (events, has_more) = events_of(content);
+        Self {
+            receipt: Receipt::of(content, url),
+            events,
+            has_more,
+        }
+    }
+}
+
+impl Seen {
+    /// Takes note of a file that is there, if it is wanted or holds an event that is.
+    pub fn note_file(&mut self, name: String, file: RemoteFile, wanted: Wanted<'_>) {
+        let holds_wanted = || file.events.iter().any(|id| wanted.events.contains(id));
+        if wanted.files.contains(&name) || holds_wanted() {
+            self.files.insert(name, file);
+        }
+    }
+
+    /// The receipts of these files, if every one is there with exactly this content.
+    #[must_use]
+    pub fn receipts(&self, files: &[SegmentFile]) -> Option<Vec<Receipt>> {
+        let receipt = |file: &SegmentFile| {
+            let there = &self.files.get(&file.name)?.receipt;
+            (there.sha256 == sha256(file.content.as_bytes())).then(|| there.clone())
+        };
+        files.iter().map(receipt).collect()
+    }
+}
+
+/// The ids of the events in a file, and whether it has lines that are none.
+fn events_of(content: &[u8]) -> (Vec<Uuid>, bool) {
+    let mut ids = Vec::new();
+    let mut has_more = false;
+    for line in content.split(|byte| *byte == b'\n') {
+        match std::str::from_utf8(line).map(Payload::event_id_of) {
+            Ok(id) if !id.is_nil() => ids.push(id),
+            _ => has_more |= !line.is_empty(),
+        }
+    }
+    (ids, has_more)
+}
+
+/// Whether a segment of this size takes one more payload of this length and its line end, or is
+/// full. An empty segment takes anything: an event that no segment takes would never leave.
+#[must_use]
+pub fn takes(bytes: usize, events: usize, payload: usize, limits: &Capabilities) -> bool {
+    events == 0 || (bytes + payload < limits.max_bytes && events < limits.max_events)
+}
+
 /// The name of the segment that starts with this event: `events-<YYYYMMDD>-<16 hex digits>.jsonl`.
 ///
-/// The digits come from the event, so a dry run and the flush after it name the same file, and a
-/// home restored from a backup does not write over what it sent after the backup. `nth` is 0 unless
-/// the name is taken at this destination already.
+/// All of it comes from the event, the day too, so a dry run and the flush after it name the same
+/// file, whenever that is. `nth` is 0 unless the name is taken at this destination already.
 #[must_use]
-pub fn name(first: Uuid, nth: u32, now: DateTime<Utc>) -> String {
+pub fn name(first: Uuid, nth: u32) -> String {
     let digest = Sha256::new()
         .chain_update(first.as_bytes())
         .chain_update(nth.to_be_bytes())
         .finalize();
+    // The first 48 bits of a UUIDv7 are its time in milliseconds.
+    let ms = i64::try_from(first.as_u128() >> 80).unwrap_or_default();
+    let day = DateTime::from_timestamp_millis(ms)
+        .filter(|at| at.year() <= 9999)
+        .unwrap_or_default();
     format!(
         "events-{}-{}.jsonl",
-        now.format("%Y%m%d"),
+        day.format("%Y%m%d"),
         hex(&digest[..8])
     )
+}
+
+/// Whether this is the name of a segment. Only such a name becomes part of a path or a request,
+/// whatever a database or a destination says.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    let Some((day, digits)) = name
+        .strip_prefix("events-")
+        .and_then(|rest| rest.strip_suffix(".jsonl"))
+        .and_then(|middle| middle.split_once('-'))
+    else {
+        return false;
+    };
+    let lower_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    day.len() == 8
+        && day.bytes().all(|byte| byte.is_ascii_digit())
+        && digits.len() == 16
+        && digits.bytes().all(lower_hex)
 }
 
 /// SHA-256 in hex.
@@ -137,26 +219,50 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    const LIMITS: Capabilities = Capabilities {
+        segments_grow: true,
+        max_bytes: 1000,
+        max_events: 3,
+        segments_per_request: 1,
+        spacing: std::time::Duration::ZERO,
+        can_look: true,
+        uses_network: false,
+    };
 
     #[test]
-    fn a_segment_never_passes_its_limit() {
-        assert!(takes(0, SEGMENT_BYTES * 2));
-        assert!(takes(SEGMENT_BYTES - 400, 399));
-        assert!(!takes(SEGMENT_BYTES - 400, 400));
+    fn a_segment_never_passes_its_limits() {
+        assert!(takes(0, 0, 2000, &LIMITS));
+        assert!(takes(600, 1, 399, &LIMITS));
+        assert!(!takes(600, 1, 400, &LIMITS));
+        assert!(takes(10, 2, 10, &LIMITS));
+        assert!(!takes(10, 3, 10, &LIMITS));
     }
 
     #[test]
-    fn a_name_follows_from_the_first_event_and_the_day() {
-        let first = Uuid::from_u128(7);
-        let now = "2026-11-22T23:59:59Z".parse().expect("a time");
-        assert_eq!(name(first, 0, now), name(first, 0, now));
-        assert_ne!(name(first, 0, now), name(first, 1, now));
-        assert_ne!(name(first, 0, now), name(Uuid::from_u128(8), 0, now));
-        assert!(name(first, 0, now).starts_with("events-20261122-"));
-        assert_eq!(
-            name(first, 0, now).len(),
-            "events-20261122-0123456789abcdef.jsonl".len()
-        );
+    fn a_name_follows_from_the_first_event_alone() {
+        let at = |ms: u64| uuid::Builder::from_unix_timestamp_millis(ms, &[7; 10]).into_uuid();
+        let first = at(1_795_000_000_000);
+        assert_eq!(name(first, 0), name(first, 0));
+        assert_ne!(name(first, 0), name(first, 1));
+        assert_ne!(name(first, 0), name(at(1_795_000_000_001), 0));
+        assert!(name(first, 0).starts_with("events-20261118-"));
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_of_a_segment_is_known_as_one(first: u128, nth: u32) {
+            prop_assert!(is_name(&name(Uuid::from_u128(first), nth)));
+        }
+
+        #[test]
+        fn nothing_that_leads_elsewhere_is_a_name(text in "\\PC{0,50}|(\\.\\./)?events-[0-9]{8}-[0-9a-f./]{16}\\.jsonl") {
+            if is_name(&text) {
+                prop_assert!(!text.contains(['/', '\\', '.']) || text.matches('.').count() == 1);
+                prop_assert!(!text.contains('/'));
+            }
+        }
     }
 
     #[test]

@@ -1,15 +1,15 @@
-//! What an answer means: one pure function from what came back to what happens next.
+//! What an answer means: one pure function from what came back over HTTP to what happens next.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use crate::clock;
-use crate::limits::{SERVER_WAIT_DEFAULT, SERVER_WAIT_MAX};
+use crate::limits::{PAUSE, SERVER_WAIT_DEFAULT, SERVER_WAIT_MAX};
 
-/// The parts of an unproven HTTP answer that decide.
+/// The parts of an HTTP answer that decide when it proves nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Answer {
+pub struct HttpAnswer {
     /// The status.
     pub status: u16,
     /// `Retry-After`, resolved to a point in time.
@@ -22,49 +22,49 @@ pub struct Answer {
     pub secondary: bool,
 }
 
-/// What an answer without proof means for its batch and its destination.
+/// What an answer without proof means for its events and its destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// A failure that may pass: again after our own backoff.
     Later,
     /// A conflict, which may also be the answer to content that is there already: look.
-    Look,
+    Conflict,
     /// The server limits us: nothing at all before this.
-    NotBefore(DateTime<Utc>),
-    /// The server refuses us, not the events.
-    Paused,
+    RateLimited(DateTime<Utc>),
+    /// The server refuses us, not the events: paused for so long.
+    Refused(Duration),
     /// The server refuses this content.
-    Refused,
+    Rejected,
 }
 
-/// Judges an answer that does not prove the write (contract, section 8):
+/// Judges an answer that does not prove the write:
 ///
 /// | answer | verdict |
 /// | --- | --- |
-/// | any failure with `Retry-After` | [`NotBefore`](Verdict::NotBefore) that |
-/// | 429; 403 with `x-ratelimit-remaining: 0` or a secondary-limit message | `NotBefore` `x-ratelimit-reset`, at least a minute |
-/// | 401, 403, 404, 410 | [`Paused`](Verdict::Paused) |
-/// | 413, 422 | [`Refused`](Verdict::Refused) |
-/// | 409 | [`Look`](Verdict::Look) |
-/// | 2xx without proof, redirects, 400, 405, 408, 5xx, everything else | [`Later`](Verdict::Later) |
+/// | any failure with `Retry-After` | [`RateLimited`](Verdict::RateLimited) until then |
+/// | 429; 403 with `x-ratelimit-remaining: 0` or a secondary-limit message | `RateLimited` until `x-ratelimit-reset`, at least a minute |
+/// | 401, 403, 404, 410 | [`Refused`](Verdict::Refused) |
+/// | 400, 413, 415, 422 | [`Rejected`](Verdict::Rejected) |
+/// | 409 | [`Conflict`](Verdict::Conflict) |
+/// | 2xx without proof, redirects, 405, 408, 5xx, everything else | [`Later`](Verdict::Later) |
 ///
 /// No stated wait is believed beyond [`SERVER_WAIT_MAX`].
 #[must_use]
-pub fn judge(answer: &Answer, now: DateTime<Utc>) -> Verdict {
+pub fn judge(answer: &HttpAnswer, now: DateTime<Utc>) -> Verdict {
     let exhausted = answer.remaining == Some(0);
     let limited = answer.status == 429 || (answer.status == 403 && (exhausted || answer.secondary));
     match answer.status {
         300.. if limited || answer.retry_after.is_some() => {
-            Verdict::NotBefore(wait_until(answer, exhausted, now))
+            Verdict::RateLimited(wait_until(answer, exhausted, now))
         }
-        401 | 403 | 404 | 410 => Verdict::Paused,
-        413 | 422 => Verdict::Refused,
-        409 => Verdict::Look,
+        401 | 403 | 404 | 410 => Verdict::Refused(PAUSE),
+        400 | 413 | 415 | 422 => Verdict::Rejected,
+        409 => Verdict::Conflict,
         _ => Verdict::Later,
     }
 }
 
-fn wait_until(answer: &Answer, exhausted: bool, now: DateTime<Utc>) -> DateTime<Utc> {
+fn wait_until(answer: &HttpAnswer, exhausted: bool, now: DateTime<Utc>) -> DateTime<Utc> {
     let reset = answer.reset.filter(|_| exhausted);
     let stated = answer.retry_after.max(reset).filter(|until| *until > now);
     let until = stated.unwrap_or_else(|| clock::after(now, SERVER_WAIT_DEFAULT));
@@ -96,10 +96,10 @@ mod tests {
         clock::after(now(), Duration::from_secs(seconds))
     }
 
-    fn status(status: u16) -> Answer {
-        Answer {
+    fn status(status: u16) -> HttpAnswer {
+        HttpAnswer {
             status,
-            ..Answer::default()
+            ..HttpAnswer::default()
         }
     }
 
@@ -109,13 +109,13 @@ mod tests {
             (
                 Verdict::Later,
                 &[
-                    200, 201, 204, 301, 302, 307, 400, 405, 408, 418, 500, 502, 503, 504,
+                    200, 201, 204, 301, 302, 307, 405, 408, 418, 500, 502, 503, 504,
                 ][..],
             ),
-            (Verdict::Look, &[409]),
-            (Verdict::Paused, &[401, 403, 404, 410]),
-            (Verdict::Refused, &[413, 422]),
-            (Verdict::NotBefore(in_seconds(60)), &[429]),
+            (Verdict::Conflict, &[409]),
+            (Verdict::Refused(PAUSE), &[401, 403, 404, 410]),
+            (Verdict::Rejected, &[400, 413, 415, 422]),
+            (Verdict::RateLimited(in_seconds(60)), &[429]),
         ] {
             for code in statuses {
                 assert_eq!(judge(&status(*code), now()), verdict, "{code}");
@@ -129,41 +129,44 @@ mod tests {
         for code in [403, 429, 503] {
             assert_eq!(
                 judge(
-                    &Answer {
+                    &HttpAnswer {
                         retry_after: after_90,
                         ..status(code)
                     },
                     now()
                 ),
-                Verdict::NotBefore(in_seconds(90))
+                Verdict::RateLimited(in_seconds(90))
             );
         }
-        let reset = Answer {
+        let reset = HttpAnswer {
             remaining: Some(0),
             reset: Some(in_seconds(1800)),
             ..status(403)
         };
-        assert_eq!(judge(&reset, now()), Verdict::NotBefore(in_seconds(1800)));
-        let past = Answer {
+        assert_eq!(judge(&reset, now()), Verdict::RateLimited(in_seconds(1800)));
+        let past = HttpAnswer {
             remaining: Some(0),
             reset: Some(clock::before(now(), Duration::from_secs(5))),
             ..status(429)
         };
-        assert_eq!(judge(&past, now()), Verdict::NotBefore(in_seconds(60)));
-        let secondary = Answer {
+        assert_eq!(judge(&past, now()), Verdict::RateLimited(in_seconds(60)));
+        let secondary = HttpAnswer {
             secondary: true,
             remaining: Some(4000),
             reset: Some(in_seconds(1800)),
             ..status(403)
         };
-        assert_eq!(judge(&secondary, now()), Verdict::NotBefore(in_seconds(60)));
-        let absurd = Answer {
+        assert_eq!(
+            judge(&secondary, now()),
+            Verdict::RateLimited(in_seconds(60))
+        );
+        let absurd = HttpAnswer {
             retry_after: Some(in_seconds(10_000_000)),
             ..status(429)
         };
         assert_eq!(
             judge(&absurd, now()),
-            Verdict::NotBefore(in_seconds(24 * 3600))
+            Verdict::RateLimited(in_seconds(24 * 3600))
         );
     }
 
@@ -184,8 +187,8 @@ mod tests {
             reset in proptest::option::of(-100_000i64..100_000_000), secondary: bool,
         ) {
             let at = |seconds: i64| now() + chrono::TimeDelta::seconds(seconds);
-            let answer = Answer { status: code, retry_after: retry.map(at), remaining, reset: reset.map(at), secondary };
-            if let Verdict::NotBefore(until) = judge(&answer, now()) {
+            let answer = HttpAnswer { status: code, retry_after: retry.map(at), remaining, reset: reset.map(at), secondary };
+            if let Verdict::RateLimited(until) = judge(&answer, now()) {
                 prop_assert!(until > now() && until <= in_seconds(24 * 3600));
             }
         }

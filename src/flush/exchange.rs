@@ -1,40 +1,41 @@
 //! One step of a flush on the network: everything that leaves goes through [`Run::request`], which
-//! asks for consent and for time; writes keep their distance; a conflict is resolved by looking.
+//! asks the gate and for time; writes keep their distance; a conflict is resolved by looking.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::{Run, jitter};
 use crate::clock;
-use crate::consent::Decision;
-use crate::destination::segment::Batch;
-use crate::destination::verdict::{self, Verdict};
-use crate::destination::{Destination, Reply};
+use crate::destination::segment::{Batch, Receipt, SegmentFile};
+use crate::destination::verdict::Verdict;
+use crate::destination::{Answer, Confirmed, Destination, Seen, Wanted};
 use crate::limits::{CONFLICT_PAUSE, CONFLICT_RETRIES};
+use crate::request::{Closed, Purpose};
 
-/// A request was not made, since the user has said no in the meantime or no time is left.
+/// A request was not made: the gate is closed, or no time is left.
 pub(super) enum Stop {
-    Disabled(Decision),
+    Closed(Closed),
     Deadline,
 }
 
 impl Run<'_> {
     /// Makes one change, and after a conflict looks and tries again a few times. When time runs out
     /// meanwhile, the conflict is what came of it.
-    pub(super) fn exchange(&mut self, step: &Batch) -> Result<Reply, Stop> {
-        let mut reply = self.change(step)?;
+    pub(super) fn exchange(&mut self, step: &Batch) -> Result<Answer<Vec<Receipt>>, Stop> {
+        let mut answer = self.change(step)?;
         for _ in 0..CONFLICT_RETRIES {
-            if verdict(&reply) != Some(Verdict::Look) {
+            if !matches!(&answer, Err(error) if error.verdict == Verdict::Conflict) {
                 break;
             }
-            reply = match self.after_conflict(step) {
+            answer = match self.after_conflict(step) {
                 Err(Stop::Deadline) => break,
                 other => other?,
             };
         }
-        Ok(reply)
+        Ok(answer)
     }
 
-    fn change(&mut self, step: &Batch) -> Result<Reply, Stop> {
+    fn change(&mut self, step: &Batch) -> Result<Answer<Vec<Receipt>>, Stop> {
         if step.files.is_empty() {
             self.delete(&step.stale)
         } else {
@@ -42,18 +43,25 @@ impl Run<'_> {
         }
     }
 
-    fn after_conflict(&mut self, step: &Batch) -> Result<Reply, Stop> {
+    fn after_conflict(&mut self, step: &Batch) -> Result<Answer<Vec<Receipt>>, Stop> {
         // To delete is to look first, so this is for files alone.
-        if !step.files.is_empty() {
-            let seen =
-                self.request(|destination, timeout| destination.look(&step.files, timeout))?;
-            // What a look is told about its content says nothing of ours.
-            let settled = matches!(
-                verdict(&seen),
-                Some(Verdict::NotBefore(_) | Verdict::Paused)
-            );
-            if settled || matches!(seen, Reply::Proved { .. }) {
-                return Ok(seen);
+        if !step.files.is_empty() && self.destination.capabilities().can_look {
+            match self.look_for(&step.files)? {
+                Ok(seen) => {
+                    if let Some(receipts) = seen.proof.receipts(&step.files) {
+                        return Ok(Ok(Confirmed {
+                            proof: receipts,
+                            http_status: seen.http_status,
+                        }));
+                    }
+                }
+                // What a look is told about its content says nothing of ours.
+                Err(error)
+                    if matches!(error.verdict, Verdict::RateLimited(_) | Verdict::Refused(_)) =>
+                {
+                    return Ok(Err(error));
+                }
+                Err(_) => {}
             }
         }
         // Whoever else is writing should not meet us again at once.
@@ -61,40 +69,59 @@ impl Run<'_> {
         self.change(step)
     }
 
+    fn look_for(&mut self, files: &[SegmentFile]) -> Result<Answer<Seen>, Stop> {
+        self.look(
+            &files.iter().map(|file| file.name.clone()).collect(),
+            &HashSet::new(),
+        )
+    }
+
+    fn look(
+        &mut self,
+        files: &HashSet<String>,
+        events: &HashSet<uuid::Uuid>,
+    ) -> Result<Answer<Seen>, Stop> {
+        self.request(|destination, timeout| destination.look(Wanted { files, events }, timeout))
+    }
+
     /// Deletes the files that are there.
-    fn delete(&mut self, names: &[String]) -> Result<Reply, Stop> {
-        let present = self.request(|destination, timeout| destination.present(names, timeout))?;
-        match present {
-            Err(unproven) => Ok(unproven),
-            Ok(present) if present.is_empty() => Ok(Reply::Proved {
-                receipts: Vec::new(),
-                http_status: None,
-            }),
-            Ok(present) => self.write(|destination, timeout| destination.delete(&present, timeout)),
+    fn delete(&mut self, names: &[String]) -> Result<Answer<Vec<Receipt>>, Stop> {
+        let seen = match self.look(&names.iter().cloned().collect(), &HashSet::new())? {
+            Ok(seen) => seen,
+            Err(error) => return Ok(Err(error)),
+        };
+        let nothing = |http_status| Confirmed {
+            proof: Vec::new(),
+            http_status,
+        };
+        let present: Vec<_> = seen.proof.files.into_keys().collect();
+        if present.is_empty() {
+            return Ok(Ok(nothing(seen.http_status)));
         }
+        let deleted = self.write(|destination, timeout| destination.delete(&present, timeout))?;
+        Ok(deleted.map(|deleted| nothing(deleted.http_status)))
     }
 
     /// A request that changes something, at the distance from the last one that the destination
     /// wants.
-    fn write(
+    fn write<T>(
         &mut self,
-        make: impl FnOnce(&mut dyn Destination, Duration) -> Reply,
-    ) -> Result<Reply, Stop> {
+        make: impl FnOnce(&mut dyn Destination, Duration) -> Answer<T>,
+    ) -> Result<Answer<T>, Stop> {
         self.keep_spacing()?;
-        let reply = self.request(make)?;
-        self.standing.last_write_at = Some(clock::now());
-        Ok(reply)
+        let answer = self.request(make)?;
+        self.retry.last_write_at = Some(clock::now());
+        Ok(answer)
     }
 
-    /// The only way to the destination: asks for consent and for time, and counts.
-    fn request<R>(
+    /// The only way to the destination: asks the gate and for time, and counts.
+    fn request<T>(
         &mut self,
-        make: impl FnOnce(&mut dyn Destination, Duration) -> R,
-    ) -> Result<R, Stop> {
-        let decision = self.consent.now();
-        if !decision.enabled {
-            return Err(Stop::Disabled(decision));
-        }
+        make: impl FnOnce(&mut dyn Destination, Duration) -> Answer<T>,
+    ) -> Result<Answer<T>, Stop> {
+        self.gate
+            .pass(Purpose::Upload, &self.retry)
+            .map_err(Stop::Closed)?;
         let left = self.deadline.left();
         if left.is_zero() {
             return Err(Stop::Deadline);
@@ -106,23 +133,12 @@ impl Run<'_> {
     /// Waits until the destination's pause after the last write is over, also one of an earlier
     /// process.
     fn keep_spacing(&self) -> Result<(), Stop> {
-        let spacing = self.destination.spacing();
-        let pause = self.standing.spacing_left(clock::now(), spacing);
+        let spacing = self.destination.capabilities().spacing;
+        let pause = self.retry.spacing_left(clock::now(), spacing);
         if pause > self.deadline.left() {
             return Err(Stop::Deadline);
         }
         clock::sleep(pause);
         Ok(())
-    }
-}
-
-/// What an unproven answer means; `None` for a proof or no answer at all.
-fn verdict(reply: &Reply) -> Option<Verdict> {
-    match reply {
-        Reply::Unproven {
-            answer: Some(answer),
-            ..
-        } => Some(verdict::judge(answer, clock::now())),
-        _ => None,
     }
 }

@@ -15,13 +15,13 @@ use self::exchange::Stop;
 pub use self::report::{Outcome, Report, SegmentReport};
 use crate::clock::{self, Deadline};
 use crate::consent::Consent;
-use crate::destination::Target;
 use crate::destination::retry::{Due, RetryState};
 use crate::destination::segment::{Batch, Receipt, SegmentFile};
-use crate::destination::verdict::{self, Answer, Verdict};
-use crate::destination::{Destination, Reply};
+use crate::destination::verdict::Verdict;
+use crate::destination::{Chosen, Confirmed, Destination, Target, Unconfirmed};
 use crate::home::Home;
 use crate::limits::FLUSH_DEADLINE;
+use crate::request::{Closed, Gate};
 use crate::spool::{Attempt, Caller, Halved, Spool, SpoolError, Writer};
 
 /// How to flush.
@@ -31,6 +31,8 @@ pub struct Options {
     pub now: bool,
     /// At most so many events.
     pub limit: Option<usize>,
+    /// The user did not choose the destination himself, so the banner must have been shown.
+    pub notice_first: bool,
     /// The time for all of it.
     pub deadline: Duration,
     /// The spool's size limit in bytes.
@@ -42,6 +44,7 @@ impl Default for Options {
         Self {
             now: false,
             limit: None,
+            notice_first: false,
             deadline: FLUSH_DEADLINE,
             max_bytes: crate::limits::SPOOL_MAX_BYTES,
         }
@@ -87,15 +90,19 @@ fn flush_alone(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report, SpoolError> {
     let target = destination.target().clone();
-    let standing = Spool::read(home, |spool| spool.standing(&target))?;
+    let retry = Spool::read(home, |spool| spool.retry_state(&target))?;
+    let chosen = Chosen {
+        target: target.clone(),
+        notice_first: options.notice_first,
+    };
     let mut run = Run {
         home,
-        consent,
-        destination,
+        gate: Gate::new(home, consent, &chosen),
         deadline: Deadline::after(options.deadline),
         left: options.limit.unwrap_or(usize::MAX),
-        pace: BatchSize::after(standing.failures),
-        standing,
+        batch_size: BatchSize::after(retry.failures, destination.capabilities()),
+        destination,
+        retry,
         progress,
         total: 0,
         report: Report::nothing(Outcome::Idle, Some(&target)),
@@ -118,11 +125,15 @@ fn flush_alone(
 ///
 /// # Errors
 /// When the spool can't be read.
-pub fn dry_run(home: &Home, target: &Target, limit: Option<usize>) -> Result<Report, SpoolError> {
-    let mut report = Report::nothing(Outcome::DryRun, Some(target));
+pub fn dry_run(
+    home: &Home,
+    target: Option<&Target>,
+    limit: Option<usize>,
+) -> Result<Report, SpoolError> {
+    let mut report = Report::nothing(Outcome::DryRun, target);
     let limit = limit.unwrap_or(usize::MAX);
     let files = Spool::write(home, Caller::Command, |writer| {
-        writer.preview(target, limit, clock::now())
+        writer.preview(target, limit)
     })?;
     report.remaining = Spool::read(home, Spool::stats)?.waiting();
     report.segments = files
@@ -141,14 +152,14 @@ pub fn dry_run(home: &Home, target: &Target, limit: Option<usize>) -> Result<Rep
 
 struct Run<'a> {
     home: &'a Home,
-    consent: &'a Consent,
+    gate: Gate<'a>,
     destination: &'a mut dyn Destination,
     deadline: Deadline,
     /// Events that may still be sent.
     left: usize,
     /// What the next request may carry.
-    pace: BatchSize,
-    standing: RetryState,
+    batch_size: BatchSize,
+    retry: RetryState,
     progress: &'a mut dyn FnMut(u64, u64),
     /// Events that were due at the start.
     total: u64,
@@ -165,14 +176,14 @@ impl Run<'_> {
         if !self.may_try(target, forced)? {
             return Ok(());
         }
-        self.step(|writer| writer.claim(target))?;
+        self.step(|writer| writer.reassign(target))?;
         self.report.outcome = Outcome::Sent;
         loop {
             if self.left == 0 || self.deadline.passed() {
                 return self.stop_early();
             }
-            let room = self.pace.room(self.left);
-            let batch = self.step(|writer| writer.assign(target, room, clock::now()))?;
+            let limits = self.batch_size.limits(self.left);
+            let batch = self.step(|writer| writer.assign(target, limits))?;
             if batch.is_empty() {
                 return Ok(());
             }
@@ -187,27 +198,20 @@ impl Run<'_> {
     /// Looks whether the destination may be tried, and says until when not.
     fn may_try(&mut self, target: &Target, forced: bool) -> Result<bool, SpoolError> {
         let now = clock::now();
-        let rebased = self.standing.rebased(now);
-        if rebased != self.standing {
-            self.step(|writer| writer.store_standing(target, &rebased))?;
-            self.standing = rebased;
+        let rebased = self.retry.rebased(now);
+        if rebased != self.retry {
+            self.step(|writer| writer.store_retry_state(target, &rebased))?;
+            self.retry = rebased;
         }
-        let (outcome, until) =
-            match self
-                .standing
-                .due(now, &self.destination.configuration(), forced)
-            {
-                Due::Now => return Ok(true),
-                Due::Backoff(until) => (Outcome::Backoff, until),
-                Due::Asked(until) => (Outcome::Waiting, until),
-                Due::Paused(until) => (Outcome::Paused, until),
-            };
+        let (outcome, until) = match self.retry.due(now, &self.destination.fingerprint(), forced) {
+            Due::Now => return Ok(true),
+            Due::Backoff(until) => (Outcome::Backoff, until),
+            Due::RateLimited(until) => (Outcome::Waiting, until),
+            Due::Paused(until) => (Outcome::Paused, until),
+        };
         self.report.outcome = outcome;
         self.report.next_attempt_at = Some(until);
-        self.report.error = Spool::read(self.home, |spool| spool.attempts(1))?
-            .into_iter()
-            .next()
-            .and_then(|attempt| attempt.error);
+        self.report.error = self.retry.failure.as_ref().map(|last| last.reason.clone());
         Ok(false)
     }
 
@@ -222,19 +226,13 @@ impl Run<'_> {
     /// Sends one batch and notes what came of it. `false` ends the flush.
     fn deliver(&mut self, target: &Target, batch: &Batch) -> Result<bool, SpoolError> {
         match self.exchange(batch) {
-            Ok(Reply::Proved {
-                receipts,
-                http_status,
-            }) => {
-                self.confirmed(target, batch, &receipts, http_status)?;
+            Ok(Ok(confirmed)) => {
+                self.confirmed(target, batch, &confirmed)?;
                 Ok(true)
             }
-            Ok(Reply::Unproven { answer, error }) => {
-                self.unproven(target, batch, answer.as_ref(), error)
-            }
-            Err(Stop::Disabled(decision)) => {
-                self.report.outcome = Outcome::Disabled;
-                self.report.error = Some(decision.reason);
+            Ok(Err(unconfirmed)) => self.unconfirmed(target, batch, &unconfirmed),
+            Err(Stop::Closed(closed)) => {
+                self.stopped(closed);
                 Ok(false)
             }
             Err(Stop::Deadline) => {
@@ -244,16 +242,30 @@ impl Run<'_> {
         }
     }
 
+    /// The gate is closed.
+    fn stopped(&mut self, closed: Closed) {
+        let error = closed.to_string();
+        (self.report.outcome, self.report.error) = match closed {
+            Closed::Disabled(decision) => (Outcome::Disabled, Some(decision.reason)),
+            Closed::NoticeFirst => (Outcome::NoticeFirst, Some(error)),
+            Closed::RateLimited(until) => {
+                self.report.next_attempt_at = Some(until);
+                (Outcome::Waiting, Some(error))
+            }
+        };
+    }
+
     fn confirmed(
         &mut self,
         target: &Target,
         batch: &Batch,
-        receipts: &[Receipt],
-        http_status: Option<u16>,
+        answer: &Confirmed<Vec<Receipt>>,
     ) -> Result<(), SpoolError> {
         let now = clock::now();
-        let sent = self.step(|writer| writer.confirm(target, batch, receipts, now, http_status))?;
-        self.standing = RetryState::after_success(now);
+        let receipts = &answer.proof;
+        let sent =
+            self.step(|writer| writer.confirm(target, batch, receipts, now, answer.http_status))?;
+        self.retry = RetryState::after_success(now);
         self.report.sent += sent;
         (self.progress)(
             self.report.sent as u64,
@@ -262,7 +274,7 @@ impl Run<'_> {
         self.left = self.left.saturating_sub(batch.unconfirmed());
         // What brings nothing new says nothing about how much fits.
         if batch.unconfirmed() > 0 {
-            self.pace.confirmed(batch.unconfirmed());
+            self.batch_size.confirmed(batch.unconfirmed());
         }
         for (file, receipt) in batch.files.iter().zip(receipts) {
             self.note(file, receipt);
@@ -283,81 +295,82 @@ impl Run<'_> {
         });
     }
 
-    fn unproven(
+    fn unconfirmed(
         &mut self,
         target: &Target,
         batch: &Batch,
-        answer: Option<&Answer>,
-        error: String,
+        answer: &Unconfirmed,
     ) -> Result<bool, SpoolError> {
-        let now = clock::now();
-        let verdict = answer.map_or(Verdict::Later, |answer| verdict::judge(answer, now));
-        if verdict == Verdict::Refused && !batch.files.is_empty() {
-            return self.refused(target, batch, answer, error);
+        if answer.verdict == Verdict::Rejected && !batch.files.is_empty() {
+            return self.rejected(target, batch, answer);
         }
-        let configuration = self.destination.configuration();
-        self.standing = self.standing.after(verdict, now, &configuration, jitter());
-        self.report.outcome = match verdict {
-            Verdict::NotBefore(_) => Outcome::Waiting,
-            Verdict::Paused => Outcome::Paused,
-            Verdict::Later | Verdict::Look | Verdict::Refused => Outcome::Failed,
-        };
-        self.report.next_attempt_at = self.standing.due(now, &configuration, false).until();
-        let attempt = self.attempt(now, answer, &error);
-        self.report.error = Some(error);
-        // "Stay pending" for a refusal of us (contract, section 8): the destination kept nothing of
-        // it.
-        let give_back = verdict == Verdict::Paused;
-        self.step(|writer| writer.failed(target, batch, &attempt, &self.standing, give_back))?;
+        self.failed(target, batch, answer)?;
         Ok(false)
     }
 
-    /// The content was refused: first one segment alone, then half of it, and so on until one event
-    /// stands alone.
-    fn refused(
+    /// The destination failed, limits us, or refuses us.
+    fn failed(
         &mut self,
         target: &Target,
         batch: &Batch,
-        answer: Option<&Answer>,
-        error: String,
+        answer: &Unconfirmed,
+    ) -> Result<(), SpoolError> {
+        let now = clock::now();
+        let fingerprint = self.destination.fingerprint();
+        self.retry = self.retry.after(answer, now, &fingerprint, jitter());
+        let (outcome, word) = match answer.verdict {
+            Verdict::RateLimited(_) => (Outcome::Waiting, "waiting"),
+            Verdict::Refused(_) => (Outcome::Paused, "paused"),
+            Verdict::Later | Verdict::Conflict | Verdict::Rejected => (Outcome::Failed, "failed"),
+        };
+        self.report.outcome = outcome;
+        self.report.next_attempt_at = self.retry.due(now, &fingerprint, false).until();
+        self.report.error = Some(answer.reason.clone());
+        let attempt = self.attempt(now, word, answer);
+        // Where we were refused, the destination kept nothing of it: the rows are pending again.
+        let give_back = outcome == Outcome::Paused;
+        self.step(|writer| writer.failed(target, batch, &attempt, &self.retry, give_back))
+    }
+
+    /// The content was rejected: first one segment alone, then half of it, and so on until one
+    /// event stands alone.
+    fn rejected(
+        &mut self,
+        target: &Target,
+        batch: &Batch,
+        answer: &Unconfirmed,
     ) -> Result<bool, SpoolError> {
         let now = clock::now();
-        let mut attempt = self.attempt(now, answer, &error);
-        "refused".clone_into(&mut attempt.outcome);
+        let attempt = self.attempt(now, "rejected", answer);
         // Not a failure of the destination: it is well and says what it does not want.
-        let standing = RetryState {
+        let retry = RetryState {
             last_write_at: Some(now),
-            ..self.standing.clone()
+            ..self.retry.clone()
         };
-        self.step(|writer| writer.failed(target, batch, &attempt, &standing, false))?;
+        self.step(|writer| writer.failed(target, batch, &attempt, &retry, false))?;
         let [only] = batch.files.as_slice() else {
-            self.pace.refused_several();
+            self.batch_size.rejected_several();
             return Ok(true);
         };
-        match self.step(|writer| writer.halve(only, &error))? {
-            Halved::Smaller => self.pace.refused(only.unconfirmed),
+        match self.step(|writer| writer.halve(only, &answer.reason))? {
+            Halved::Smaller => self.batch_size.rejected(only.unconfirmed),
             Halved::Held => {
-                self.pace.found();
-                self.report.error = Some(error);
+                self.batch_size.found();
+                self.report.error = Some(answer.reason.clone());
             }
             Halved::Settled => {}
         }
         Ok(true)
     }
 
-    fn attempt(&self, at: DateTime<Utc>, answer: Option<&Answer>, error: &str) -> Attempt {
-        let outcome = match self.report.outcome {
-            Outcome::Waiting => "waiting",
-            Outcome::Paused => "paused",
-            _ => "failed",
-        };
+    fn attempt(&self, at: DateTime<Utc>, outcome: &str, answer: &Unconfirmed) -> Attempt {
         Attempt {
             at,
             destination: self.destination.target().to_string(),
             outcome: outcome.to_owned(),
-            http_status: answer.map(|answer| answer.status),
+            http_status: answer.http_status,
             sent: 0,
-            error: Some(error.to_owned()),
+            error: Some(answer.reason.clone()),
         }
     }
 

@@ -17,6 +17,8 @@ pub enum Outcome {
     Disabled,
     /// Another flush is at work.
     Busy,
+    /// The user did not choose the destination, and has not seen the banner yet.
+    NoticeFirst,
     /// There is no destination, or it can't be used.
     NoDestination,
     /// Our own backoff is running.

@@ -4,25 +4,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Home, HomeError};
-use crate::destination::{Target, Token};
+use crate::destination::{Connection, Token};
 use crate::files;
 
 const NAME: &str = "destination.json";
 
-/// A remembered destination.
-#[derive(Debug, Clone)]
-pub struct Route {
-    /// Where to.
-    pub target: Target,
-    /// The token for it.
-    pub token: Option<Token>,
-    /// The API's base, when it is not GitHub's own.
-    pub api: Option<String>,
-}
-
 /// Why the remembered destination can't be used.
 #[derive(Debug, thiserror::Error)]
-pub enum RouteError {
+pub enum ConnectionError {
     /// The file can't be read or written.
     #[error(transparent)]
     File(#[from] HomeError),
@@ -49,22 +38,22 @@ impl Home {
     ///
     /// # Errors
     /// When the file can't be read or understood, or holds a token that others can read.
-    pub fn route(&self) -> Result<Option<Route>, RouteError> {
+    pub fn connection(&self) -> Result<Option<Connection>, ConnectionError> {
         let Some(bytes) = self.read(NAME)? else {
             return Ok(None);
         };
         let path = self.file(NAME);
         let shown = path.display().to_string();
-        let stored: Stored =
-            serde_json::from_slice(&bytes).map_err(|_| RouteError::Malformed(shown.clone()))?;
+        let stored: Stored = serde_json::from_slice(&bytes)
+            .map_err(|_| ConnectionError::Malformed(shown.clone()))?;
         let target = stored
             .destination
             .parse()
-            .map_err(|_| RouteError::Malformed(shown.clone()))?;
+            .map_err(|_| ConnectionError::Malformed(shown.clone()))?;
         if stored.token.is_some() && files::readable_by_others(&path) {
-            return Err(RouteError::Exposed(shown));
+            return Err(ConnectionError::Exposed(shown));
         }
-        Ok(Some(Route {
+        Ok(Some(Connection {
             target,
             token: stored.token.as_deref().and_then(Token::new),
             api: stored.api,
@@ -75,11 +64,14 @@ impl Home {
     ///
     /// # Errors
     /// When the home can't be written.
-    pub fn store_route(&self, route: &Route) -> Result<(), HomeError> {
+    pub fn store_connection(&self, connection: &Connection) -> Result<(), HomeError> {
         let stored = Stored {
-            destination: route.target.to_string(),
-            token: route.token.as_ref().map(|token| token.expose().to_owned()),
-            api: route.api.clone(),
+            destination: connection.target.to_string(),
+            token: connection
+                .token
+                .as_ref()
+                .map(|token| token.expose().to_owned()),
+            api: connection.api.clone(),
         };
         let mut text = serde_json::to_vec(&stored).expect("strings serialize");
         text.push(b'\n');
@@ -90,7 +82,7 @@ impl Home {
     ///
     /// # Errors
     /// When the file can't be deleted.
-    pub fn forget_route(&self) -> Result<bool, HomeError> {
+    pub fn forget_connection(&self) -> Result<bool, HomeError> {
         // A `connect` that was killed may have left the token in the copy it was writing.
         let path = self.file(NAME);
         files::remove_partials(&path).map_err(|source| HomeError {

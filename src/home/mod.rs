@@ -13,7 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use choice::Choice;
-pub use connection::{Route, RouteError};
+pub use connection::ConnectionError;
 pub use view_cache::{CachedLines, NewCache};
 
 use crate::env::Environment;
@@ -78,6 +78,13 @@ impl Home {
     #[must_use]
     pub fn spool_db(&self) -> PathBuf {
         self.file("spool.db")
+    }
+
+    /// Whether the banner was shown on this machine.
+    #[must_use]
+    pub fn notice_shown(&self) -> bool {
+        let file = fs::symlink_metadata(self.file("notice-shown"));
+        file.is_ok_and(|file| file.is_file())
     }
 
     /// The database's write-ahead log.

@@ -1,18 +1,20 @@
 //! Putting a request together: which segments, and which rows into them.
 
-use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use crate::destination::Capabilities;
 use crate::destination::segment::{self, Batch, SegmentFile};
 use crate::event::Payload;
 
 /// How much may go into one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
+pub struct BatchLimits {
     /// Segments.
     pub segments: usize,
     /// Events that are not confirmed yet.
     pub events: usize,
+    /// What the destination wants of each segment.
+    pub destination: Capabilities,
 }
 
 /// A segment that may change or whose upload is not confirmed.
@@ -23,28 +25,25 @@ struct Unfinished {
     stale: bool,
 }
 
-/// A request that is being put together: what is not confirmed yet, oldest segments first, then
-/// pending rows as far as there is room. Every row in it is `sending` when its step is committed.
-pub(super) struct Assembly<'d> {
+/// Puts a request together: what is not confirmed yet, oldest segments first, then pending rows as
+/// far as the limits allow. Every row in it is `sending` when its step is committed.
+pub(super) struct BatchBuilder<'d> {
     destination: &'d str,
-    room: Room,
-    now: DateTime<Utc>,
+    limits: BatchLimits,
     unfinished: std::vec::IntoIter<Unfinished>,
     /// What goes into the request, so far.
     pub(super) batch: Batch,
 }
 
-impl<'d> Assembly<'d> {
+impl<'d> BatchBuilder<'d> {
     pub(super) fn start(
         connection: &Connection,
         destination: &'d str,
-        room: Room,
-        now: DateTime<Utc>,
+        limits: BatchLimits,
     ) -> rusqlite::Result<Self> {
         Ok(Self {
             destination,
-            room,
-            now,
+            limits,
             unfinished: unfinished(connection, destination)?.into_iter(),
             batch: Batch::default(),
         })
@@ -52,11 +51,11 @@ impl<'d> Assembly<'d> {
 
     /// Adds one segment; `false` when the request is complete.
     pub(super) fn step(&mut self, connection: &Connection) -> rusqlite::Result<bool> {
-        if self.batch.files.len() == self.room.segments {
+        if self.batch.files.len() == self.limits.segments {
             return Ok(false);
         }
         if let Some(segment) = self.unfinished.next() {
-            let file = fill(connection, &segment, &mut self.room.events)?;
+            let file = fill(connection, &segment, &mut self.limits)?;
             if file.unconfirmed > 0 || (segment.stale && file.events > 0) {
                 self.batch.files.push(file);
             } else if segment.stale {
@@ -64,13 +63,13 @@ impl<'d> Assembly<'d> {
             }
             return Ok(true);
         }
-        if self.room.events == 0 {
+        if self.limits.events == 0 {
             return Ok(false);
         }
-        let Some(segment) = start_segment(connection, self.destination, self.now)? else {
+        let Some(segment) = start_segment(connection, self.destination)? else {
             return Ok(false);
         };
-        let file = fill(connection, &segment, &mut self.room.events)?;
+        let file = fill(connection, &segment, &mut self.limits)?;
         self.batch.files.push(file);
         Ok(true)
     }
@@ -99,7 +98,6 @@ fn unfinished(connection: &Connection, destination: &str) -> rusqlite::Result<Ve
 fn start_segment(
     connection: &Connection,
     destination: &str,
-    now: DateTime<Utc>,
 ) -> rusqlite::Result<Option<Unfinished>> {
     let first = connection
         .query_row(
@@ -111,7 +109,7 @@ fn start_segment(
     let Some(first) = first else { return Ok(None) };
     let event_id = Payload::event_id_of(&first);
     for nth in 0.. {
-        let name = segment::name(event_id, nth, now);
+        let name = segment::name(event_id, nth);
         let made = connection.execute(
             "INSERT INTO segment (destination, name) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
             [destination, &name],
@@ -129,15 +127,14 @@ fn start_segment(
     Ok(None)
 }
 
-/// Reads a segment whole and, while it is open, has room and `left` allows, moves pending rows into
-/// it.
+/// Reads a segment whole and, while it is open and the limits allow, moves pending rows into it.
 fn fill(
     connection: &Connection,
     segment: &Unfinished,
-    left: &mut usize,
+    limits: &mut BatchLimits,
 ) -> rusqlite::Result<SegmentFile> {
     let mut file = read_segment(connection, segment)?;
-    *left = left.saturating_sub(file.unconfirmed);
+    limits.events = limits.events.saturating_sub(file.unconfirmed);
     if file.unconfirmed > 0 {
         connection.execute(
             "UPDATE event SET attempts = attempts + 1 WHERE segment = ?1 AND state = 1",
@@ -147,9 +144,12 @@ fn fill(
     if segment.sealed {
         return Ok(file);
     }
-    let Some((first, last)) = take_pending(connection, segment, &mut file, left)? else {
+    let Some((first, last)) = take_pending(connection, segment, &mut file, limits)? else {
         return Ok(file);
     };
+    if !limits.destination.segments_grow {
+        seal(connection, segment.id)?;
+    }
     // Oldest first and without gaps, so the pending rows up to the last one are those that were
     // read.
     connection.execute(
@@ -194,26 +194,38 @@ fn take_pending(
     connection: &Connection,
     segment: &Unfinished,
     file: &mut SegmentFile,
-    left: &mut usize,
+    limits: &mut BatchLimits,
 ) -> rusqlite::Result<Option<(i64, i64)>> {
     let mut added: Option<(i64, i64)> = None;
     let mut statement =
         connection.prepare("SELECT payload, seq FROM event WHERE state = 0 ORDER BY seq")?;
     let mut rows = statement.query([])?;
-    while *left > 0
+    while limits.events > 0
         && let Some(row) = rows.next()?
     {
-        if !segment::takes(file.content.len(), row.get_ref(0)?.as_str()?.len()) {
-            connection.execute("UPDATE segment SET sealed = 1 WHERE id = ?1", [segment.id])?;
+        let payload = row.get_ref(0)?.as_str()?.len();
+        if !segment::takes(
+            file.content.len(),
+            file.events,
+            payload,
+            &limits.destination,
+        ) {
+            seal(connection, segment.id)?;
             break;
         }
         add(file, row)?;
         file.unconfirmed += 1;
-        *left -= 1;
+        limits.events -= 1;
         let seq = row.get(1)?;
         added = Some((added.map_or(seq, |(first, _)| first), seq));
     }
     Ok(added)
+}
+
+fn seal(connection: &Connection, segment: i64) -> rusqlite::Result<()> {
+    connection
+        .execute("UPDATE segment SET sealed = 1 WHERE id = ?1", [segment])
+        .map(|_| ())
 }
 
 fn add(file: &mut SegmentFile, row: &Row<'_>) -> rusqlite::Result<()> {

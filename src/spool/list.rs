@@ -260,7 +260,12 @@ fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         .ok_or(rusqlite::Error::IntegralValueOutOfRange(1, row.get(1)?))?;
     let receipt = match (state, row.get(9)?, row.get(10)?, row.get(11)?) {
         (State::Sent, Some(bytes), Some(sha256), Some(url)) => {
-            Some(crate::destination::segment::Receipt { bytes, sha256, url })
+            Some(crate::destination::segment::Receipt {
+                bytes,
+                sha256,
+                url,
+                rejected: Vec::new(),
+            })
         }
         _ => None,
     };

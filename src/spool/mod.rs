@@ -36,7 +36,7 @@ pub use access::Caller;
 pub use ledger::{Check, Deleted, check};
 pub use list::{Filter, Row, Stats, list};
 pub use overflow::Overflow;
-pub use segments::{Attempt, Halved, Room};
+pub use segments::{Attempt, BatchLimits, Halved};
 
 use crate::home::{Home, HomeError, SpoolLock};
 

@@ -17,7 +17,10 @@ use crate::limits::SQLITE_BUSY_WAIT;
 
 /// Landed migrations are never edited; a change of the schema is a new file at the end of this
 /// list.
-const MIGRATIONS: &[M<'_>] = &[M::up(include_str!("../../migrations/0001_spool.sql"))];
+const MIGRATIONS: &[M<'_>] = &[
+    M::up(include_str!("../../migrations/0001_spool.sql")),
+    M::up(include_str!("../../migrations/0002_destination_answer.sql")),
+];
 
 /// The files of one SQLite database, by what is added to its name.
 pub(super) const PARTS: [&str; 3] = ["", "-wal", "-shm"];

@@ -3,16 +3,18 @@
 //! segment is sent, and `sent` only after the proof. `flush.lock` makes sure that there is one
 //! deliverer.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
-use super::assign::Assembly;
-pub use super::assign::Room;
+use super::assign::BatchBuilder;
+pub use super::assign::BatchLimits;
 use super::{Spool, SpoolError, Writer, ms, time};
-use crate::destination::Target;
-use crate::destination::retry::RetryState;
+use crate::destination::retry::{LastFailure, RetryState};
 use crate::destination::segment::{Batch, Receipt, SegmentFile};
+use crate::destination::{Capabilities, Target};
 use crate::limits::ATTEMPTS_KEPT;
 
 /// One try to deliver, as `status` shows it.
@@ -51,10 +53,10 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// When the database can't be read or written.
-    pub fn claim(&mut self, target: &Target) -> Result<(), SpoolError> {
+    pub fn reassign(&mut self, target: &Target) -> Result<(), SpoolError> {
         let destination = target.to_string();
-        self.commit("claim unconfirmed events in", |transaction| {
-            claim_rows(transaction, &destination)
+        self.commit("reassign unconfirmed events in", |transaction| {
+            reassign_rows(transaction, &destination)
         })
     }
 
@@ -64,19 +66,14 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// When the database can't be read or written.
-    pub fn assign(
-        &mut self,
-        target: &Target,
-        room: Room,
-        now: DateTime<Utc>,
-    ) -> Result<Batch, SpoolError> {
+    pub fn assign(&mut self, target: &Target, limits: BatchLimits) -> Result<Batch, SpoolError> {
         const OPERATION: &str = "assign events in";
         let destination = target.to_string();
-        let mut assembly = Assembly::start(&self.spool.connection, &destination, room, now)
+        let mut builder = BatchBuilder::start(&self.spool.connection, &destination, limits)
             .map_err(self.spool.fail(OPERATION))?;
         // One transaction for each segment: that bounds the WAL.
-        while self.commit(OPERATION, |transaction| assembly.step(transaction))? {}
-        Ok(assembly.batch)
+        while self.commit(OPERATION, |transaction| builder.step(transaction))? {}
+        Ok(builder.batch)
     }
 
     /// The files that a flush of everything would write, by the same steps, undone afterwards.
@@ -85,25 +82,27 @@ impl Writer<'_> {
     /// When the database can't be read.
     pub fn preview(
         &mut self,
-        target: &Target,
+        target: Option<&Target>,
         limit: usize,
-        now: DateTime<Utc>,
     ) -> Result<Vec<SegmentFile>, SpoolError> {
         let fail = self.spool.fail("preview");
-        let destination = target.to_string();
+        // Without a destination the files are those of any new one.
+        let destination = target.map(Target::to_string).unwrap_or_default();
+        let capabilities = target.map_or(Capabilities::USUAL, Target::capabilities);
         let mut preview = || {
             let transaction = self
                 .spool
                 .connection
                 .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-            claim_rows(&transaction, &destination)?;
-            let room = Room {
+            reassign_rows(&transaction, &destination)?;
+            let limits = BatchLimits {
                 segments: usize::MAX,
                 events: limit,
+                destination: capabilities,
             };
-            let mut assembly = Assembly::start(&transaction, &destination, room, now)?;
-            while assembly.step(&transaction)? {}
-            let batch = assembly.batch;
+            let mut builder = BatchBuilder::start(&transaction, &destination, limits)?;
+            while builder.step(&transaction)? {}
+            let batch = builder.batch;
             transaction.rollback()?;
             Ok(batch.files)
         };
@@ -144,7 +143,7 @@ impl Writer<'_> {
                     [&destination, name],
                 )?;
             }
-            set_standing(transaction, &destination, &RetryState::after_success(now))?;
+            set_retry_state(transaction, &destination, &RetryState::after_success(now))?;
             let attempt = Attempt {
                 at: now,
                 destination: destination.clone(),
@@ -158,8 +157,8 @@ impl Writer<'_> {
         })
     }
 
-    /// Remembers an attempt that confirmed nothing: what it was, how we stand with the destination
-    /// now, and the reason on each row of the batch. With `give_back` the rows are `pending` again,
+    /// Remembers an attempt that confirmed nothing: what it was, when the destination may be tried
+    /// again, and the reason on each row of the batch. With `give_back` the rows are `pending` again,
     /// else they stay in their segments.
     ///
     /// # Errors
@@ -169,7 +168,7 @@ impl Writer<'_> {
         target: &Target,
         batch: &Batch,
         attempt: &Attempt,
-        standing: &RetryState,
+        retry: &RetryState,
         give_back: bool,
     ) -> Result<(), SpoolError> {
         self.commit("note a failed upload in", |transaction| {
@@ -185,7 +184,7 @@ impl Writer<'_> {
                     mark_stale(transaction, file.id)?;
                 }
             }
-            set_standing(transaction, &target.to_string(), standing)?;
+            set_retry_state(transaction, &target.to_string(), retry)?;
             remember(transaction, attempt)
         })
     }
@@ -255,43 +254,56 @@ impl Writer<'_> {
         })
     }
 
-    /// Stores how we stand with a destination.
+    /// Stores when a destination may be tried again.
     ///
     /// # Errors
     /// When the database can't be written.
-    pub fn store_standing(
+    pub fn store_retry_state(
         &mut self,
         target: &Target,
-        standing: &RetryState,
+        retry: &RetryState,
     ) -> Result<(), SpoolError> {
-        set_standing(&self.spool.connection, &target.to_string(), standing)
+        set_retry_state(&self.spool.connection, &target.to_string(), retry)
             .map_err(self.spool.fail("note a wait in"))
     }
 }
 
 impl Spool {
-    /// How we stand with a destination.
+    /// When a destination may be tried again, and what it last answered.
     ///
     /// # Errors
     /// When the database can't be read.
-    pub fn standing(&self, target: &Target) -> Result<RetryState, SpoolError> {
-        let standing = self.connection.query_row(
-            "SELECT failures, retry_at, wait_until, paused_at, configuration, noted_at, last_write_at
+    pub fn retry_state(&self, target: &Target) -> Result<RetryState, SpoolError> {
+        let state = self.connection.query_row(
+            "SELECT failures, retry_at, wait_until, paused_at, paused_for, configuration, noted_at, last_write_at,
+                    http_status, reason, advice
              FROM destination WHERE name = ?1",
             [target.to_string()],
             |row| {
+                let at = |column: usize| -> rusqlite::Result<_> {
+                    Ok(row.get::<_, Option<i64>>(column)?.map(time))
+                };
+                let failure = |reason| {
+                    Ok::<_, rusqlite::Error>(LastFailure {
+                        http_status: row.get(8)?,
+                        reason,
+                        advice: row.get(10)?,
+                    })
+                };
                 Ok(RetryState {
                     failures: row.get(0)?,
-                    retry_at: row.get::<_, Option<i64>>(1)?.map(time),
-                    wait_until: row.get::<_, Option<i64>>(2)?.map(time),
-                    paused_at: row.get::<_, Option<i64>>(3)?.map(time),
-                    configuration: row.get(4)?,
-                    noted_at: row.get::<_, Option<i64>>(5)?.map(time),
-                    last_write_at: row.get::<_, Option<i64>>(6)?.map(time),
+                    retry_at: at(1)?,
+                    wait_until: at(2)?,
+                    paused_at: at(3)?,
+                    paused_for: row.get::<_, Option<u64>>(4)?.map(Duration::from_secs),
+                    fingerprint: row.get(5)?,
+                    noted_at: at(6)?,
+                    last_write_at: at(7)?,
+                    failure: row.get::<_, Option<String>>(9)?.map(failure).transpose()?,
                 })
             },
         );
-        Ok(standing
+        Ok(state
             .optional()
             .map_err(self.fail("read"))?
             .unwrap_or_default())
@@ -320,16 +332,22 @@ impl Spool {
         read().map_err(self.fail("read the files of"))
     }
 
-    /// The last attempts, newest first.
+    /// The last attempts, newest first; of one destination or of all.
     ///
     /// # Errors
     /// When the database can't be read.
-    pub fn attempts(&self, limit: u32) -> Result<Vec<Attempt>, SpoolError> {
+    pub fn attempts(
+        &self,
+        target: Option<&Target>,
+        limit: u32,
+    ) -> Result<Vec<Attempt>, SpoolError> {
         let read = || {
             let mut statement = self.connection.prepare(
-                "SELECT at, destination, outcome, http_status, events, error FROM attempt ORDER BY id DESC LIMIT ?1",
+                "SELECT at, destination, outcome, http_status, events, error FROM attempt
+                 WHERE ?1 IS NULL OR destination = ?1 ORDER BY id DESC LIMIT ?2",
             )?;
-            let attempts = statement.query_map([limit], |row| {
+            let destination = target.map(Target::to_string);
+            let attempts = statement.query_map(params![destination, limit], |row| {
                 Ok(Attempt {
                     at: time(row.get(0)?),
                     destination: row.get(1)?,
@@ -345,13 +363,25 @@ impl Spool {
     }
 }
 
-/// The rows of one segment and its receipt; gives the number of rows.
+/// Stores the receipt of one segment: its rows are sent, but for those that the destination did not
+/// take, which are held. Gives the number of rows that are sent.
 fn confirm_file(
     connection: &Connection,
     file: &SegmentFile,
     receipt: &Receipt,
     now: DateTime<Utc>,
 ) -> rusqlite::Result<usize> {
+    let lines = if receipt.rejected.is_empty() {
+        Vec::new()
+    } else {
+        rows_of(connection, file.id)?
+    };
+    for rejected in &receipt.rejected {
+        connection.execute(
+            "UPDATE event SET state = 3, segment = NULL, last_error = ?2 WHERE seq = ?1 AND state = 1",
+            params![lines.get(rejected.line), rejected.reason],
+        )?;
+    }
     let sent = connection.execute(
         "UPDATE event SET state = 2, sent_at = ?2, last_error = NULL WHERE segment = ?1 AND state = 1",
         params![file.id, ms(now)],
@@ -362,6 +392,14 @@ fn confirm_file(
     )?;
     super::ledger::count(connection, "sent", sent)?;
     Ok(sent)
+}
+
+/// The rows of a segment in the order of its lines.
+fn rows_of(connection: &Connection, segment: i64) -> rusqlite::Result<Vec<i64>> {
+    let mut statement =
+        connection.prepare("SELECT seq FROM event WHERE segment = ?1 ORDER BY seq")?;
+    let rows = statement.query_map([segment], |row| row.get(0))?;
+    rows.collect()
 }
 
 /// Gives back the unconfirmed rows of a segment beyond the first `kept`, and opens it for others.
@@ -399,7 +437,7 @@ fn settle(connection: &Connection, segment: i64) -> rusqlite::Result<()> {
 }
 
 /// Gives back what other destinations than this one did not confirm.
-fn claim_rows(connection: &Connection, destination: &str) -> rusqlite::Result<()> {
+fn reassign_rows(connection: &Connection, destination: &str) -> rusqlite::Result<()> {
     const FOREIGN: &str =
         "destination <> ?1 AND id IN (SELECT DISTINCT segment FROM event WHERE state = 1)";
     let find = format!("SELECT 1 FROM segment WHERE {FOREIGN} LIMIT 1");
@@ -423,25 +461,31 @@ fn claim_rows(connection: &Connection, destination: &str) -> rusqlite::Result<()
     Ok(())
 }
 
-fn set_standing(
+fn set_retry_state(
     connection: &Connection,
     destination: &str,
-    standing: &RetryState,
+    retry: &RetryState,
 ) -> rusqlite::Result<()> {
+    let failure = retry.failure.as_ref();
     connection
         .execute(
             "INSERT OR REPLACE INTO destination
-             (name, failures, retry_at, wait_until, paused_at, configuration, noted_at, last_write_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+             (name, failures, retry_at, wait_until, paused_at, paused_for, configuration, noted_at, last_write_at,
+              http_status, reason, advice)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
             params![
                 destination,
-                standing.failures,
-                standing.retry_at.map(ms),
-                standing.wait_until.map(ms),
-                standing.paused_at.map(ms),
-                standing.configuration,
-                standing.noted_at.map(ms),
-                standing.last_write_at.map(ms),
+                retry.failures,
+                retry.retry_at.map(ms),
+                retry.wait_until.map(ms),
+                retry.paused_at.map(ms),
+                retry.paused_for.map(|pause| pause.as_secs()),
+                retry.fingerprint,
+                retry.noted_at.map(ms),
+                retry.last_write_at.map(ms),
+                failure.and_then(|failure| failure.http_status),
+                failure.map(|failure| &failure.reason),
+                failure.and_then(|failure| failure.advice.as_ref()),
             ],
         )
         .map(|_| ())

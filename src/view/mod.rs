@@ -22,7 +22,7 @@ mod page;
 mod pass;
 mod period;
 mod raw;
-mod source;
+pub mod source;
 mod summary;
 
 use std::io;

@@ -320,6 +320,9 @@ fn a_newer_spool_is_left_untouched_and_its_events_wait_in_the_overflow() {
     world.record_many(3);
     settle(&world);
     let database = rusqlite::Connection::open(world.file("spool.db")).expect("opens");
+    let schema: i64 = database
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .expect("reads");
     database
         .execute_batch("PRAGMA user_version = 99; PRAGMA wal_checkpoint(TRUNCATE)")
         .expect("writes");
@@ -340,7 +343,7 @@ fn a_newer_spool_is_left_untouched_and_its_events_wait_in_the_overflow() {
     );
     let database = rusqlite::Connection::open(world.file("spool.db")).expect("opens");
     database
-        .execute_batch("PRAGMA user_version = 1")
+        .execute_batch(&format!("PRAGMA user_version = {schema}"))
         .expect("writes");
     drop(database);
     assert_eq!(world.rows().len(), 4);

@@ -279,7 +279,13 @@ fn each_status_is_survived_and_no_server_is_hurried() {
             F::unauthorized().with_pause(Seconds(120)),
             Asked,
         ),
-        named("400", later(400)),
+        named(
+            "400",
+            Case {
+                end: Overcome,
+                ..later(400)
+            },
+        ),
         named("402", later(402)),
         named("406", later(406)),
         named("418", later(418)),

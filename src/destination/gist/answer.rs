@@ -1,150 +1,260 @@
-//! What GitHub answers: a Gist as JSON, what in it proves a write, and what matters of an answer
-//! that is no success.
+//! What GitHub answers: a Gist as JSON, read as it comes. Of its files only what is asked for is
+//! kept, so that no answer, however large or strange, takes more memory than that.
 
-use std::collections::HashMap;
-use std::io::Read;
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::io::{self, BufReader, Read};
+use std::marker::PhantomData;
 
-use chrono::DateTime;
-use reqwest::Url;
-use reqwest::blocking::Response;
-use reqwest::header::HeaderMap;
-use serde::de::{DeserializeOwned, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use crate::clock;
-use crate::destination::Reply;
-use crate::destination::segment::{self, Receipt, SegmentFile};
-use crate::destination::verdict::{self, Answer};
+use crate::limits::{ANSWER_BYTES, ANSWER_DEPTH, ANSWER_STRING_BYTES, GIST_FILES};
 
-/// A Gist as the API gives it; `C` is what is read of the contents, which can be 300 MB together.
-#[derive(Deserialize)]
-#[serde(bound(deserialize = "C: DeserializeOwned"))]
+/// What is kept of the files of a Gist.
+pub(super) trait Keep {
+    /// What is kept of a content.
+    type Content;
+    /// Whether contents are looked at, at all.
+    const CONTENTS: bool = true;
+    /// Whether anything is kept of the file of this name.
+    fn wants(&self, name: &str) -> bool;
+    /// What is kept of this content; `None` to treat it as not given.
+    fn content(&mut self, content: &str) -> Option<Self::Content>;
+}
+
+/// A Gist as the API gives it.
 pub(super) struct GistAnswer<C> {
     pub(super) id: String,
     pub(super) description: Option<String>,
     /// More files than are listed: GitHub lists 300.
-    #[serde(default)]
     pub(super) truncated: bool,
-    #[serde(default = "HashMap::new")]
-    pub(super) files: HashMap<String, Option<FileAnswer<C>>>,
+    /// The names of all files that are listed.
+    pub(super) names: HashSet<String>,
+    /// The files that were wanted.
+    pub(super) files: BTreeMap<String, FileAnswer<C>>,
 }
 
-#[derive(Deserialize)]
+/// A file as the API gives it.
 pub(super) struct FileAnswer<C> {
-    size: Option<usize>,
-    raw_url: Option<String>,
-    #[serde(default)]
-    truncated: bool,
-    content: Option<C>,
+    pub(super) size: Option<u64>,
+    pub(super) raw_url: Option<String>,
+    /// The content is not all of it.
+    pub(super) truncated: bool,
+    pub(super) content: Option<C>,
 }
 
-/// A content that nobody looks at; it is not kept in memory.
-pub(super) struct Unread;
-
-impl<'de> Deserialize<'de> for Unread {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        serde::de::IgnoredAny::deserialize(deserializer).map(|_| Self)
+impl<C> Default for FileAnswer<C> {
+    fn default() -> Self {
+        Self {
+            size: None,
+            raw_url: None,
+            truncated: false,
+            content: None,
+        }
     }
 }
 
-/// A content as its SHA-256.
-pub(super) struct ContentHash(String);
+/// Reads a Gist.
+pub(super) fn read<K: Keep>(
+    body: impl Read,
+    keep: &mut K,
+) -> serde_json::Result<GistAnswer<K::Content>> {
+    let bounded = Bounded {
+        inner: body.take(ANSWER_BYTES),
+        depth: 0,
+        string: None,
+        escaped: false,
+    };
+    let reader = BufReader::with_capacity(64 * 1024, bounded);
+    let mut json = serde_json::Deserializer::from_reader(reader);
+    let gist = GistSeed(keep).deserialize(&mut json)?;
+    json.end()?;
+    Ok(gist)
+}
 
-impl<'de> Deserialize<'de> for ContentHash {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Hash;
-        impl Visitor<'_> for Hash {
-            type Value = ContentHash;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a file's content")
+/// A body of JSON that ends with an error where a text is longer or a value is nested deeper than
+/// any of GitHub's: the parser keeps a text and a nesting in memory until it has seen their end.
+struct Bounded<R> {
+    inner: R,
+    depth: usize,
+    /// The length of the text that is open.
+    string: Option<usize>,
+    escaped: bool,
+}
+
+impl<R> Bounded<R> {
+    fn pass(&mut self, byte: u8) -> bool {
+        match (&mut self.string, byte) {
+            (Some(_), b'"') if !self.escaped => self.string = None,
+            (Some(length), _) => {
+                *length += 1;
+                self.escaped = byte == b'\\' && !self.escaped;
             }
-            fn visit_str<E>(self, content: &str) -> Result<ContentHash, E> {
-                Ok(ContentHash(segment::sha256(content.as_bytes())))
+            (None, b'"') => self.string = Some(0),
+            (None, b'{' | b'[') => self.depth += 1,
+            (None, b'}' | b']') => self.depth = self.depth.saturating_sub(1),
+            (None, _) => {}
+        }
+        self.depth <= ANSWER_DEPTH
+            && self
+                .string
+                .is_none_or(|length| length <= ANSWER_STRING_BYTES)
+    }
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        let fits = buffer[..read].iter().all(|byte| self.pass(*byte));
+        fits.then_some(read)
+            .ok_or_else(|| io::Error::other("the answer is larger than any of GitHub's"))
+    }
+}
+
+struct GistSeed<'k, K>(&'k mut K);
+
+impl<'de, K: Keep> DeserializeSeed<'de> for GistSeed<'_, K> {
+    type Value = GistAnswer<K::Content>;
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
+        json.deserialize_map(self)
+    }
+}
+
+impl<'de, K: Keep> Visitor<'de> for GistSeed<'_, K> {
+    type Value = GistAnswer<K::Content>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a Gist")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut id = None;
+        let mut gist = GistAnswer {
+            id: String::new(),
+            description: None,
+            truncated: false,
+            names: HashSet::new(),
+            files: BTreeMap::new(),
+        };
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "id" => id = Some(map.next_value()?),
+                "description" => gist.description = map.next_value()?,
+                "truncated" => gist.truncated = map.next_value::<Option<bool>>()?.unwrap_or(false),
+                "files" => map.next_value_seed(FilesSeed(self.0, &mut gist))?,
+                _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
-        deserializer.deserialize_str(Hash)
+        gist.id = id.ok_or_else(|| serde::de::Error::missing_field("id"))?;
+        Ok(gist)
     }
 }
 
-impl<C> GistAnswer<C> {
-    fn file(&self, name: &str) -> Result<&FileAnswer<C>, &'static str> {
-        self.files
-            .get(name)
-            .and_then(Option::as_ref)
-            .ok_or(if self.truncated {
-                "the Gist has more files than GitHub lists, so ours can't be confirmed; connect another Gist"
-            } else {
-                "the answer does not name our file"
-            })
+struct FilesSeed<'k, K: Keep>(&'k mut K, &'k mut GistAnswer<K::Content>);
+
+impl<'de, K: Keep> DeserializeSeed<'de> for FilesSeed<'_, K> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de, K: Keep> Visitor<'de> for FilesSeed<'_, K> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the files of a Gist")
     }
 
-    /// The contract's proof: the answer names our file with our size.
-    pub(super) fn proof_of_size(
-        &self,
-        file: &SegmentFile,
-        gist: &Url,
-    ) -> Result<Receipt, &'static str> {
-        let found = self.file(&file.name)?;
-        if found.size != Some(file.content.len()) {
-            return Err("the answer gives our file another size");
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self(keep, gist) = self;
+        while let Some(name) = map.next_key::<String>()? {
+            let known = gist.names.contains(&name);
+            if name.len() > 255 || (!known && gist.names.len() == GIST_FILES) {
+                gist.truncated = true;
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            if !keep.wants(&name) {
+                map.next_value::<IgnoredAny>()?;
+            } else if let Some(file) = map.next_value_seed(FileSeed(keep))? {
+                gist.files.insert(name.clone(), file);
+            }
+            gist.names.insert(name);
         }
-        Ok(Receipt::of(
-            file,
-            found.raw_url.clone().unwrap_or_else(|| gist.to_string()),
-        ))
+        Ok(())
     }
 }
 
-impl GistAnswer<ContentHash> {
-    /// The stronger proof for what we did not just write: our size and our content.
-    pub(super) fn proof_of_content(
-        &self,
-        file: &SegmentFile,
-        gist: &Url,
-    ) -> Result<Receipt, &'static str> {
-        let receipt = self.proof_of_size(file, gist)?;
-        let found = self.file(&file.name)?;
-        let same = !found.truncated
-            && found
-                .content
-                .as_ref()
-                .is_some_and(|content| content.0 == receipt.sha256);
-        same.then_some(receipt)
-            .ok_or("the file has another content")
+struct FileSeed<'k, K>(&'k mut K);
+
+impl<'de, K: Keep> DeserializeSeed<'de> for FileSeed<'_, K> {
+    type Value = Option<FileAnswer<K::Content>>;
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
+        json.deserialize_any(self)
     }
 }
 
-/// Reads what matters of an answer that is no success.
-pub(in crate::destination) fn refusal(response: Response) -> Reply {
-    let now = clock::now();
-    let status = response.status();
-    let headers = response.headers().clone();
-    let number =
-        |name: &str| text(&headers, name).and_then(|value| value.trim().parse::<i64>().ok());
-    // The words are GitHub's own and English; a page in HTML just does not match.
-    let mut message = String::new();
-    let _ = response.take(64 * 1024).read_to_string(&mut message);
-    let answer = Answer {
-        status: status.as_u16(),
-        retry_after: text(&headers, "retry-after")
-            .and_then(|value| verdict::retry_after(value, now)),
-        remaining: number("x-ratelimit-remaining").and_then(|n| u64::try_from(n).ok()),
-        reset: number("x-ratelimit-reset").and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
-        secondary: message
-            .to_ascii_lowercase()
-            .contains("secondary rate limit"),
-    };
-    let reason = if status.is_redirection() {
-        "it leads elsewhere, and the token does not go there"
-    } else {
-        status.canonical_reason().unwrap_or("unknown status")
-    };
-    Reply::Unproven {
-        answer: Some(answer),
-        error: format!("HTTP {}: {reason}", status.as_u16()),
+impl<'de, K: Keep> Visitor<'de> for FileSeed<'_, K> {
+    type Value = Option<FileAnswer<K::Content>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a file of a Gist")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut file = FileAnswer::default();
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "size" => file.size = map.next_value()?,
+                "raw_url" => {
+                    let url: Option<String> = map.next_value()?;
+                    file.raw_url = url.filter(|url| url.len() <= 4096);
+                }
+                "truncated" => file.truncated = map.next_value::<Option<bool>>()?.unwrap_or(false),
+                "content" if K::CONTENTS => {
+                    file.content = map.next_value_seed(ContentSeed(self.0, PhantomData))?;
+                }
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(Some(file))
     }
 }
 
-fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
+struct ContentSeed<'k, 'de, K>(&'k mut K, PhantomData<&'de ()>);
+
+impl<'de, K: Keep> DeserializeSeed<'de> for ContentSeed<'_, 'de, K> {
+    type Value = Option<K::Content>;
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
+        json.deserialize_option(self)
+    }
+}
+
+impl<'de, K: Keep> Visitor<'de> for ContentSeed<'_, 'de, K> {
+    type Value = Option<K::Content>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a file's content")
+    }
+
+    fn visit_none<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
+        json.deserialize_str(self)
+    }
+
+    fn visit_str<E>(self, content: &str) -> Result<Self::Value, E> {
+        Ok(self.0.content(content))
+    }
 }

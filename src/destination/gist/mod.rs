@@ -1,81 +1,121 @@
-//! A GitHub Gist as a destination. All HTTP of the program is in this directory. Facts about the
-//! API: GIST.md of the project.
+//! A GitHub Gist as a destination: files of it are written by their names, several in one request,
+//! and the answer to each request is the whole Gist.
 
 mod answer;
+mod api;
 pub(super) mod read;
 
-use std::collections::HashMap;
-use std::io::{BufReader, Read};
+use std::collections::{HashMap, HashSet};
+use std::io::Read as _;
 use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
-use self::answer::refusal;
-use self::answer::{ContentHash, GistAnswer, Unread};
-use super::http::{Api, describe};
-use super::{Destination, Reply, UploadError};
+use self::answer::{FileAnswer, GistAnswer, Keep};
+pub(super) use self::api::Access;
+use self::api::Api;
+use super::config::{Chosen, ConfigError};
+use super::http::{describe, refusal, unproven};
+use super::{
+    Answer, Capabilities, Confirmed, Destination, RemoteFile, Seen, Target, Unconfirmed,
+    UploadError, Wanted,
+};
 use crate::clock::Deadline;
 use crate::destination::segment::{self, Receipt, SegmentFile};
-use crate::destination::verdict::Answer;
-use crate::destination::{Target, Token};
-use crate::limits::{ANSWER_BYTES, GITHUB_WRITE_SPACING, REQUEST_TIMEOUT};
+use crate::destination::verdict::Verdict;
+use crate::env::Environment;
+use crate::limits::{GITHUB_WRITE_SPACING, REQUEST_TIMEOUT, SEGMENT_BYTES, SEGMENTS_PER_REQUEST};
+
+/// What a Gist can do and wants.
+pub(super) const CAPABILITIES: Capabilities = Capabilities {
+    segments_grow: true,
+    max_bytes: SEGMENT_BYTES,
+    max_events: usize::MAX,
+    segments_per_request: SEGMENTS_PER_REQUEST,
+    spacing: GITHUB_WRITE_SPACING,
+    can_look: true,
+    uses_network: true,
+};
+
+/// The Gist that the environment names: the user's own choice.
+pub(super) fn named_by(environment: &Environment) -> Result<Option<Chosen>, ConfigError> {
+    const NAME: &str = "JMO_TELEMETRY_GIST_ID";
+    let named = environment.get(NAME).map(|id| Target::gist(id.trim()));
+    let target = named
+        .transpose()
+        .map_err(|source| ConfigError::Variable { name: NAME, source })?;
+    Ok(target.map(Chosen::by_user))
+}
+
+/// The id in an id or in the URL of a Gist, if it is one: it becomes part of a URL.
+pub(super) fn id_of(id_or_url: &str) -> Option<&str> {
+    let id = match id_or_url.strip_prefix("https://") {
+        Some(url) => url
+            .split(['?', '#'])
+            .next()?
+            .trim_end_matches('/')
+            .rsplit_once('/')?
+            .1
+            .trim_end_matches(".git"),
+        None => id_or_url,
+    };
+    let fits = (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
+    fits.then_some(id)
+}
 
 /// One Gist, and the token of its owner.
 pub(super) struct Gist {
     target: Target,
     id: String,
     api: Api,
-    configuration: String,
+    fingerprint: String,
 }
 
 impl Gist {
-    pub(super) fn new(id: &str, token: Token, api: &str) -> Result<Self, UploadError> {
-        let api = Api::new(id, Some(&token), api)?;
+    /// Contacts nobody.
+    pub(super) fn new(id: &str, access: &Access) -> Result<Self, UploadError> {
+        let token = access.token.as_ref().ok_or(UploadError::NoToken)?;
+        let api = Api::new(id, access)?;
         // Salted with the address and cut, so that it tells a change and nothing else.
-        let configuration =
-            segment::sha256(format!("{}\n{}", api.url(), token.expose()).as_bytes())[..16]
-                .to_owned();
+        let fingerprint = segment::sha256(format!("{}\n{}", api.url(), token.expose()).as_bytes())
+            [..16]
+            .to_owned();
         Ok(Self {
-            target: Target::Gist(id.to_owned()),
+            target: Target::gist(id).map_err(|_| UploadError::BadApi)?,
             id: id.to_owned(),
             api,
-            configuration,
+            fingerprint,
         })
     }
 
-    fn get<A: DeserializeOwned>(
-        &self,
-        timeout: Duration,
-        prove: impl FnOnce(&GistAnswer<A>) -> Result<Vec<Receipt>, &'static str>,
-    ) -> Reply {
-        self.send(&Method::GET, &[], timeout, prove)
+    fn get<K: Keep>(&self, timeout: Duration, keep: &mut K) -> Answer<GistAnswer<K::Content>> {
+        self.send(&Method::GET, &[], timeout, keep)
     }
 
     /// Changes the Gist; the answer is the whole of it.
-    fn patch(
+    fn patch<K: Keep>(
         &self,
         body: &impl Serialize,
         timeout: Duration,
-        prove: impl FnOnce(&GistAnswer<Unread>) -> Result<Vec<Receipt>, &'static str>,
-    ) -> Reply {
+        keep: &mut K,
+    ) -> Answer<GistAnswer<K::Content>> {
         let body = serde_json::to_vec(body).expect("strings serialize");
-        self.send(&Method::PATCH, &body, timeout, prove)
+        self.send(&Method::PATCH, &body, timeout, keep)
     }
 
-    /// Makes a request and reads a proof from its answer.
-    fn send<A: DeserializeOwned>(
+    /// Makes a request and reads the Gist that is the answer.
+    fn send<K: Keep>(
         &self,
         method: &Method,
         body: &[u8],
         timeout: Duration,
-        prove: impl FnOnce(&GistAnswer<A>) -> Result<Vec<Receipt>, &'static str>,
-    ) -> Reply {
+        keep: &mut K,
+    ) -> Answer<GistAnswer<K::Content>> {
         let deadline = Deadline::after(timeout.min(REQUEST_TIMEOUT));
-        let response = self.api.send(|client, url| {
-            let request = client.request(method.clone(), url).timeout(deadline.left());
+        let response = self.api.send(method, |request| {
+            let request = request.timeout(deadline.left());
             if body.is_empty() {
                 return request;
             }
@@ -83,41 +123,139 @@ impl Gist {
                 .header(CONTENT_TYPE, "application/json")
                 .body(body.to_vec())
         });
-        let response = match response {
-            Ok(response) => response,
-            Err(error) => {
-                return Reply::Unproven {
-                    answer: None,
-                    error: describe(error),
-                };
-            }
-        };
+        let response = response.map_err(|error| Unconfirmed::later(describe(error)))?;
         let status = response.status();
         if status != StatusCode::OK && status != StatusCode::CREATED {
-            return refusal(response);
+            return Err(advised(refusal(response)));
         }
-        let unproven = |why: &str| Reply::Unproven {
-            answer: Some(Answer {
-                status: status.as_u16(),
-                ..Answer::default()
-            }),
-            error: format!("HTTP {}: {why}", status.as_u16()),
-        };
-        let body = BufReader::with_capacity(64 * 1024, response.take(ANSWER_BYTES));
-        match serde_json::from_reader::<_, GistAnswer<A>>(body) {
-            Err(error) if error.is_io() => unproven("the answer broke off"),
-            Err(_) => {
-                unproven("the answer is not a Gist's; is there a login page or proxy in between?")
-            }
-            Ok(gist) if gist.id != self.id => unproven("the answer is of another Gist"),
-            Ok(gist) => match prove(&gist) {
-                Ok(receipts) => Reply::Proved {
-                    receipts,
-                    http_status: Some(status.as_u16()),
+        let status = status.as_u16();
+        let gist = answer::read(response, keep).map_err(|error| {
+            unproven(
+                status,
+                if error.is_io() {
+                    "the answer broke off"
+                } else {
+                    "the answer is not a Gist's; is there a login page or proxy in between?"
                 },
-                Err(why) => unproven(why),
-            },
+            )
+        })?;
+        if gist.id != self.id {
+            return Err(unproven(status, "the answer is of another Gist"));
         }
+        Ok(Confirmed {
+            proof: gist,
+            http_status: Some(status),
+        })
+    }
+
+    /// The proof of a write: the answer names our file with our size.
+    fn proof_of_size(
+        &self,
+        gist: &GistAnswer<()>,
+        file: &SegmentFile,
+    ) -> Result<Receipt, &'static str> {
+        let Some(found) = gist.files.get(&file.name) else {
+            return Err(if gist.truncated {
+                "the Gist has more files than GitHub lists, so ours can't be confirmed; connect another Gist"
+            } else {
+                "the answer does not name our file"
+            });
+        };
+        if found.size != Some(file.content.len() as u64) {
+            return Err("the answer gives our file another size");
+        }
+        Ok(Receipt::of(file.content.as_bytes(), self.place(found)))
+    }
+
+    fn place<C>(&self, file: &FileAnswer<C>) -> String {
+        let url = || self.api.url().to_string();
+        file.raw_url.clone().unwrap_or_else(url)
+    }
+
+    /// A file as it is there. GitHub gives no content of a file that is too large, or when another
+    /// one is; what matters is then read from where it is.
+    fn remote_file(
+        &self,
+        name: &str,
+        file: FileAnswer<RemoteFile>,
+        wanted: Wanted<'_>,
+        timeout: Duration,
+    ) -> Option<RemoteFile> {
+        let url = self.place(&file);
+        let whole = file.content.filter(|there| {
+            !file.truncated
+                && file
+                    .size
+                    .is_none_or(|size| size == there.receipt.bytes as u64)
+        });
+        let mut there = match (whole, file.raw_url) {
+            (Some(there), _) => there,
+            (None, Some(raw)) if wanted.files.contains(name) => {
+                let content = self.read_raw(&raw, timeout).unwrap_or_default();
+                RemoteFile::of(&content, String::new())
+            }
+            (None, _) => return None,
+        };
+        there.receipt.url = url;
+        Some(there)
+    }
+
+    fn read_raw(&self, address: &str, timeout: Duration) -> Option<Vec<u8>> {
+        let response = self.api.raw(address, timeout.min(REQUEST_TIMEOUT)).ok()?;
+        let mut content = Vec::new();
+        (response.status() == StatusCode::OK).then_some(())?;
+        response
+            .take(4 * SEGMENT_BYTES as u64)
+            .read_to_end(&mut content)
+            .ok()?;
+        Some(content)
+    }
+}
+
+/// With what somebody can do about it.
+fn advised(unconfirmed: Unconfirmed) -> Unconfirmed {
+    let advice = match (unconfirmed.verdict, unconfirmed.http_status) {
+        (Verdict::Refused(_), Some(401)) => {
+            "the token is not valid; make a new one with the scope `gist`, and connect again"
+        }
+        (Verdict::Refused(_), Some(403)) => {
+            "the token may not write this Gist; it needs the scope `gist`"
+        }
+        (Verdict::Refused(_), _) => {
+            "the Gist does not exist, or the token is not its owner's: only the owner can write a Gist"
+        }
+        _ => return unconfirmed,
+    };
+    Unconfirmed {
+        advice: Some(advice.to_owned()),
+        ..unconfirmed
+    }
+}
+
+/// The sizes of these files.
+struct Sizes<'n>(HashSet<&'n str>);
+
+impl Keep for Sizes<'_> {
+    type Content = ();
+    const CONTENTS: bool = false;
+    fn wants(&self, name: &str) -> bool {
+        self.0.contains(name)
+    }
+    fn content(&mut self, _: &str) -> Option<()> {
+        None
+    }
+}
+
+/// What the files that are named like segments hold.
+struct Contents;
+
+impl Keep for Contents {
+    type Content = RemoteFile;
+    fn wants(&self, name: &str) -> bool {
+        segment::is_name(name)
+    }
+    fn content(&mut self, content: &str) -> Option<RemoteFile> {
+        Some(RemoteFile::of(content.as_bytes(), String::new()))
     }
 }
 
@@ -126,92 +264,81 @@ impl Destination for Gist {
         &self.target
     }
 
-    fn configuration(&self) -> String {
-        self.configuration.clone()
+    fn fingerprint(&self) -> String {
+        self.fingerprint.clone()
     }
 
-    fn spacing(&self) -> Duration {
-        GITHUB_WRITE_SPACING
-    }
-
-    fn write(&mut self, files: &[SegmentFile], timeout: Duration) -> Reply {
+    fn write(&mut self, files: &[SegmentFile], timeout: Duration) -> Answer<Vec<Receipt>> {
         let named = files.iter().map(|file| {
-            (
-                file.name.as_str(),
-                Some(NewContent {
-                    content: &file.content,
-                }),
-            )
+            let content = &file.content;
+            (file.name.as_str(), Some(NewContent { content }))
         });
         let body = Patch {
             files: named.collect(),
         };
-        self.patch(&body, timeout, |gist| {
-            files
-                .iter()
-                .map(|file| gist.proof_of_size(file, self.api.url()))
-                .collect()
-        })
-    }
-
-    fn look(&mut self, files: &[SegmentFile], timeout: Duration) -> Reply {
-        self.get::<ContentHash>(timeout, |gist| {
-            files
-                .iter()
-                .map(|file| gist.proof_of_content(file, self.api.url()))
-                .collect()
-        })
-    }
-
-    fn present(&mut self, names: &[String], timeout: Duration) -> Result<Vec<String>, Reply> {
-        let mut present = Vec::new();
-        let listed = self.get::<Unread>(timeout, |gist| {
-            let listed = |name: &&String| gist.files.contains_key(*name);
-            present = names.iter().filter(listed).cloned().collect();
-            if gist.truncated && present.len() < names.len() {
-                return Err("the Gist has more files than GitHub lists; connect another Gist");
-            }
-            Ok(Vec::new())
-        });
-        match listed {
-            Reply::Proved { .. } => Ok(present),
-            unproven @ Reply::Unproven { .. } => Err(unproven),
+        let mut sizes = Sizes(files.iter().map(|file| file.name.as_str()).collect());
+        let Confirmed { proof, http_status } = self.patch(&body, timeout, &mut sizes)?;
+        let receipts = files.iter().map(|file| self.proof_of_size(&proof, file));
+        match receipts.collect() {
+            Ok(receipts) => Ok(Confirmed {
+                proof: receipts,
+                http_status,
+            }),
+            Err(why) => Err(unproven(http_status.unwrap_or_default(), why)),
         }
     }
 
-    fn delete(&mut self, names: &[String], timeout: Duration) -> Reply {
+    fn look(&mut self, wanted: Wanted<'_>, timeout: Duration) -> Answer<Seen> {
+        let Confirmed { proof, http_status } = self.get(timeout, &mut Contents)?;
+        let mut seen = Seen {
+            incomplete: proof.truncated,
+            ..Seen::default()
+        };
+        for (name, file) in proof.files {
+            match self.remote_file(&name, file, wanted, timeout) {
+                Some(file) => seen.note_file(name, file, wanted),
+                None => seen.incomplete = true,
+            }
+        }
+        seen.names = proof.names;
+        Ok(Confirmed {
+            proof: seen,
+            http_status,
+        })
+    }
+
+    fn delete(&mut self, names: &[String], timeout: Duration) -> Answer<()> {
         let body = Patch {
             files: names.iter().map(|name| (name.as_str(), None)).collect(),
         };
-        self.patch(&body, timeout, |gist| {
-            let gone = names.iter().all(|name| !gist.files.contains_key(name));
-            gone.then(Vec::new)
-                .ok_or("the answer still lists a deleted file")
+        let mut sizes = Sizes(HashSet::new());
+        let Confirmed { proof, http_status } = self.patch(&body, timeout, &mut sizes)?;
+        if names.iter().any(|name| proof.names.contains(name)) {
+            let why = "the answer still lists a deleted file";
+            return Err(unproven(http_status.unwrap_or_default(), why));
+        }
+        Ok(Confirmed {
+            proof: (),
+            http_status,
         })
     }
 
-    fn probe(&mut self, timeout: Duration) -> Reply {
-        let mut description = None;
-        let seen = self.get::<Unread>(timeout, |gist| {
-            description = gist.description.clone();
-            Ok(Vec::new())
-        });
-        if matches!(seen, Reply::Unproven { .. }) {
-            return seen;
-        }
+    fn probe(&mut self, timeout: Duration) -> Answer<()> {
+        let mut nothing = Sizes(HashSet::new());
+        let seen = self.get(timeout, &mut nothing)?;
         // Only the owner gets past this, and it says what is there already.
-        let unchanged = HashMap::from([("description", description.unwrap_or_default())]);
-        match self.patch(&unchanged, timeout, |_| Ok(Vec::new())) {
+        let description = seen.proof.description.unwrap_or_default();
+        let unchanged = HashMap::from([("description", description)]);
+        let http_status = match self.patch(&unchanged, timeout, &mut nothing) {
+            Ok(answer) => answer.http_status,
             // "Nothing to change" is an answer to somebody who may change things.
-            Reply::Unproven {
-                answer: Some(Answer { status: 409, .. }),
-                ..
-            } => Reply::Proved {
-                receipts: Vec::new(),
-                http_status: Some(409),
-            },
-            other => other,
-        }
+            Err(answer) if answer.verdict == Verdict::Conflict => answer.http_status,
+            Err(other) => return Err(other),
+        };
+        Ok(Confirmed {
+            proof: (),
+            http_status,
+        })
     }
 }
 

@@ -2,26 +2,24 @@
 //! allows 5,000 requests an hour instead of 60. It goes to the API alone; a `raw_url` is on another
 //! host and is read without it.
 
-use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read};
 
 use chrono::{DateTime, Utc};
 use reqwest::blocking::Response;
 use reqwest::header::{ETAG, IF_NONE_MATCH};
-use reqwest::{StatusCode, Url};
-use serde::Deserialize;
+use reqwest::{Method, StatusCode};
 
-use super::answer::refusal;
-use crate::clock;
-use crate::destination::Token;
-use crate::destination::http::{Api, describe, is_safe};
-use crate::destination::verdict::{Answer, Verdict, judge};
-use crate::destination::{GITHUB_API, Reply, UploadError};
-use crate::limits::{ANSWER_BYTES, RAW_FILE_BYTES, VIEW_TIMEOUT};
+use super::answer::{self, FileAnswer, Keep};
+use super::api::{Access, Api};
+use crate::destination::http::{describe, refusal};
+use crate::destination::verdict::Verdict;
+use crate::destination::{Kind, Target, UploadError};
+use crate::limits::{RAW_FILE_BYTES, VIEW_CONTENT_BYTES, VIEW_TIMEOUT};
 
 /// One Gist, for reading.
 #[derive(Debug)]
 pub struct GistReader {
+    target: Target,
     id: String,
     api: Api,
 }
@@ -101,11 +99,24 @@ impl GistReader {
     ///
     /// # Errors
     /// When the API base is not usable.
-    pub fn new(id: &str, token: Option<&Token>, api: Option<&str>) -> Result<Self, UploadError> {
+    pub(in crate::destination) fn new(
+        target: &Target,
+        access: &Access,
+    ) -> Result<Self, UploadError> {
+        let Kind::Gist(id) = target.kind() else {
+            return Err(UploadError::NoGist);
+        };
         Ok(Self {
-            id: id.to_owned(),
-            api: Api::new(id, token, api.unwrap_or(GITHUB_API))?,
+            target: target.clone(),
+            id: id.clone(),
+            api: Api::new(id, access)?,
         })
+    }
+
+    /// Its name as a destination.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.target
     }
 
     /// The Gist's id.
@@ -130,8 +141,8 @@ impl GistReader {
         etag: Option<&str>,
         advance: &mut dyn FnMut(u64),
     ) -> Result<Fetched, ReadError> {
-        let asked = self.api.send(|client, url| {
-            let request = client.get(url).timeout(VIEW_TIMEOUT);
+        let asked = self.api.send(&Method::GET, |request| {
+            let request = request.timeout(VIEW_TIMEOUT);
             match etag {
                 Some(etag) => request.header(IF_NONE_MATCH, etag),
                 None => request,
@@ -153,14 +164,16 @@ impl GistReader {
         let etag = response.headers().get(ETAG);
         let etag = etag.and_then(|etag| etag.to_str().ok()).map(str::to_owned);
         let body = Watched {
-            inner: response.take(ANSWER_BYTES),
+            inner: response,
             advance,
         };
         let later = |why: &str| ReadError::Later(format!("HTTP 200: {why}"));
-        let answer: GistAnswer = serde_json::from_reader(BufReader::with_capacity(
-            256 * 1024,
+        let answer = answer::read(
             body,
-        ))
+            &mut Lines {
+                left: VIEW_CONTENT_BYTES,
+            },
+        )
         .map_err(|error| {
             if error.is_io() || error.is_eof() {
                 later("the answer broke off")
@@ -175,34 +188,30 @@ impl GistReader {
         Ok(Listing {
             etag,
             more_files: answer.truncated,
-            files: files
-                .filter_map(|(name, file)| Some(file?.named(name)))
-                .collect(),
+            files: files.map(|(name, file)| file.named(name)).collect(),
         })
     }
 
     fn refused(&self, response: Response) -> ReadError {
         let with_token = self.api.has_token();
-        let (answer, why) = match refusal(response) {
-            Reply::Unproven { answer, error } => (answer.unwrap_or_default(), error),
-            Reply::Proved { .. } => (Answer::default(), String::new()),
-        };
-        match judge(&answer, clock::now()) {
-            Verdict::NotBefore(until) => ReadError::Limited {
+        let refusal = refusal(response);
+        let why = refusal.reason;
+        match refusal.verdict {
+            Verdict::RateLimited(until) => ReadError::Limited {
                 why,
                 until,
                 with_token,
             },
-            Verdict::Paused => ReadError::Refused {
-                status: answer.status,
+            Verdict::Refused(_) => ReadError::Refused {
+                status: refusal.http_status.unwrap_or_default(),
                 why,
                 with_token,
             },
-            Verdict::Later | Verdict::Look | Verdict::Refused => ReadError::Later(why),
+            Verdict::Later | Verdict::Conflict | Verdict::Rejected => ReadError::Later(why),
         }
     }
 
-    /// Reads a file from its `raw_url`, without the token, over https, or from this machine.
+    /// Reads a file from its `raw_url`, without the token.
     ///
     /// # Errors
     /// When it can't be read, as a fragment for people.
@@ -211,10 +220,7 @@ impl GistReader {
         raw_url: &str,
         advance: &mut dyn FnMut(u64),
     ) -> Result<Vec<u8>, String> {
-        let url = Url::parse(raw_url).ok().filter(is_safe);
-        let url = url.ok_or("its address is neither https nor on this machine")?;
-        let request = self.api.elsewhere(url).timeout(VIEW_TIMEOUT);
-        let response = request.send().map_err(describe)?;
+        let response = self.api.raw(raw_url, VIEW_TIMEOUT)?;
         if response.status() != StatusCode::OK {
             return Err(format!("HTTP {}", response.status().as_u16()));
         }
@@ -230,26 +236,23 @@ impl GistReader {
     }
 }
 
-/// A Gist as the API gives it, with the contents.
-#[derive(Deserialize)]
-struct GistAnswer {
-    id: String,
-    #[serde(default)]
-    truncated: bool,
-    #[serde(default)]
-    files: BTreeMap<String, Option<FileAnswer>>,
+/// The contents of files of lines, as far as there is memory for them.
+struct Lines {
+    left: usize,
 }
 
-#[derive(Deserialize)]
-struct FileAnswer {
-    size: Option<u64>,
-    raw_url: Option<String>,
-    #[serde(default)]
-    truncated: bool,
-    content: Option<String>,
+impl Keep for Lines {
+    type Content = String;
+    fn wants(&self, name: &str) -> bool {
+        name.to_ascii_lowercase().ends_with(".jsonl")
+    }
+    fn content(&mut self, content: &str) -> Option<String> {
+        self.left = self.left.checked_sub(content.len())?;
+        Some(content.to_owned())
+    }
 }
 
-impl FileAnswer {
+impl FileAnswer<String> {
     /// One file over GitHub's limit can blank the contents of others, so what matters is whether
     /// all of it is here.
     fn named(self, name: String) -> GistFile {

@@ -3,7 +3,8 @@
 
 use super::dir::is_jsonl;
 use super::{Pass, Source, ViewError};
-use crate::destination::Target;
+use crate::destination::Unconfirmed;
+use crate::destination::verdict::Verdict;
 use crate::destination::{Content, Fetched, GistFile, GistReader, Listing, ReadError};
 use crate::home::{CachedLines, Home, NewCache};
 use crate::request;
@@ -111,8 +112,7 @@ impl Source for GistSource {
             id: self.reader.id().to_owned(),
             source,
         };
-        let target = Target::Gist(self.reader.id().to_owned());
-        if let Some(until) = request::asked_to_wait(&self.home, &target) {
+        if let Some(until) = request::rate_limited(&self.home, self.reader.target()) {
             return Err(fail(ReadError::Limited {
                 why: "GitHub asked to be left alone".to_owned(),
                 until,
@@ -125,12 +125,16 @@ impl Source for GistSource {
             .reader
             .fetch(etag, &mut |bytes| pass.progress().advance(bytes));
         if let Err(ReadError::Limited {
+            why,
             until,
             with_token: true,
-            ..
         }) = &fetched
         {
-            request::remember_wait(&self.home, &target, *until);
+            let limited = Unconfirmed {
+                verdict: Verdict::RateLimited(*until),
+                ..Unconfirmed::later(why.clone())
+            };
+            request::remember(&self.home, self.reader.target(), &limited);
         }
         let fetched = fetched.map_err(fail)?;
         match (fetched, cached) {

@@ -13,6 +13,28 @@ pub use spool::SpoolSource;
 pub use stdin::StdinSource;
 
 use super::{Pass, ViewError};
+use crate::destination::{Kind, Target};
+use crate::settings::{Settings, SettingsError};
+
+/// What was sent to a destination, as a source; contacts nobody yet.
+///
+/// # Errors
+/// When it can't be used.
+pub fn of(target: &Target, settings: &Settings) -> Result<Box<dyn Source>, SettingsError> {
+    Ok(match target.kind() {
+        Kind::Dir(path) => Box::new(DirSource::new(path)),
+        Kind::Gist(_) => {
+            let reader = settings.gist_reader(target)?;
+            Box::new(GistSource::new(reader, settings.home.clone()))
+        }
+    })
+}
+
+/// Whether a destination is a Gist.
+#[must_use]
+pub fn is_gist(target: &Target) -> bool {
+    matches!(target.kind(), Kind::Gist(_))
+}
 
 /// A place that holds events.
 pub trait Source {

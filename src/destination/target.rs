@@ -4,14 +4,30 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::{Capabilities, dir, gist};
+
 /// The name of a destination: `gist:ID` or `dir:PATH`. The same words are stored, shown and given
 /// on the command line.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Target {
+pub struct Target(Kind);
+
+/// The kinds of destinations. Only the places that have one file per kind look at it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
     /// A Gist, by its id.
     Gist(String),
     /// A directory.
     Dir(PathBuf),
+}
+
+/// One kind of destination, for people.
+#[derive(Debug, Clone, Copy)]
+pub struct KindInfo {
+    /// The word for it.
+    pub word: &'static str,
+    /// What it is.
+    pub help: &'static str,
 }
 
 /// Text that names no destination.
@@ -29,22 +45,62 @@ pub enum TargetError {
 }
 
 impl Target {
-    /// The Gist with this id.
+    /// All kinds.
+    pub const KINDS: &[KindInfo] = &[
+        KindInfo {
+            word: "gist",
+            help: "a Gist, by its id or URL; its owner's token comes from the environment, stdin or a prompt",
+        },
+        KindInfo {
+            word: "dir",
+            help: "a directory, by its path",
+        },
+    ];
+
+    /// The destination of the kind of this word at this place.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn of_kind(word: &str, place: &str) -> Result<Self, TargetError> {
+        format!("{word}:{place}").parse()
+    }
+
+    /// The Gist with this id, or with this URL.
     ///
     /// # Errors
     /// When the id has anything but letters and digits: it becomes part of a URL.
-    pub fn gist(id: &str) -> Result<Self, TargetError> {
-        let fits = (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
-        fits.then(|| Self::Gist(id.to_owned()))
-            .ok_or(TargetError::GistId)
+    pub fn gist(id_or_url: &str) -> Result<Self, TargetError> {
+        let id = gist::id_of(id_or_url).ok_or(TargetError::GistId)?;
+        Ok(Self(Kind::Gist(id.to_owned())))
+    }
+
+    /// A directory.
+    #[must_use]
+    pub fn dir(path: impl Into<PathBuf>) -> Self {
+        Self(Kind::Dir(path.into()))
+    }
+
+    /// Which kind it is.
+    #[must_use]
+    pub fn kind(&self) -> &Kind {
+        &self.0
+    }
+
+    /// What a destination of its kind can do and wants.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        match self.0 {
+            Kind::Gist(_) => gist::CAPABILITIES,
+            Kind::Dir(_) => dir::CAPABILITIES,
+        }
     }
 
     /// The same destination, independent of the working directory.
     #[must_use]
     pub fn absolute(self, working_dir: &Path) -> Self {
-        match self {
-            Self::Dir(path) => Self::Dir(working_dir.join(path)),
-            gist @ Self::Gist(_) => gist,
+        match self.0 {
+            Kind::Dir(path) => Self::dir(working_dir.join(path)),
+            other @ Kind::Gist(_) => Self(other),
         }
     }
 }
@@ -56,7 +112,7 @@ impl FromStr for Target {
         match text.split_once(':') {
             Some(("gist", id)) => Self::gist(id),
             Some(("dir", "")) => Err(TargetError::EmptyPath),
-            Some(("dir", path)) => Ok(Self::Dir(PathBuf::from(path))),
+            Some(("dir", path)) => Ok(Self::dir(path)),
             _ => Err(TargetError::Kind),
         }
     }
@@ -64,14 +120,13 @@ impl FromStr for Target {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Gist(id) => write!(f, "gist:{id}"),
-            Self::Dir(path) => write!(f, "dir:{}", path.display()),
+        match &self.0 {
+            Kind::Gist(id) => write!(f, "gist:{id}"),
+            Kind::Dir(path) => write!(f, "dir:{}", path.display()),
         }
     }
 }
-
-/// A GitHub token. It has no `Display`, its `Debug` is redacted, and it can't be serialized.
+/// A secret token. It has no `Display`, its `Debug` is redacted, and it can't be serialized.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 

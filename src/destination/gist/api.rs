@@ -1,0 +1,141 @@
+//! GitHub's API for one Gist: its address, and the token to ask with, if there is one.
+
+use std::time::Duration;
+
+use reqwest::blocking::{Client, RequestBuilder, Response};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
+use reqwest::{Method, Url};
+
+use crate::destination::config::{self, ConfigError};
+use crate::destination::http::{self, is_loopback, is_safe};
+use crate::destination::{Config, Target, Token, UploadError};
+use crate::env::Environment;
+
+/// The API of github.com.
+const GITHUB_API: &str = "https://api.github.com";
+
+/// The token and the API's base that belong together.
+#[derive(Debug, Clone, Default)]
+pub(in crate::destination) struct Access {
+    /// The token, if there is one.
+    pub(in crate::destination) token: Option<Token>,
+    /// The API's base, when it is not GitHub's own.
+    pub(in crate::destination) api: Option<String>,
+}
+
+impl Access {
+    /// What the environment gives.
+    pub(in crate::destination) fn given(environment: &Environment) -> Result<Self, ConfigError> {
+        Ok(Self {
+            token: config::token(
+                environment,
+                "JMO_TELEMETRY_GITHUB_TOKEN",
+                "JMO_TELEMETRY_GITHUB_TOKEN_FILE",
+            )?,
+            api: environment
+                .get("JMO_TELEMETRY_GITHUB_API")
+                .map(str::to_owned),
+        })
+    }
+
+    /// What belongs to this Gist: the environment's token goes to the environment's API or to
+    /// GitHub's own, never to one that a file names; a remembered token goes where it was
+    /// remembered for.
+    pub(in crate::destination) fn find(
+        config: &Config<'_>,
+        target: &Target,
+    ) -> Result<Self, ConfigError> {
+        let given = Self::given(config.environment)?;
+        if given.token.is_some() {
+            return Ok(given);
+        }
+        let Some(remembered) = config.remembered(target) else {
+            return Ok(given);
+        };
+        Ok(Self {
+            token: remembered.token.clone(),
+            api: given.api.or_else(|| remembered.api.clone()),
+        })
+    }
+}
+
+/// One Gist of the API.
+#[derive(Debug)]
+pub(super) struct Api {
+    url: Url,
+    authorization: Option<HeaderValue>,
+    client: Client,
+}
+
+impl Api {
+    /// Contacts nobody.
+    pub(super) fn new(id: &str, access: &Access) -> Result<Self, UploadError> {
+        let base = access.api.as_deref().unwrap_or(GITHUB_API);
+        let url = Url::parse(&format!("{}/gists/{id}", base.trim_end_matches('/')))
+            .map_err(|_| UploadError::BadApi)?;
+        if !is_safe(&url) {
+            return Err(UploadError::InsecureApi);
+        }
+        // It would end up in receipts and messages, which are no place for a secret.
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(UploadError::SecretInApi);
+        }
+        Ok(Self {
+            authorization: access.token.as_ref().map(bearer).transpose()?,
+            client: http::client(&url)?,
+            url,
+        })
+    }
+
+    /// Where the Gist is asked for.
+    pub(super) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Whether there is a token.
+    pub(super) fn has_token(&self) -> bool {
+        self.authorization.is_some()
+    }
+
+    /// Makes a request; `finish` adds what it is about.
+    pub(super) fn send(
+        &self,
+        method: &Method,
+        finish: impl Fn(RequestBuilder) -> RequestBuilder,
+    ) -> reqwest::Result<Response> {
+        http::send(&self.url, |url| {
+            let request = self
+                .client
+                .request(method.clone(), url)
+                .header(ACCEPT, "application/vnd.github+json")
+                .header("X-GitHub-Api-Version", "2022-11-28");
+            finish(match &self.authorization {
+                Some(authorization) => request.header(AUTHORIZATION, authorization.clone()),
+                None => request,
+            })
+        })
+    }
+
+    /// Asks for a file at an address that an answer named: without the token, and without anything
+    /// else that the API is told. Only https, and on this machine only where the API itself is: an
+    /// answer from elsewhere must not make us ask a service of this machine.
+    pub(super) fn raw(&self, address: &str, timeout: Duration) -> Result<Response, String> {
+        let url = Url::parse(address)
+            .ok()
+            .filter(is_safe)
+            .filter(|url| !is_loopback(url) || is_loopback(&self.url))
+            .ok_or("its address is not one that may be asked")?;
+        self.client
+            .get(url)
+            .timeout(timeout)
+            .send()
+            .map_err(http::describe)
+    }
+}
+
+fn bearer(token: &Token) -> Result<HeaderValue, UploadError> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
+        .map_err(|_| UploadError::NoToken)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
