@@ -2,14 +2,29 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the place that may ask")]
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
-/// The wall clock, in whole milliseconds, as times are stored.
+/// The latest instant that has a year of four digits, as timestamps are written.
+pub const LATEST: DateTime<Utc> = DateTime::from_timestamp_millis(253_402_300_799_999)
+    .expect("9999-12-31T23:59:59.999Z is in the calendar");
+
+/// The wall clock, in whole milliseconds, as times are stored. A clock that stands before 1970 or
+/// after 9999 is taken for the nearest instant within.
 #[must_use]
 pub fn now() -> DateTime<Utc> {
-    Utc::now().trunc_subsecs(3)
+    instant(SystemTime::now())
+}
+
+fn instant(at: SystemTime) -> DateTime<Utc> {
+    let since_1970 = at
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since_1970.as_millis())
+        .ok()
+        .and_then(DateTime::from_timestamp_millis)
+        .map_or(LATEST, |at| at.min(LATEST))
 }
 
 /// Blocks this thread.
@@ -61,5 +76,23 @@ impl Deadline {
     #[must_use]
     pub fn passed(&self) -> bool {
         self.left().is_zero()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_before_1970_or_past_9999_is_taken_for_the_nearest_instant_within() {
+        let day = Duration::from_hours(24);
+        let at =
+            |time: Option<SystemTime>| instant(time.expect("a time of the system")).to_rfc3339();
+        let epoch = SystemTime::UNIX_EPOCH;
+        assert_eq!(at(epoch.checked_sub(day)), "1970-01-01T00:00:00+00:00");
+        assert_eq!(at(epoch.checked_add(day)), "1970-01-02T00:00:00+00:00");
+        let last = "9999-12-31T23:59:59.999+00:00";
+        assert_eq!(at(epoch.checked_add(day * 3_000_000)), last);
+        assert_eq!(at(epoch.checked_add(Duration::from_secs(1 << 60))), last);
     }
 }

@@ -46,10 +46,6 @@ pub const RECORD_BATCH_BYTES: usize = 512 * 1024;
 /// that with the above the WAL stays under [`WAL_MAX_BYTES`].
 pub const RECORD_BATCH_EVENTS: usize = 2_500;
 
-/// Transactions of `record --stdin` for which the spool is opened once, if they are ready by then:
-/// each takes a few milliseconds, while which others wait for `spool.lock`.
-pub const BATCHES_AT_ONCE: usize = 8;
-
 /// What `record --stdin` asks the system for at a time, in bytes: the most that a pipe holds.
 pub const INPUT_BUFFER_BYTES: usize = 64 * 1024;
 

@@ -1,10 +1,7 @@
-//! Recording: drafts in, durable events out. The spool first; where it can't take them in time,
-//! `overflow.jsonl`.
+//! Recording in two steps: [`stamp`] makes events of what a caller said, and [`store`] makes them
+//! durable: in the spool, or in `overflow.jsonl` where the spool can't take them in time.
 
-use std::iter::{self, Peekable};
-use std::sync::mpsc;
-use std::thread;
-
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::clock;
@@ -12,7 +9,6 @@ use crate::consent::Consent;
 use crate::event::vocabulary::ScanFrequency;
 use crate::event::{Draft, Payload, Stamp, event_id};
 use crate::home::{Home, HomeError};
-use crate::limits::BATCHES_AT_ONCE;
 use crate::spool::{Caller, Overflow, Spool, SpoolError};
 
 /// Nothing could be made durable.
@@ -32,9 +28,8 @@ pub enum RecordError {
     },
 }
 
-/// Records events, in order; they survive `kill -9` and power loss when this returns (contract,
-/// P1). One transaction and one fsync for all of them. Gives their ids; none when telemetry is
-/// disabled.
+/// Records events, in order: both steps, after asking for consent. Gives their ids; none when
+/// telemetry is disabled.
 ///
 /// # Errors
 /// When none of them was recorded.
@@ -44,86 +39,54 @@ pub fn record(
     drafts: Vec<Draft>,
     max_bytes: u64,
 ) -> Result<Vec<Uuid>, RecordError> {
-    let payloads = stamp(home, consent, drafts)?;
-    let mut ids = Vec::new();
-    keep(
-        home,
-        consent,
-        iter::once((payloads, ())),
-        max_bytes,
-        |kept, ()| ids = kept,
-    )?;
-    Ok(ids)
-}
-
-/// Records batch after batch as [`record`] does, each with something of the caller's: while one is
-/// made durable, the next is read and stamped on another thread. `kept` gets the ids of each.
-///
-/// # Errors
-/// With the first batch that was not recorded, after which no more are read.
-pub fn record_batches<T: Send>(
-    home: &Home,
-    consent: &Consent,
-    mut batches: impl Iterator<Item = (Vec<Draft>, T)> + Send,
-    max_bytes: u64,
-    mut kept: impl FnMut(Vec<Uuid>, T),
-) -> Result<(), RecordError> {
-    let (sender, receiver) = mpsc::sync_channel(1);
-    let piped = thread::scope(|scope| {
-        // Dropped with an error below, so that the other side does not wait for ever.
-        let receiver = receiver;
-        let stamp_all = || {
-            for (drafts, with) in &mut batches {
-                let batch = (stamp(home, consent, drafts)?, with);
-                if sender.send(batch).is_err() {
-                    // This side has failed, and says why.
-                    break;
-                }
-            }
-            // Owned here: its end is the end of the batches.
-            drop(sender);
-            Ok(())
-        };
-        let stamping = thread::Builder::new().spawn_scoped(scope, stamp_all).ok()?;
-        while let Ok(batch) = receiver.recv() {
-            // Those that are ready by then go in while the spool is open.
-            let ready = receiver.try_iter().take(BATCHES_AT_ONCE - 1);
-            let batches = iter::once(batch).chain(ready);
-            if let Err(error) = keep(home, consent, batches, max_bytes, &mut kept) {
-                return Some(Err(error));
-            }
-        }
-        Some(stamping.join().expect("the other thread does not panic"))
-    });
-    if let Some(recorded) = piped {
-        return recorded;
-    }
-    // There is no second thread: one after the other, then.
-    for (drafts, with) in batches {
-        let batch = (stamp(home, consent, drafts)?, with);
-        keep(home, consent, iter::once(batch), max_bytes, &mut kept)?;
-    }
-    Ok(())
-}
-
-/// Adds id, time and hint to each draft; nothing comes of them when telemetry is disabled.
-fn stamp(home: &Home, consent: &Consent, drafts: Vec<Draft>) -> Result<Vec<Payload>, RecordError> {
-    if drafts.is_empty() || !consent.now().enabled {
+    if !consent.now().enabled {
         return Ok(Vec::new());
     }
-    let at = clock::now();
+    let payloads = stamp(home, drafts)?;
+    store(home, consent, &payloads, max_bytes)
+}
+
+/// Makes events of drafts: each gets an id, the time, and a `scan.started` that is to be counted its
+/// hint. Makes the anonymous id where there is none yet.
+///
+/// # Errors
+/// When there is no anonymous id and none can be made.
+pub fn stamp(home: &Home, drafts: Vec<Draft>) -> Result<Vec<Payload>, HomeError> {
+    if drafts.is_empty() {
+        return Ok(Vec::new());
+    }
     let anonymous_id = home.anonymous_id()?;
-    let scans = drafts.iter().filter(|draft| draft.counts_scan).count();
-    let mut hints = scan_hints(home, scans as u64);
-    // One system call for all of them.
-    let mut random = vec![[0; 10]; drafts.len()];
-    getrandom::fill(random.as_flattened_mut()).expect("the system has random numbers");
+    let scans = drafts.iter().filter(|draft| draft.counts_scan).count() as u64;
+    let hints = if scans == 0 {
+        None
+    } else {
+        // Where the scan can't be counted, the event is worth more than its hint.
+        home.count_scans(scans).ok()
+    };
+    let hints = hints.into_iter().flatten();
+    Ok(stamp_all(anonymous_id, clock::now(), hints, drafts))
+}
+
+/// What [`stamp`] would make of a draft now, without a trace on the disk: the id of a home that has
+/// none yet is made up, and the scan is not counted.
+#[must_use]
+pub fn preview(home: &Home, drafts: Vec<Draft>) -> Vec<Payload> {
+    let known = home.known_anonymous_id().ok().flatten();
+    let next = home.scan_count().saturating_add(1);
+    let hints = (next..=u64::MAX).map(ScanFrequency::of_scan);
+    let anonymous_id = known.unwrap_or_else(Uuid::new_v4);
+    stamp_all(anonymous_id, clock::now(), hints, drafts)
+}
+
+fn stamp_all(
+    anonymous_id: Uuid,
+    at: DateTime<Utc>,
+    mut hints: impl Iterator<Item = ScanFrequency>,
+    drafts: Vec<Draft>,
+) -> Vec<Payload> {
+    let random = random_bits(drafts.len());
     let stamped = drafts.into_iter().zip(random).map(|(draft, random)| {
-        let frequency = if draft.counts_scan {
-            hints.next().flatten()
-        } else {
-            None
-        };
+        let frequency = draft.counts_scan.then(|| hints.next()).flatten();
         let stamp = Stamp {
             anonymous_id,
             at,
@@ -132,89 +95,60 @@ fn stamp(home: &Home, consent: &Consent, drafts: Vec<Draft>) -> Result<Vec<Paylo
         };
         Payload::new(draft, &stamp)
     });
-    Ok(stamped.collect())
+    stamped.collect()
 }
 
-/// Puts stamped events where they are safe, batch by batch, and tells their ids to `kept`; none
-/// when the user has said no.
-fn keep<T>(
+/// The random parts of so many ids, by one system call.
+fn random_bits(count: usize) -> Vec<[u8; 10]> {
+    let mut random = vec![[0; 10]; count];
+    getrandom::fill(random.as_flattened_mut()).expect("the system has random numbers");
+    random
+}
+
+/// Puts events where they survive `kill -9` and power loss when this returns: one transaction and
+/// one fsync for all of them. Gives their ids; none when the user has said no in the meantime.
+///
+/// # Errors
+/// When none of them was stored.
+pub fn store(
     home: &Home,
     consent: &Consent,
-    batches: impl Iterator<Item = (Vec<Payload>, T)>,
+    payloads: &[Payload],
     max_bytes: u64,
-    mut kept: impl FnMut(Vec<Uuid>, T),
-) -> Result<(), RecordError> {
-    let mut batches = batches.peekable();
-    while let Some((_, with)) = batches.next_if(|(payloads, _)| payloads.is_empty()) {
-        kept(Vec::new(), with);
+) -> Result<Vec<Uuid>, RecordError> {
+    if payloads.is_empty() {
+        return Ok(Vec::new());
     }
-    if batches.peek().is_none() {
-        return Ok(());
-    }
-    let mut appended = Vec::new();
-    let spool = append(home, consent, &mut batches, max_bytes, &mut appended);
-    for (payloads, with) in appended {
-        kept(ids(&payloads), with);
-    }
-    match spool {
-        Ok(()) => batches.for_each(|(_, with)| kept(Vec::new(), with)),
-        Err(spool) => {
-            for (payloads, with) in batches {
-                match Overflow::of(home).append(&payloads, || consent.now().enabled) {
-                    Ok(true) => kept(ids(&payloads), with),
-                    Ok(false) => kept(Vec::new(), with),
-                    Err(overflow) => {
-                        let spool = Box::new(spool);
-                        return Err(RecordError::Both { spool, overflow });
-                    }
-                }
-            }
-        }
-    }
-    Ok(())
+    let stored = match append(home, consent, payloads, max_bytes) {
+        Ok(stored) => stored,
+        Err(spool) => Overflow::of(home)
+            .append(payloads, || consent.now().enabled)
+            .map_err(|overflow| RecordError::Both {
+                spool: Box::new(spool),
+                overflow,
+            })?,
+    };
+    let ids = payloads.iter().map(Payload::event_id);
+    Ok(if stored { ids.collect() } else { Vec::new() })
 }
 
-fn ids(payloads: &[Payload]) -> Vec<Uuid> {
-    payloads.iter().map(Payload::event_id).collect()
-}
-
-/// Moves batches that are in the spool, each in a transaction of its own, to `appended`. Leaves the
-/// others where they are: the one that failed and those after it, or all when the user has said no
-/// in the meantime; `disable` deletes under the lock that is held here, and nothing may come after
-/// it.
-fn append<T>(
+/// Adds events to the spool; `false` when the user has said no. That is asked with the lock in
+/// hand: `disable` deletes under it, and nothing may come after that.
+fn append(
     home: &Home,
     consent: &Consent,
-    batches: &mut Peekable<impl Iterator<Item = (Vec<Payload>, T)>>,
+    payloads: &[Payload],
     max_bytes: u64,
-    appended: &mut Vec<(Vec<Payload>, T)>,
-) -> Result<(), SpoolError> {
+) -> Result<bool, SpoolError> {
     let now = clock::now();
     Spool::write(home, Caller::Record, |writer| {
         if !consent.now().enabled {
-            return Ok(());
+            return Ok(false);
         }
-        while let Some((payloads, _)) = batches.peek() {
-            writer.append(payloads)?;
-            appended.extend(batches.next());
-            let _ = writer.bound_size(now, max_bytes);
-        }
-        Ok(())
+        writer.append(payloads)?;
+        let _ = writer.bound_size(now, max_bytes);
+        Ok(true)
     })
-}
-
-/// Counts these scans; where the count can't be kept, an event is worth more than its hint.
-fn scan_hints(home: &Home, scans: u64) -> impl Iterator<Item = Option<ScanFrequency>> {
-    let counted = if scans == 0 {
-        None
-    } else {
-        home.count_scans(scans).ok()
-    };
-    counted
-        .into_iter()
-        .flatten()
-        .map(Some)
-        .chain(std::iter::repeat(None))
 }
 
 #[cfg(test)]

@@ -1,14 +1,19 @@
 //! `info` and `banner`: what is collected, made from the event types themselves so that it can't
 //! drift from what is sent, and the notice that says so on the first scans.
 
+use std::io;
+
 use clap::{Args as ClapArgs, ValueEnum};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::exit::{Code, Failure};
 use super::out::Out;
+use super::record;
 use super::status::Status;
-use crate::clock;
-use crate::event::{Draft, EVENT_NAMES, Event, FieldInfo, Payload, Stamp, event_id};
+use crate::event::json_schema::json_schema;
+use crate::event::vocabulary::ScanFrequency;
+use crate::event::{EVENTS, EventSpec, FieldSpec, Kind, Payload, Stamp, event_id};
 use crate::limits::BANNER_SCANS;
 use crate::settings::Settings;
 
@@ -39,28 +44,24 @@ const NEVER: [&str; 6] = [
     "exact durations or numbers of findings: only ranges",
 ];
 
-/// One input line for each event; the example that `info` shows is what becomes of it.
-const EXAMPLES: [&str; 6] = [
-    r#"{"event":"scan.started","version":"1.0.2","python_version":"3.11","metadata":{"mode":"cli","profile":"balanced","tools":["trivy","semgrep"],"target_types":{"repos":3,"images":1},"scan_frequency_hint":"weekly"}}"#,
-    r#"{"event":"scan.completed","version":"1.0.2","python_version":"3.11","metadata":{"mode":"cli","profile":"fast","duration_seconds":412,"tools_succeeded":8,"tools_failed":0,"findings":37}}"#,
-    r#"{"event":"tool.failed","version":"1.0.2","python_version":"3.11","metadata":{"tool":"trivy","failure_type":"timeout","profile":"fast"}}"#,
-    r#"{"event":"wizard.completed","version":"1.0.2","python_version":"3.11","metadata":{"profile_selected":"balanced","execution_mode":"docker","artifact_generated":"makefile","duration_seconds":120}}"#,
-    r#"{"event":"report.generated","version":"1.0.2","python_version":"3.11","metadata":{"output_formats":["json","sarif"],"findings":120,"suppressions_used":true,"compliance_enabled":true}}"#,
-    r#"{"event":"policy.evaluated","version":"1.0.2","python_version":"3.11","metadata":{"policies":["pci-dss"],"violations":3,"evaluation_ms":75,"passed_count":1,"failed_count":2}}"#,
-];
-
 /// Say what is and is not collected, with an example of each event
 #[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Examples:\n  jmo-telemetry info\n  jmo-telemetry info --json\n  jmo-telemetry info --schema > event.schema.json"
+)]
 pub(super) struct Args {
     /// As JSON
     #[arg(long)]
     json: bool,
+    /// Print the JSON Schema of an event instead: what a collector accepts
+    #[arg(long, conflicts_with = "json")]
+    schema: bool,
 }
 
 #[derive(Serialize)]
 struct Info {
     events: Vec<EventInfo>,
-    every_event: Vec<FieldInfo>,
+    every_event: Vec<EnvelopeInfo>,
     never: [&'static str; 6],
     opt_out: [&'static str; 4],
 }
@@ -68,9 +69,92 @@ struct Info {
 #[derive(Serialize)]
 struct EventInfo {
     event: &'static str,
+    help: &'static str,
     metadata: Vec<FieldInfo>,
-    example: Box<serde_json::value::RawValue>,
+    command: String,
+    example: Box<RawValue>,
 }
+
+/// A field that every event has.
+#[derive(Serialize)]
+struct EnvelopeInfo {
+    name: &'static str,
+    values: &'static str,
+}
+
+/// A field of an event.
+#[derive(Serialize)]
+struct FieldInfo {
+    name: &'static str,
+    help: &'static str,
+    /// Its values, for people.
+    values: String,
+    /// Every word that it can hold, or that its list can.
+    words: Option<&'static [&'static str]>,
+    /// What any other word becomes.
+    otherwise: Option<&'static str>,
+    /// The name under which the number itself can be brought.
+    raw: Option<&'static str>,
+    /// Whether a line of JSON must bring it.
+    required: bool,
+    flag: Option<&'static str>,
+    /// Whether the flag must be given.
+    flag_required: bool,
+    /// The fields of an object.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    members: Vec<FieldInfo>,
+}
+
+impl From<&FieldSpec> for FieldInfo {
+    fn from(field: &FieldSpec) -> Self {
+        let words = field.kind.words();
+        let members = match field.kind {
+            Kind::Counts(members) => members.iter().map(Self::from).collect(),
+            _ => Vec::new(),
+        };
+        Self {
+            name: field.name,
+            help: field.help,
+            values: field.kind.to_string(),
+            words: words.map(|words| words.list),
+            otherwise: words.and_then(|words| words.otherwise),
+            raw: field.raw(),
+            required: field.required,
+            flag: field.flag,
+            flag_required: field.flag_required(),
+            members,
+        }
+    }
+}
+
+impl From<&'static EventSpec> for EventInfo {
+    fn from(event: &'static EventSpec) -> Self {
+        Self {
+            event: event.name,
+            help: event.help,
+            metadata: event.fields.iter().map(FieldInfo::from).collect(),
+            command: record::example(event),
+            example: example(event),
+        }
+    }
+}
+
+/// The line that the example of an event becomes.
+fn example(event: &'static EventSpec) -> Box<RawValue> {
+    let at = EXAMPLE_AT.parse().expect("a time");
+    let stamp = Stamp {
+        anonymous_id: EXAMPLE_ID.parse().expect("a UUID"),
+        at,
+        frequency: Some(ScanFrequency::Weekly),
+        event_id: event_id(at, [0x5a; 10]),
+    };
+    let payload = Payload::new(record::example_draft(event), &stamp);
+    RawValue::from_string(payload.as_str().to_owned()).expect("a payload is JSON")
+}
+
+/// When the examples happened, and where: always the same, so that documents can be compared.
+const EXAMPLE_AT: &str = "2026-01-31T12:00:00.000Z";
+const EXAMPLE_ID: &str = "a7f3c8e2-4b1d-4f9e-8c3a-2d5e7f9b1a3c";
 
 /// Every way to opt out.
 const OPT_OUT: [&str; 4] = [
@@ -81,37 +165,10 @@ const OPT_OUT: [&str; 4] = [
 ];
 
 fn info() -> Info {
-    let at = clock::now();
-    let stamp = Stamp {
-        anonymous_id: uuid::Uuid::new_v4(),
-        at,
-        frequency: None,
-        event_id: event_id(at, [0; 10]),
-    };
-    let event = |event: &'static str, line: &str| EventInfo {
-        event,
-        metadata: Event::describe(event),
-        example: {
-            let draft = Draft::from_json(line.as_bytes())
-                .expect("the examples are events")
-                .draft;
-            let payload = Payload::new(draft, &stamp).as_str().to_owned();
-            serde_json::value::RawValue::from_string(payload).expect("a payload is JSON")
-        },
-    };
+    let envelope = |(name, values)| EnvelopeInfo { name, values };
     Info {
-        events: EVENT_NAMES
-            .into_iter()
-            .zip(EXAMPLES)
-            .map(|(name, line)| event(name, line))
-            .collect(),
-        every_event: ENVELOPE
-            .into_iter()
-            .map(|(name, values)| FieldInfo {
-                name,
-                values: values.to_owned(),
-            })
-            .collect(),
+        events: EVENTS.iter().map(EventInfo::from).collect(),
+        every_event: ENVELOPE.map(envelope).into(),
         never: NEVER,
         opt_out: OPT_OUT,
     }
@@ -119,16 +176,23 @@ fn info() -> Info {
 
 impl Args {
     pub(super) fn run(self, _: &Settings, out: &mut Out) -> Result<Code, Failure> {
+        if self.schema {
+            let schema = serde_json::to_string_pretty(&json_schema()).map_err(io::Error::from)?;
+            out.line(schema)?;
+            return Ok(Code::Done);
+        }
         let info = info();
         if self.json {
             out.json(&info)?;
             return Ok(Code::Done);
         }
         for event in &info.events {
-            out.line(event.event)?;
+            out.line(format_args!("{}: {}", event.event, event.help))?;
             for field in &event.metadata {
-                out.line(format_args!("  {}: {}", field.name, field.values))?;
+                out.line(format_args!("  {}: {}", field.name, field.help))?;
+                out.line(format_args!("    {}", field.values))?;
             }
+            out.line(format_args!("  recorded by: {}", event.command))?;
             out.line(format_args!("  example: {}\n", event.example))?;
         }
         out.line("with every event")?;
@@ -217,4 +281,111 @@ fn notice(status: &Status) -> String {
          To opt out:     jmo-telemetry disable, or JMO_TELEMETRY_DISABLE=1, or DO_NOT_TRACK=1,\n\
          \x20               or `telemetry: {{enabled: false}}` in jmo.yml. In CI it is off."
     )
+}
+
+#[cfg(test)]
+mod generated {
+    use std::fmt::Write as _;
+    use std::path::Path;
+
+    use super::*;
+
+    /// Compares a file of the repository with what it is made from; with `REGENERATE=1` writes it.
+    #[expect(clippy::disallowed_methods, reason = "the tests' own switch")]
+    fn is_fresh(path: &str, text: &str) {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        if std::env::var_os("REGENERATE").is_some() {
+            std::fs::write(&file, text).expect("writes");
+        }
+        let found = std::fs::read_to_string(&file).unwrap_or_default();
+        assert!(
+            found == text,
+            "{path} is stale; run `REGENERATE=1 cargo test --lib generated`"
+        );
+    }
+
+    #[test]
+    fn the_collector_has_the_schema_that_info_prints() {
+        let schema = serde_json::to_string_pretty(&json_schema()).expect("JSON");
+        is_fresh("collector/schema/event.json", &format!("{schema}\n"));
+    }
+
+    #[test]
+    fn the_document_on_events_says_what_info_says() {
+        is_fresh("docs/events.md", &document(&info()).expect("formats"));
+    }
+
+    fn document(info: &Info) -> Result<String, std::fmt::Error> {
+        let mut text = String::from(
+            "# Events\n\n\
+             <!-- Made from src/event/schema.rs: REGENERATE=1 cargo test --locked --lib generated -->\n\n\
+             Each event is one line of JSON. These fields are in every event, in this order:\n\n\
+             | field | what |\n| --- | --- |\n",
+        );
+        for field in &info.every_event {
+            writeln!(text, "| `{}` | {} |", field.name, field.values)?;
+        }
+        writeln!(
+            text,
+            "\nA number that has a range goes by the name in the column \"number\"; the number itself \
+             is never stored. Fields in bold must be given. `jmo-telemetry info --json` says the \
+             same to programs, and `jmo-telemetry info --schema` is the JSON Schema.\n\n\
+             ## Never collected\n"
+        )?;
+        for what in info.never {
+            writeln!(text, "- {what}")?;
+        }
+        for event in &info.events {
+            writeln!(
+                text,
+                "\n## `{}`\n\n{}.\n\n\
+                 | field | flag | number | what | values |\n| --- | --- | --- | --- | --- |",
+                event.event, event.help
+            )?;
+            for field in &event.metadata {
+                row(&mut text, "", field)?;
+            }
+            let example: serde_json::Value =
+                serde_json::from_str(event.example.get()).map_err(|_| std::fmt::Error)?;
+            assert_eq!(example["event"], event.event);
+            writeln!(
+                text,
+                "\n```sh\n{}\n```\n\n```json\n{}\n```",
+                event.command, event.example
+            )?;
+        }
+        Ok(text)
+    }
+
+    fn row(text: &mut String, object: &str, field: &FieldInfo) -> std::fmt::Result {
+        let code = |word: Option<&str>| word.map(|word| format!("`{word}`")).unwrap_or_default();
+        let name = format!("`{object}{}`", field.name);
+        let name = if field.required {
+            format!("**{name}**")
+        } else {
+            name
+        };
+        let values = field.words.map_or_else(
+            || field.values.clone(),
+            |words| {
+                words
+                    .iter()
+                    .map(|word| format!("`{word}`"))
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            },
+        );
+        writeln!(
+            text,
+            "| {name} | {} | {} | {} | {values} |",
+            code(field.flag),
+            code(field.raw),
+            field.help,
+        )?;
+        let object = format!("{object}{}.", field.name);
+        field
+            .members
+            .iter()
+            .try_for_each(|member| row(text, &object, member))
+    }
 }

@@ -83,8 +83,9 @@ enum Command {
 /// Runs the program on this process's arguments. Gives its exit code.
 #[must_use]
 pub fn main(environment: Environment) -> u8 {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
     let mut out = Out::new();
-    let code = match parse() {
+    let code = match parse(&arguments) {
         Ok(cli) => match run(cli, environment, &mut out) {
             Ok(code) => code,
             Err(failure) => {
@@ -92,13 +93,16 @@ pub fn main(environment: Environment) -> u8 {
                 failure.code
             }
         },
+        Err(error) if is_record(&arguments) => {
+            record::refused(error, &arguments, environment, &mut out)
+        }
         Err(error) => out.usage(error),
     };
     code as u8
 }
 
-/// `record` alone, for the one command that is in a hurry: the definitions of all the others take
-/// longer to build than an event to write.
+// `record` by itself, which is in a hurry: the definitions of all the other commands take longer to
+// build than an event to write. (Not a doc comment: that would be the first line of its help.)
 #[derive(Debug, Parser)]
 #[command(
     name = "jmo-telemetry record",
@@ -107,28 +111,23 @@ pub fn main(environment: Environment) -> u8 {
 )]
 struct RecordCli {
     /// The scanner's configuration, which may opt out [default: ./jmo.yml]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, global = true, value_name = "PATH")]
     config: Option<PathBuf>,
     #[command(flatten)]
     args: record::Args,
 }
 
-fn parse() -> Result<Cli, clap::Error> {
-    let arguments: Vec<OsString> = std::env::args_os().collect();
-    let record = |(config, args)| Cli {
-        config,
-        command: Command::Record(Box::new(args)),
-    };
-    match &arguments[..] {
-        [_, command, rest @ ..] if command == "record" => {
-            if let Some(plain) = record::plain::read(rest) {
-                return Ok(record(plain));
-            }
-            let RecordCli { config, args } = RecordCli::try_parse_from(&arguments[1..])?;
-            Ok(record((config, args)))
-        }
-        _ => Cli::try_parse_from(arguments),
+fn is_record(arguments: &[OsString]) -> bool {
+    arguments.get(1).is_some_and(|command| command == "record")
+}
+
+fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
+    if !is_record(arguments) {
+        return Cli::try_parse_from(arguments);
     }
+    let RecordCli { config, args } = RecordCli::try_parse_from(&arguments[1..])?;
+    let command = Command::Record(Box::new(args));
+    Ok(Cli { config, command })
 }
 
 fn run(cli: Cli, environment: Environment, out: &mut Out) -> Result<Code, Failure> {

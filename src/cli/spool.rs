@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, IsTerminal};
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use serde::Serialize;
 
@@ -9,7 +10,7 @@ use super::exit::{Code, Failure};
 use super::out::Out;
 use super::words;
 use crate::clock;
-use crate::event::EVENT_NAMES;
+use crate::event::event_names;
 use crate::limits::LIST_LIMIT;
 use crate::settings::Settings;
 use crate::spool::{self, Caller, Filter, Row, Spool, State, Stats};
@@ -60,7 +61,7 @@ struct ListArgs {
     #[arg(long)]
     state: Option<StateArg>,
     /// Only this event
-    #[arg(long, value_parser = EVENT_NAMES)]
+    #[arg(long, value_parser = PossibleValuesParser::new(event_names()))]
     event: Option<String>,
     /// At most the newest so many; 0 for all
     #[arg(long, value_name = "N", default_value_t = LIST_LIMIT)]

@@ -1,9 +1,29 @@
-//! What a caller brings, before it is an event: loosely typed values by name, borrowed from the
-//! input where possible, and how each type of field is read from them. No message made here repeats
-//! a value.
+//! The types of fields: how each is read from loose JSON, and what the table says of it. No message
+//! made here repeats a value.
 
+use serde::Serialize;
+
+use super::table::{Kind, Words};
 use super::vocabulary::{Bucket, Vocabulary};
 use crate::json::{Object, Value};
+
+/// A type of field.
+pub trait Field: Sized {
+    /// What it can hold.
+    const KIND: Kind;
+    /// Whether it must be given.
+    const REQUIRED: bool;
+
+    /// Reads the field `name`. Names that were left out on the way go to `dropped`.
+    ///
+    /// # Errors
+    /// When it is required and missing, or has another type.
+    fn take(
+        object: &mut Object<'_>,
+        name: &'static str,
+        dropped: &mut Vec<String>,
+    ) -> Result<Self, FieldError>;
+}
 
 /// Why a field can't be read. The words name fields and types, never values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,9 +41,21 @@ pub enum FieldError {
     },
 }
 
+fn wrong(name: &'static str, expected: impl Into<String>) -> FieldError {
+    FieldError::Wrong {
+        name,
+        expected: expected.into(),
+    }
+}
+
+/// What is wrong, of all fields of an event.
+pub(super) fn all_read<const N: usize>(errors: [Option<FieldError>; N]) -> Vec<FieldError> {
+    errors.into_iter().flatten().collect()
+}
+
 /// The names that nobody took, fit to be shown.
-pub(super) fn left_over(fields: &Object<'_>) -> impl Iterator<Item = String> {
-    fields.iter().map(|(name, _)| showable(name))
+pub(super) fn left_over(object: &Object<'_>) -> impl Iterator<Item = String> {
+    object.iter().map(|(name, _)| showable(name))
 }
 
 /// A field name is shown only if it looks like one: what a caller smuggles into a name must not
@@ -39,86 +71,100 @@ fn showable(name: &str) -> String {
     }
 }
 
-/// A type of field: how it is read, and how `info` describes it.
-pub trait Field: Sized {
-    /// Reads the field `name`; what is missing is an error unless the type has a meaning for it.
-    ///
-    /// # Errors
-    /// When it is required and missing, or has another type. Names that were dropped on the way go
-    /// to `dropped`.
-    fn take(
-        fields: &mut Object<'_>,
-        name: &'static str,
-        dropped: &mut Vec<String>,
-    ) -> Result<Self, FieldError>;
-    /// The values it can have, for people.
-    fn describe() -> String;
-}
-
-fn wrong(name: &'static str, expected: impl Into<String>) -> FieldError {
-    FieldError::Wrong {
-        name,
-        expected: expected.into(),
-    }
-}
-
-fn word_of<V: Vocabulary>(value: &Value<'_>, name: &'static str) -> Result<V, FieldError> {
-    match value {
-        Value::Text(word) => V::of(word)
-            .or(V::ELSE)
-            .ok_or_else(|| wrong(name, describe_words::<V>())),
-        _ => Err(wrong(name, describe_words::<V>())),
-    }
-}
-
-fn describe_words<V: Vocabulary>() -> String {
+fn words<V: Vocabulary>() -> String {
     format!("one of {}", V::WORDS.join(", "))
 }
 
-impl<V: Vocabulary> Field for V {
-    fn take(
-        fields: &mut Object<'_>,
-        name: &'static str,
-        _: &mut Vec<String>,
-    ) -> Result<Self, FieldError> {
-        word_of(&fields.take(name).ok_or(FieldError::Missing(name))?, name)
-    }
-    fn describe() -> String {
-        describe_words::<V>()
+const fn words_of<V: Vocabulary>() -> Words {
+    Words {
+        list: V::WORDS,
+        otherwise: V::OTHERWISE,
     }
 }
 
-/// A vocabulary's word, or nothing.
-impl<V: Vocabulary> Field for Option<V> {
+fn read_word<V: Vocabulary>(value: &Value<'_>, name: &'static str) -> Result<V, FieldError> {
+    match value {
+        Value::Text(word) => V::of(word)
+            .or(V::ELSE)
+            .ok_or_else(|| wrong(name, words::<V>())),
+        _ => Err(wrong(name, words::<V>())),
+    }
+}
+
+impl<V: Vocabulary> Field for V {
+    const KIND: Kind = Kind::Word {
+        words: words_of::<V>(),
+        or_null: false,
+    };
+    const REQUIRED: bool = true;
+
     fn take(
-        fields: &mut Object<'_>,
+        object: &mut Object<'_>,
         name: &'static str,
         _: &mut Vec<String>,
     ) -> Result<Self, FieldError> {
-        match fields.take(name) {
+        read_word(&object.take(name).ok_or(FieldError::Missing(name))?, name)
+    }
+}
+
+/// A word, or nothing.
+impl<V: Vocabulary> Field for Option<V> {
+    const KIND: Kind = Kind::Word {
+        words: words_of::<V>(),
+        or_null: true,
+    };
+    const REQUIRED: bool = false;
+
+    fn take(
+        object: &mut Object<'_>,
+        name: &'static str,
+        _: &mut Vec<String>,
+    ) -> Result<Self, FieldError> {
+        match object.take(name) {
             None | Some(Value::Null) => Ok(None),
-            Some(value) => word_of(&value, name).map(Some),
+            Some(value) => read_word(&value, name).map(Some),
         }
     }
-    fn describe() -> String {
-        format!("{} or null", describe_words::<V>())
+}
+
+/// Each word once, in the order they came: a list is never longer than its vocabulary.
+impl<V: Vocabulary + PartialEq> Field for Vec<V> {
+    const KIND: Kind = Kind::List(words_of::<V>());
+    const REQUIRED: bool = true;
+
+    fn take(
+        object: &mut Object<'_>,
+        name: &'static str,
+        _: &mut Vec<String>,
+    ) -> Result<Self, FieldError> {
+        let Value::List(items) = object.take(name).ok_or(FieldError::Missing(name))? else {
+            return Err(wrong(name, "a list of words"));
+        };
+        let mut words = Vec::new();
+        for item in &items {
+            let word = read_word(item, name)?;
+            if !words.contains(&word) {
+                words.push(word);
+            }
+        }
+        Ok(words)
     }
 }
 
-/// A bucket, read as its word or from the raw number under the number's own name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+/// A bucket, read as its word or from the number itself under the number's own name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Bucketed<B: Bucket>(pub B);
 
 impl<B: Bucket> Bucketed<B> {
     /// The bucket, or `None` when neither the word nor the number is there.
     fn take_optional(
-        fields: &mut Object<'_>,
+        object: &mut Object<'_>,
         name: &'static str,
     ) -> Result<Option<Self>, FieldError> {
-        let raw = fields.take(B::RAW_FIELD);
-        if let Some(word) = fields.take(name) {
-            return word_of(&word, name).map(|bucket| Some(Self(bucket)));
+        let raw = object.take(B::RAW_FIELD);
+        if let Some(word) = object.take(name) {
+            return read_word(&word, name).map(|bucket| Some(Self(bucket)));
         }
         raw.map(|value| {
             value
@@ -131,164 +177,143 @@ impl<B: Bucket> Bucketed<B> {
 }
 
 impl<B: Bucket> Field for Bucketed<B> {
+    const KIND: Kind = Kind::Bucket {
+        words: words_of::<B>(),
+        raw: B::RAW_FIELD,
+        unit: B::UNIT,
+    };
+    const REQUIRED: bool = true;
+
     fn take(
-        fields: &mut Object<'_>,
+        object: &mut Object<'_>,
         name: &'static str,
         _: &mut Vec<String>,
     ) -> Result<Self, FieldError> {
-        Self::take_optional(fields, name)?.ok_or(FieldError::Missing(name))
-    }
-    fn describe() -> String {
-        format!(
-            "{} (the number itself is never stored)",
-            describe_words::<B>()
-        )
+        Self::take_optional(object, name)?.ok_or(FieldError::Missing(name))
     }
 }
 
 /// A value that the event can work out by itself when the caller does not bring it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
 pub struct Derived<T>(pub Option<T>);
 
-impl<T: serde::Serialize> serde::Serialize for Derived<T> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
+impl<T: Field> Field for Derived<T> {
+    const KIND: Kind = T::KIND;
+    const REQUIRED: bool = false;
 
-impl<B: Bucket> Field for Derived<Bucketed<B>> {
     fn take(
-        fields: &mut Object<'_>,
+        object: &mut Object<'_>,
         name: &'static str,
-        _: &mut Vec<String>,
+        dropped: &mut Vec<String>,
     ) -> Result<Self, FieldError> {
-        Bucketed::take_optional(fields, name).map(Self)
-    }
-    fn describe() -> String {
-        Bucketed::<B>::describe()
-    }
-}
-
-impl Field for Derived<Count> {
-    fn take(
-        fields: &mut Object<'_>,
-        name: &'static str,
-        _: &mut Vec<String>,
-    ) -> Result<Self, FieldError> {
-        fields
-            .take(name)
-            .map(|value| count_of(&value, name))
-            .transpose()
-            .map(Self)
-    }
-    fn describe() -> String {
-        Count::describe()
-    }
-}
-
-impl Field for Derived<bool> {
-    fn take(
-        fields: &mut Object<'_>,
-        name: &'static str,
-        _: &mut Vec<String>,
-    ) -> Result<Self, FieldError> {
-        fields
-            .take(name)
-            .map(|value| bool_of(&value, name))
-            .transpose()
-            .map(Self)
-    }
-    fn describe() -> String {
-        bool::describe()
+        let raw = match T::KIND {
+            Kind::Bucket { raw, .. } => object.get(raw),
+            _ => None,
+        };
+        if object.get(name).or(raw).is_none() {
+            return Ok(Self(None));
+        }
+        T::take(object, name, dropped).map(|value| Self(Some(value)))
     }
 }
 
 /// A small count; a negative one is zero, and none is larger than 4,294,967,295.
 pub type Count = u32;
 
-fn count_of(value: &Value<'_>, name: &'static str) -> Result<Count, FieldError> {
-    let n = value
-        .integer()
-        .ok_or_else(|| wrong(name, "a whole number"))?;
-    Ok(Count::try_from(n.max(0)).unwrap_or(Count::MAX))
-}
-
-fn bool_of(value: &Value<'_>, name: &'static str) -> Result<bool, FieldError> {
-    match value {
-        Value::Bool(b) => Ok(*b),
-        _ => Err(wrong(name, "true or false")),
-    }
-}
-
 impl Field for Count {
+    const KIND: Kind = Kind::Count;
+    const REQUIRED: bool = true;
+
     fn take(
-        fields: &mut Object<'_>,
+        object: &mut Object<'_>,
         name: &'static str,
         _: &mut Vec<String>,
     ) -> Result<Self, FieldError> {
-        count_of(&fields.take(name).ok_or(FieldError::Missing(name))?, name)
-    }
-    fn describe() -> String {
-        "a count".to_owned()
+        let value = object.take(name).ok_or(FieldError::Missing(name))?;
+        let count = value
+            .integer()
+            .ok_or_else(|| wrong(name, "a whole number"))?;
+        Ok(Self::try_from(count.max(0)).unwrap_or(Self::MAX))
     }
 }
 
-/// Not said is `false`.
+/// A count that is 0 when it is not given.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct OrZero(pub Count);
+
+impl Field for OrZero {
+    const KIND: Kind = Kind::Count;
+    const REQUIRED: bool = false;
+
+    fn take(
+        object: &mut Object<'_>,
+        name: &'static str,
+        dropped: &mut Vec<String>,
+    ) -> Result<Self, FieldError> {
+        match Count::take(object, name, dropped) {
+            Err(FieldError::Missing(_)) => Ok(Self(0)),
+            other => other.map(Self),
+        }
+    }
+}
+
+/// `false` when it is not given.
 impl Field for bool {
+    const KIND: Kind = Kind::Flag;
+    const REQUIRED: bool = false;
+
     fn take(
-        fields: &mut Object<'_>,
+        object: &mut Object<'_>,
         name: &'static str,
         _: &mut Vec<String>,
     ) -> Result<Self, FieldError> {
-        fields
-            .take(name)
-            .map_or(Ok(false), |value| bool_of(&value, name))
-    }
-    fn describe() -> String {
-        "true or false".to_owned()
+        match object.take(name) {
+            None => Ok(false),
+            Some(Value::Bool(flag)) => Ok(flag),
+            Some(_) => Err(wrong(name, "true or false")),
+        }
     }
 }
 
-/// A process's exit code, or nothing.
-impl Field for Option<i64> {
+/// The exit code of a process: 32 bits, signed on most systems and unsigned on Windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct ExitCode(i64);
+
+impl ExitCode {
+    /// The smallest one.
+    pub const MIN: i64 = i32::MIN as i64;
+    /// The largest one.
+    pub const MAX: i64 = u32::MAX as i64;
+
+    /// An exit code that a system can have.
+    #[must_use]
+    pub fn new(code: i64) -> Option<Self> {
+        (Self::MIN..=Self::MAX)
+            .contains(&code)
+            .then_some(Self(code))
+    }
+}
+
+/// An exit code, or nothing.
+impl Field for Option<ExitCode> {
+    const KIND: Kind = Kind::ExitCode;
+    const REQUIRED: bool = false;
+
     fn take(
-        fields: &mut Object<'_>,
+        object: &mut Object<'_>,
         name: &'static str,
         _: &mut Vec<String>,
     ) -> Result<Self, FieldError> {
-        match fields.take(name) {
+        match object.take(name) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => value
                 .integer()
+                .and_then(ExitCode::new)
                 .map(Some)
-                .ok_or_else(|| wrong(name, "a whole number or null")),
+                .ok_or_else(|| wrong(name, Kind::ExitCode.to_string())),
         }
-    }
-    fn describe() -> String {
-        "a whole number or null".to_owned()
-    }
-}
-
-/// Each word once, in the order they came: a list is never longer than its vocabulary.
-impl<V: Vocabulary + PartialEq> Field for Vec<V> {
-    fn take(
-        fields: &mut Object<'_>,
-        name: &'static str,
-        _: &mut Vec<String>,
-    ) -> Result<Self, FieldError> {
-        let Value::List(items) = fields.take(name).ok_or(FieldError::Missing(name))? else {
-            return Err(wrong(name, "a list of words"));
-        };
-        let mut words = Vec::new();
-        for item in &items {
-            let word = word_of(item, name)?;
-            if !words.contains(&word) {
-                words.push(word);
-            }
-        }
-        Ok(words)
-    }
-    fn describe() -> String {
-        format!("a list of {}", V::WORDS.join(", "))
     }
 }

@@ -1,66 +1,41 @@
-//! The six events and their only path to the disk: loose fields → typed event → [`Payload`], the
-//! line that is stored, shown and uploaded. A caller can bring words from closed vocabularies,
-//! buckets, counts and version numbers; there is no type here that could hold anything else
-//! (contract, P5 and section 6).
+//! Events, and their only path to the disk: JSON of any shape → a typed [`Event`] → a [`Payload`],
+//! the line that is stored, shown and uploaded. A caller can bring words from closed vocabularies,
+//! ranges, counts and version numbers; no type here can hold anything else.
+//!
+//! [`schema`] declares every event once; everything else is made from it.
 
 pub mod fields;
-mod metadata;
+pub mod json_schema;
 pub mod payload;
+pub mod schema;
+pub mod table;
 pub mod version;
 pub mod vocabulary;
 
-use serde::Serialize;
-
 use crate::json::{Object, Value};
-use fields::{FieldError, left_over};
-pub use metadata::{
-    FieldInfo, OrZero, PolicyEvaluated, ReportGenerated, ScanCompleted, ScanStarted, TargetTypes,
-    ToolFailed, WizardCompleted,
-};
+pub use fields::FieldError;
+use fields::left_over;
 pub use payload::{Payload, Stamp, event_id};
+pub use schema::{
+    EVENTS, Event, PolicyEvaluated, ReportGenerated, ScanCompleted, ScanStarted, TargetTypes,
+    ToolFailed, WizardCompleted, event_names,
+};
+pub use table::{EventSpec, FieldSpec, Kind};
 use version::{PythonVersion, ScannerVersion};
-
-/// What happened. The JSON form of the variant's content is the event's `metadata`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum Event {
-    /// `scan.started`
-    ScanStarted(ScanStarted),
-    /// `scan.completed`
-    ScanCompleted(ScanCompleted),
-    /// `tool.failed`
-    ToolFailed(ToolFailed),
-    /// `wizard.completed`
-    WizardCompleted(WizardCompleted),
-    /// `report.generated`
-    ReportGenerated(ReportGenerated),
-    /// `policy.evaluated`
-    PolicyEvaluated(PolicyEvaluated),
-}
-
-/// Every event name, in the order of the contract.
-pub const EVENT_NAMES: [&str; 6] = [
-    "scan.started",
-    "scan.completed",
-    "tool.failed",
-    "wizard.completed",
-    "report.generated",
-    "policy.evaluated",
-];
 
 /// Why something is not an event. No message repeats a value of the input.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
-    /// Not one of the six.
-    #[error("unknown event; it must be one of {}", EVENT_NAMES.join(", "))]
+    /// There is no such event.
+    #[error("unknown event; it must be one of {}", event_names().collect::<Vec<_>>().join(", "))]
     Unknown,
-    /// A field of the metadata is missing or has the wrong type.
-    #[error("{event}: {error}")]
-    Field {
+    /// Fields of the metadata are missing or have the wrong type.
+    #[error("{event}: {}", told(errors, "missing field", |name| format!("`{name}`"), "field "))]
+    Fields {
         /// The event's name.
         event: &'static str,
-        /// What is wrong.
-        error: FieldError,
+        /// Everything that is wrong, in the order of the fields.
+        errors: Vec<FieldError>,
     },
     /// A field beside the metadata is missing or has the wrong type.
     #[error(transparent)]
@@ -76,73 +51,75 @@ pub enum EventError {
     TooLong,
 }
 
+impl EventError {
+    /// The error in the words of a command line, which has flags and no fields.
+    #[must_use]
+    pub fn in_flags(&self) -> String {
+        let Self::Fields { event, errors } = self else {
+            return self.to_string();
+        };
+        let flag = |name: &str| {
+            let field = EventSpec::named(event).and_then(|event| event.field(name));
+            let flag = field.and_then(FieldSpec::long);
+            flag.map_or_else(|| name.to_owned(), |flag| format!("--{flag}"))
+        };
+        format!("{event}: {}", told(errors, "missing", flag, ""))
+    }
+}
+
+/// Everything that is wrong in one line: first what is missing, then what is not right.
+fn told(
+    errors: &[FieldError],
+    missing: &str,
+    name: impl Fn(&str) -> String,
+    field: &str,
+) -> String {
+    let absent: Vec<_> = errors
+        .iter()
+        .filter_map(|error| match error {
+            FieldError::Missing(field) => Some(name(field)),
+            FieldError::Wrong { .. } => None,
+        })
+        .collect();
+    let plural = if absent.len() > 1 && missing.ends_with("field") {
+        "s"
+    } else {
+        ""
+    };
+    let absent = (!absent.is_empty()).then(|| format!("{missing}{plural} {}", absent.join(", ")));
+    let wrong = errors.iter().filter_map(|error| match error {
+        FieldError::Missing(_) => None,
+        FieldError::Wrong {
+            name: wrong,
+            expected,
+        } => Some(format!("{field}{} must be {expected}", name(wrong))),
+    });
+    absent
+        .into_iter()
+        .chain(wrong)
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
 impl Event {
     /// Reads the metadata of the event called `name`. Fields that do not belong to it end up in
     /// `dropped`, by name.
     ///
     /// # Errors
-    /// [`EventError::Unknown`], or the first field that is missing or has the wrong type.
+    /// [`EventError::Unknown`], or all fields that are missing or have the wrong type.
     pub fn read(
         name: &str,
-        mut fields: Object<'_>,
+        mut metadata: Object<'_>,
         dropped: &mut Vec<String>,
     ) -> Result<Self, EventError> {
-        let event = *EVENT_NAMES
-            .iter()
-            .find(|known| **known == name)
-            .ok_or(EventError::Unknown)?;
-        let read = match event {
-            "scan.started" => ScanStarted::read(&mut fields, dropped).map(Self::ScanStarted),
-            "scan.completed" => ScanCompleted::read(&mut fields, dropped).map(Self::ScanCompleted),
-            "tool.failed" => ToolFailed::read(&mut fields, dropped).map(Self::ToolFailed),
-            "wizard.completed" => {
-                WizardCompleted::read(&mut fields, dropped).map(Self::WizardCompleted)
-            }
-            "report.generated" => {
-                ReportGenerated::read(&mut fields, dropped).map(Self::ReportGenerated)
-            }
-            _ => PolicyEvaluated::read(&mut fields, dropped).map(Self::PolicyEvaluated),
-        };
-        dropped.extend(left_over(&fields));
-        let mut event = read.map_err(|error| EventError::Field { event, error })?;
+        let read = Self::take(name, &mut metadata, dropped).ok_or(EventError::Unknown)?;
+        let mut event = read.map_err(|errors| EventError::Fields {
+            event: EventSpec::named(name).map_or("", |event| event.name),
+            errors,
+        })?;
+        dropped.extend(left_over(&metadata));
         event.derive();
         Ok(event)
-    }
-
-    fn derive(&mut self) {
-        match self {
-            Self::ScanStarted(event) => event.derive(),
-            Self::PolicyEvaluated(event) => event.derive(),
-            _ => {}
-        }
-    }
-
-    /// The event's name.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::ScanStarted(_) => "scan.started",
-            Self::ScanCompleted(_) => "scan.completed",
-            Self::ToolFailed(_) => "tool.failed",
-            Self::WizardCompleted(_) => "wizard.completed",
-            Self::ReportGenerated(_) => "report.generated",
-            Self::PolicyEvaluated(_) => "policy.evaluated",
-        }
-    }
-
-    /// The fields of the event called `name` with the values they can have; empty for a name that
-    /// is none.
-    #[must_use]
-    pub fn describe(name: &str) -> Vec<FieldInfo> {
-        match name {
-            "scan.started" => ScanStarted::describe(),
-            "scan.completed" => ScanCompleted::describe(),
-            "tool.failed" => ToolFailed::describe(),
-            "wizard.completed" => WizardCompleted::describe(),
-            "report.generated" => ReportGenerated::describe(),
-            "policy.evaluated" => PolicyEvaluated::describe(),
-            _ => Vec::new(),
-        }
     }
 }
 
@@ -222,7 +199,7 @@ impl Draft {
         Ok(Read { draft, dropped })
     }
 
-    /// Puts a draft together from the event's name and loose values. A version that is not one is
+    /// Puts a draft together from the event's name and its metadata. A version that is not one is
     /// left out by name.
     ///
     /// # Errors
@@ -234,21 +211,17 @@ impl Draft {
         metadata: Object<'_>,
         dropped: &mut Vec<String>,
     ) -> Result<Self, EventError> {
-        let mut metadata = metadata;
-        let hint = metadata.take("scan_frequency_hint");
-        let counts_scan = hint.is_none();
-        if let Some(hint) = hint {
-            metadata.put("scan_frequency_hint", hint);
-        }
+        let counts_scan = metadata.get("scan_frequency_hint").is_none();
         let event = Event::read(name, metadata, dropped)?;
         Ok(Self {
             counts_scan: counts_scan && matches!(event, Event::ScanStarted(_)),
             event,
             version: text(version, "version")?
-                .and_then(|text| keep(ScannerVersion::parse(&text), "version", dropped))
+                .and_then(|text| or_dropped(ScannerVersion::parse(&text), "version", dropped))
                 .unwrap_or_default(),
-            python_version: text(python_version, "python_version")?
-                .and_then(|text| keep(PythonVersion::parse(&text), "python_version", dropped)),
+            python_version: text(python_version, "python_version")?.and_then(|text| {
+                or_dropped(PythonVersion::parse(&text), "python_version", dropped)
+            }),
         })
     }
 }
@@ -268,7 +241,8 @@ fn text<'a>(
     }
 }
 
-fn keep<T>(parsed: Option<T>, name: &str, dropped: &mut Vec<String>) -> Option<T> {
+/// What was parsed; where it is nothing, its name goes to `dropped`.
+fn or_dropped<T>(parsed: Option<T>, name: &str, dropped: &mut Vec<String>) -> Option<T> {
     if parsed.is_none() {
         dropped.push(name.to_owned());
     }

@@ -1,13 +1,13 @@
-//! The payload: one event as the line that is stored, shown and uploaded, byte for byte (contract,
-//! P3).
+//! The payload: one event as the line that is stored, shown and uploaded, byte for byte.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
-use uuid::Uuid;
+use uuid::{Uuid, Variant, Version};
 
 use super::version::{PythonVersion, ScannerVersion};
-use super::vocabulary::{Platform, ScanFrequency};
+use super::vocabulary::{Platform, ScanFrequency, Vocabulary as _};
 use super::{Draft, Event};
+use crate::clock;
 
 /// What the program adds to a draft; no caller can set any of it.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +20,22 @@ pub struct Stamp {
     pub frequency: Option<ScanFrequency>,
     /// The id that makes it countable once ([`event_id`]).
     pub event_id: Uuid,
+}
+
+impl Stamp {
+    /// Whether this program could have made it: a random id, and a time that its `event_id` bears
+    /// out to the millisecond.
+    fn is_ours(&self) -> bool {
+        let millis = i64::try_from(self.event_id.as_u128() >> 80).ok();
+        let at = millis.and_then(DateTime::from_timestamp_millis);
+        let is_random = |id: &Uuid, version| {
+            id.get_version() == Some(version) && id.get_variant() == Variant::RFC4122
+        };
+        is_random(&self.anonymous_id, Version::Random)
+            && is_random(&self.event_id, Version::SortRand)
+            && at == Some(self.at)
+            && self.at <= clock::LATEST
+    }
 }
 
 /// A UUIDv7 of an instant; one before 1970 counts as 1970, which a UUIDv7 cannot go below.
@@ -58,14 +74,18 @@ impl Payload {
     /// # Panics
     /// Never: the types of an event always serialize.
     #[must_use]
-    pub fn new(mut draft: Draft, stamp: &Stamp) -> Self {
+    pub fn new(draft: Draft, stamp: &Stamp) -> Self {
+        Self::on_platform(Platform::current(), draft, stamp)
+    }
+
+    fn on_platform(platform: Platform, mut draft: Draft, stamp: &Stamp) -> Self {
         if let (Event::ScanStarted(event), true) = (&mut draft.event, draft.counts_scan) {
             event.scan_frequency_hint = stamp.frequency;
         }
         let envelope = Envelope {
             event: draft.event.name(),
             version: &draft.version,
-            platform: Platform::current(),
+            platform,
             python_version: draft.python_version,
             anonymous_id: stamp.anonymous_id,
             timestamp: &stamp.at.to_rfc3339_opts(SecondsFormat::Millis, true),
@@ -103,29 +123,17 @@ impl Payload {
             frequency: None,
             event_id: stamped.event_id,
         };
-        let made = Self::new(
-            Draft {
-                counts_scan: false,
-                ..draft
-            },
-            &stamp,
-        );
-        // The new line differs in the platform, if the home moved to another system.
-        let platform = format!(
-            r#""platform":"{}""#,
-            <Platform as super::vocabulary::Vocabulary>::of(stamped.platform)
-                .map(super::vocabulary::Vocabulary::word)?
-        );
-        let own = format!(
-            r#""platform":"{}""#,
-            super::vocabulary::Vocabulary::word(Platform::current())
-        );
-        let again = made.line.replacen(&own, &platform, 1);
-        (again == line).then_some(Self {
-            line: again,
-            event_id: stamped.event_id,
-            at: stamped.timestamp,
-        })
+        if !stamp.is_ours() {
+            return None;
+        }
+        let draft = Draft {
+            counts_scan: false,
+            ..draft
+        };
+        // A home can move to another system with events in it.
+        let platform = Platform::of(stamped.platform)?;
+        let payload = Self::on_platform(platform, draft, &stamp);
+        (payload.line == line).then_some(payload)
     }
 
     /// The `event_id` of a stored line: its last field, of a fixed length. The nil UUID for a line
@@ -182,7 +190,7 @@ mod tests {
         let payload = Payload::new(draft(), &stamp());
         let expected = format!(
             r#"{{"event":"scan.started","version":"1.0.2","platform":"{}","python_version":"3.11","anonymous_id":"a7f3c8e2-4b1d-4f9e-8c3a-2d5e7f9b1a3c","timestamp":"2026-11-22T10:00:00.123Z","metadata":{{"mode":"cli","profile":"fast","tools":["trivy"],"target_types":{{"repos":1,"images":0,"urls":0,"iac":0,"gitlab":0,"k8s":0}},"ci_detected":false,"multi_target_scan":false,"compliance_usage":false,"total_targets_bucket":"1","scan_frequency_hint":"weekly"}},"event_id":"{}"}}"#,
-            super::super::vocabulary::Vocabulary::word(Platform::current()),
+            Platform::current().word(),
             payload.event_id()
         );
         assert_eq!(payload.as_str(), expected);

@@ -1,5 +1,4 @@
-//! What is read of a caller's words, what is said of the rest, and that no words but the contract's
-//! get through.
+//! What is read of a caller's words, what is said of the rest, and that no other words get through.
 
 use std::collections::BTreeSet;
 
@@ -76,13 +75,18 @@ fn errors_name_the_field_and_never_its_value() {
         (
             r#"{"event":"tool.failed","metadata":{"tool":7,"failure_type":"CANARY","profile":"fast"}}"#,
             &format!(
-                "tool.failed: field `tool` must be one of {}",
+                "tool.failed: field `tool` must be one of {}; field `failure_type` must be one of \
+                 timeout, crash, non_zero_exit",
                 <Tool as vocabulary::Vocabulary>::WORDS.join(", ")
             ),
         ),
         (
             r#"{"event":"tool.failed","metadata":{"tool":"trivy","failure_type":"CANARY","profile":"fast"}}"#,
             "tool.failed: field `failure_type` must be one of timeout, crash, non_zero_exit",
+        ),
+        (
+            r#"{"event":"tool.failed","metadata":{"failure_type":"CANARY"}}"#,
+            "tool.failed: missing fields `tool`, `profile`; field `failure_type` must be one of timeout, crash, non_zero_exit",
         ),
         (
             r#"{"event":"tool.failed","metadata":{"to"#,
@@ -94,55 +98,20 @@ fn errors_name_the_field_and_never_its_value() {
     }
 }
 
-/// Names of fields, of the contract and not, and of none.
+/// Names of fields, ours and not ours, and of none.
 fn name() -> impl Strategy<Value = String> {
-    const NAMES: [&str; 44] = [
-        "event",
-        "version",
-        "python_version",
-        "metadata",
-        "mode",
-        "profile",
-        "tools",
-        "target_types",
-        "repos",
-        "images",
-        "ci_detected",
-        "multi_target_scan",
-        "compliance_usage",
-        "total_targets_bucket",
-        "total_targets",
-        "scan_frequency_hint",
-        "duration_bucket",
-        "duration_seconds",
-        "tools_succeeded",
-        "tools_failed",
-        "total_findings_bucket",
-        "findings",
-        "tool",
-        "failure_type",
-        "exit_code",
-        "profile_selected",
-        "execution_mode",
-        "artifact_generated",
-        "output_formats",
-        "findings_bucket",
-        "suppressions_used",
-        "compliance_enabled",
-        "policy_count",
-        "violations_bucket",
-        "violations",
-        "evaluation_time_bucket",
-        "evaluation_ms",
-        "policies",
-        "passed_count",
-        "failed_count",
-        "anonymous_id",
-        "event_id",
-        "timestamp",
-        "platform",
-    ];
-    prop_oneof![9 => select(&NAMES[..]).prop_map(str::to_owned), 1 => ".{0,50}"]
+    let envelope = ["event", "version", "python_version", "metadata"];
+    let stamped = ["anonymous_id", "event_id", "timestamp", "platform"];
+    let fields = EVENTS.iter().flat_map(|event| {
+        let members = event.flags().map(|(field, _)| field);
+        members.chain(event.fields)
+    });
+    let names = fields.flat_map(|field| [Some(field.name), field.raw()]);
+    let names = names.flatten().chain(envelope).chain(stamped);
+    prop_oneof![
+        9 => select(names.collect::<Vec<_>>()).prop_map(str::to_owned),
+        1 => ".{0,50}"
+    ]
 }
 
 /// Any JSON, with good words among the bad ones.
@@ -202,7 +171,7 @@ fn words<V: Vocabulary>() -> Vec<&'static str> {
 /// Every word that a payload may hold besides ids, times and versions.
 fn allowed() -> BTreeSet<&'static str> {
     [
-        EVENT_NAMES.to_vec(),
+        event_names().collect(),
         words::<Mode>(),
         words::<Profile>(),
         words::<Tool>(),
@@ -330,4 +299,88 @@ fn of_a_repeated_name_the_last_one_counts() {
         serde_json::to_string(&read.draft.event).expect("serializes"),
         r#"{"tool":"semgrep","failure_type":"crash","exit_code":null,"profile":"fast"}"#
     );
+}
+
+#[test]
+fn what_is_wrong_is_told_in_flags_all_of_it_at_once() {
+    let metadata = serde_json::from_str(r#"{"mode":"CANARY","duration_seconds":"CANARY"}"#);
+    let error = Event::read("scan.completed", metadata.expect("JSON"), &mut Vec::new())
+        .expect_err("much is missing");
+    assert_eq!(
+        error.in_flags(),
+        "scan.completed: missing --profile, --succeeded, --failed, --findings; \
+         --mode must be one of cli, docker, wizard; --duration must be a number"
+    );
+}
+
+/// The lines on which the collector's judge and ours must agree.
+fn fixture(name: &str) -> String {
+    let path = format!("{}/collector/fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(path).expect("reads")
+}
+
+#[test]
+fn every_line_that_the_collector_accepts_is_one_of_ours() {
+    for line in fixture("accept.ndjson").lines() {
+        assert!(Payload::reread(line).is_some(), "{line}");
+    }
+}
+
+#[test]
+fn every_line_that_the_collector_rejects_is_none_of_ours_unless_for_its_time() {
+    let lines = fixture("reject.ndjson");
+    let reasons = fixture("reject.reasons");
+    assert_eq!(lines.split('\n').count(), reasons.split('\n').count());
+    for (line, reason) in lines.split('\n').zip(reasons.lines()) {
+        let only_its_time =
+            ["too_old", "too_new"].contains(&reason.split(' ').next().unwrap_or(""));
+        assert_eq!(
+            Payload::reread(line).is_some(),
+            only_its_time,
+            "{reason}: {line}"
+        );
+    }
+}
+
+#[test]
+fn the_schema_leaves_no_object_open_and_no_field_out() {
+    fn check(schema: &serde_json::Value, closed: &mut usize) {
+        let serde_json::Value::Object(members) = schema else {
+            schema
+                .as_array()
+                .into_iter()
+                .flatten()
+                .for_each(|item| check(item, closed));
+            return;
+        };
+        if let (Some(required), Some(properties)) =
+            (members.get("required"), members.get("properties"))
+        {
+            assert_eq!(members["additionalProperties"], json!(false));
+            let names: BTreeSet<_> = properties
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(name, _)| name.as_str())
+                .collect();
+            let required: BTreeSet<_> = required
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(serde_json::Value::as_str)
+                .collect();
+            assert_eq!(names, required);
+            *closed += 1;
+        }
+        members.values().for_each(|member| check(member, closed));
+    }
+    let schema = serde_json::to_value(json_schema::json_schema()).expect("JSON");
+    let mut closed = 0;
+    check(&schema, &mut closed);
+    assert_eq!(
+        closed,
+        1 + EVENTS.len() + 1,
+        "the envelope, each event, and the targets"
+    );
+    assert_eq!(schema["oneOf"].as_array().map(Vec::len), Some(EVENTS.len()));
 }

@@ -19,7 +19,9 @@ impl Default for ScannerVersion {
 
 impl ScannerVersion {
     /// The longest text that can be a version.
-    const MAX: usize = 40;
+    pub(super) const MAX: usize = 40;
+    /// What a version looks like, as a regular expression of JSON Schema.
+    pub(super) const PATTERN: &str = r"^[0-9]{1,5}(\.[0-9]{1,5}){0,3}([-.]?(alpha|beta|dev|post|pre|rc|a|b)([-.]?[0-9]{1,5})?)?$";
     const TAGS: [&str; 8] = ["alpha", "beta", "dev", "post", "pre", "rc", "a", "b"];
 
     /// Reads a version; a leading `v` is left out.
@@ -68,6 +70,9 @@ pub struct PythonVersion {
 }
 
 impl PythonVersion {
+    /// What a version looks like, as a regular expression of JSON Schema.
+    pub(super) const PATTERN: &str = r"^3\.(0|[1-9][0-9]?)$";
+
     /// Reads `3.N`; what follows a second dot (`3.11.4`) is left out.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

@@ -1,14 +1,17 @@
-//! The closed vocabularies and buckets: the only words that an event can hold. Source of every
-//! list: contract, section 6.
+//! The closed vocabularies and buckets: the only words that an event can hold.
 
 use serde::{Serialize, Serializer};
 
+use super::table::Unit;
+
 /// A type whose values are a fixed list of words.
 pub trait Vocabulary: Sized + Copy + 'static {
-    /// Every word, in the order of the contract.
+    /// Every word, in the order in which it is shown.
     const WORDS: &'static [&'static str];
     /// What a word outside the list becomes; `None` makes it an error.
     const ELSE: Option<Self>;
+    /// The word of that.
+    const OTHERWISE: Option<&'static str>;
     /// The word itself, as it is stored and sent.
     fn word(self) -> &'static str;
     /// The value of a word of the list.
@@ -19,6 +22,8 @@ pub trait Vocabulary: Sized + Copy + 'static {
 pub trait Bucket: Vocabulary {
     /// The field that brings the raw number, e.g. `duration_seconds`.
     const RAW_FIELD: &'static str;
+    /// What that number counts.
+    const UNIT: Unit;
     /// The bucket of a number; a negative one counts as zero.
     fn holding(number: f64) -> Self;
 }
@@ -32,6 +37,10 @@ macro_rules! vocabulary {
         impl Vocabulary for $name {
             const WORDS: &'static [&'static str] = &[$($word),+];
             const ELSE: Option<Self> = { #[allow(unused_mut, unused_assignments)] let mut other = None; $(other = Some(Self::$other);)? other };
+            const OTHERWISE: Option<&'static str> = match Self::ELSE {
+                Some(other) => Some(Self::WORDS[other as usize]),
+                None => None,
+            };
             fn word(self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
             }
@@ -49,10 +58,11 @@ macro_rules! vocabulary {
 }
 
 macro_rules! bucket {
-    ($(#[$doc:meta])* $name:ident from $raw:literal { $($variant:ident = $word:literal if $holds:expr),+ ; $last:ident = $last_word:literal }) => {
+    ($(#[$doc:meta])* $name:ident from $raw:literal in $unit:ident { $($variant:ident = $word:literal if $holds:expr),+ ; $last:ident = $last_word:literal }) => {
         vocabulary! { $(#[$doc])* $name { $($variant = $word,)+ $last = $last_word } }
         impl Bucket for $name {
             const RAW_FIELD: &'static str = $raw;
+            const UNIT: Unit = Unit::$unit;
             fn holding(number: f64) -> Self {
                 $(if ($holds)(number) { return Self::$variant; })+
                 Self::$last
@@ -131,7 +141,7 @@ vocabulary! {
 
 bucket! {
     /// A duration in seconds.
-    DurationBucket from "duration_seconds" {
+    DurationBucket from "duration_seconds" in Seconds {
         UnderFive = "<5min" if |n| n < 300.0,
         FiveToFifteen = "5-15min" if |n| n < 900.0,
         FifteenToThirty = "15-30min" if |n| n < 1800.0;
@@ -141,7 +151,7 @@ bucket! {
 
 bucket! {
     /// A count of findings; the upper bound is inside.
-    FindingsBucket from "findings" {
+    FindingsBucket from "findings" in Things {
         None = "0" if |n| n <= 0.0,
         ToTen = "1-10" if |n| n <= 10.0,
         ToHundred = "10-100" if |n| n <= 100.0,
@@ -152,7 +162,7 @@ bucket! {
 
 bucket! {
     /// A count of scan targets; `1` also holds 0.
-    TargetsBucket from "total_targets" {
+    TargetsBucket from "total_targets" in Things {
         One = "1" if |n| n <= 1.0,
         ToFive = "2-5" if |n| n <= 5.0,
         ToTen = "6-10" if |n| n <= 10.0,
@@ -163,7 +173,7 @@ bucket! {
 
 bucket! {
     /// A count of policy violations; the upper bound is inside.
-    ViolationsBucket from "violations" {
+    ViolationsBucket from "violations" in Things {
         None = "0" if |n| n <= 0.0,
         ToFive = "1-5" if |n| n <= 5.0,
         ToTwenty = "5-20" if |n| n <= 20.0,
@@ -174,7 +184,7 @@ bucket! {
 
 bucket! {
     /// An evaluation time in milliseconds.
-    EvaluationTimeBucket from "evaluation_ms" {
+    EvaluationTimeBucket from "evaluation_ms" in Milliseconds {
         UnderFifty = "<50ms" if |n| n < 50.0,
         ToHundred = "50-100ms" if |n| n < 100.0,
         ToFiveHundred = "100-500ms" if |n| n < 500.0;
@@ -230,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_fall_where_the_contract_puts_them() {
+    fn a_number_falls_into_the_documented_bucket() {
         let duration = |n| DurationBucket::holding(n).word();
         assert_eq!(
             [duration(-1.0), duration(299.9), duration(300.0)],

@@ -8,7 +8,7 @@ use std::iter::once;
 
 use super::dimensions::{DIMENSIONS, Dimension};
 use super::{Consumer, Event};
-use crate::event::{self, EVENT_NAMES};
+use crate::event::EVENTS;
 use crate::json::{Object, Value};
 use crate::terminal;
 
@@ -117,7 +117,7 @@ fn columns() -> (Vec<Column>, Vec<Held>) {
     columns.extend(BESIDE.map(Column::Beside));
     held.extend(BESIDE.map(one_word));
     columns.push(Column::ToolsCount);
-    for field in EVENT_NAMES.into_iter().flat_map(event::Event::describe) {
+    for field in EVENTS.iter().flat_map(|event| event.fields) {
         if held.iter().all(|held| held.name != field.name) {
             columns.push(Column::Detail(field.name));
             held.push(Held {

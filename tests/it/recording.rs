@@ -173,7 +173,8 @@ fn a_bad_event_is_65_and_a_bad_option_is_2_with_a_hint() {
         .run(["record", "tool.failed", "--findings", "3"])
         .exits(2);
     assert!(
-        ran.stderr.contains("hint: its fields are --profile --tool"),
+        ran.stderr
+            .contains("hint: the flags of tool.failed are --tool --failure-type"),
         "{ran}"
     );
     world.run(["record"]).exits(2);

@@ -1,252 +1,234 @@
-//! The flags of `record`, and which of them is which field of which event.
+//! The flags of an event, made from the table of events: their definitions for clap, and the
+//! metadata that they stand for.
 
-use clap::Args as ClapArgs;
+use std::ffi::OsStr;
 
-use crate::cli::exit::{Code, Failure};
-use crate::event::{EVENT_NAMES, EventError};
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use crate::event::fields::{Count, ExitCode};
+use crate::event::table::{Unit, Words};
+use crate::event::{EventSpec, FieldSpec, Kind};
 use crate::json::{Object, Value};
 
-/// The fields of all events; which of them belong to which event is in [`FLAGS`].
-#[derive(Debug, Default, PartialEq, ClapArgs)]
-#[command(next_help_heading = "Fields")]
-pub(super) struct FieldArgs {
-    /// cli, docker or wizard
-    #[arg(long)]
-    pub(super) mode: Option<String>,
-    /// fast, slim, balanced, deep, full; any other is custom
-    #[arg(long)]
-    pub(super) profile: Option<String>,
-    /// A tool; repeat for more
-    #[arg(long)]
-    pub(super) tool: Vec<String>,
-    /// How many repositories
-    #[arg(long, value_name = "N")]
-    pub(super) repos: Option<i64>,
-    /// How many container images
-    #[arg(long, value_name = "N")]
-    pub(super) images: Option<i64>,
-    /// How many web applications
-    #[arg(long, value_name = "N")]
-    pub(super) urls: Option<i64>,
-    /// How many infrastructure-as-code files
-    #[arg(long, value_name = "N")]
-    pub(super) iac: Option<i64>,
-    /// How many GitLab projects
-    #[arg(long, value_name = "N")]
-    pub(super) gitlab: Option<i64>,
-    /// How many Kubernetes clusters
-    #[arg(long, value_name = "N")]
-    pub(super) k8s: Option<i64>,
-    /// The scanner runs in CI
-    #[arg(long)]
-    pub(super) ci_detected: bool,
-    /// More than one kind of target [default: by the counts]
-    #[arg(long)]
-    pub(super) multi_target: bool,
-    /// Compliance mapping is used
-    #[arg(long)]
-    pub(super) compliance: bool,
-    /// How often this machine scans: first_time, weekly, daily [default: counted]
-    #[arg(long, value_name = "HINT")]
-    pub(super) frequency: Option<String>,
-    /// How long it took, e.g. 412s or 7m 30s; stored as a bucket
-    #[arg(long, value_name = "TIME", value_parser = seconds)]
-    pub(super) duration: Option<f64>,
-    /// Tools that succeeded
-    #[arg(long, value_name = "N")]
-    pub(super) succeeded: Option<i64>,
-    /// Tools, or policies, that failed
-    #[arg(long, value_name = "N")]
-    pub(super) failed: Option<i64>,
-    /// How many findings; stored as a bucket
-    #[arg(long, value_name = "N")]
-    pub(super) findings: Option<i64>,
-    /// timeout, crash or non_zero_exit
-    #[arg(long, value_name = "TYPE")]
-    pub(super) failure_type: Option<String>,
-    /// The tool's exit code
-    #[arg(long, value_name = "N")]
-    pub(super) exit_code: Option<i64>,
-    /// docker or native
-    #[arg(long, value_name = "MODE")]
-    pub(super) execution_mode: Option<String>,
-    /// makefile, shell or gha
-    #[arg(long)]
-    pub(super) artifact: Option<String>,
-    /// A report format; repeat for more
-    #[arg(long)]
-    pub(super) format: Vec<String>,
-    /// Findings were suppressed
-    #[arg(long)]
-    pub(super) suppressions: bool,
-    /// A policy; repeat for more
-    #[arg(long)]
-    pub(super) policy: Vec<String>,
-    /// How many violations; stored as a bucket
-    #[arg(long, value_name = "N")]
-    pub(super) violations: Option<i64>,
-    /// How long the evaluation took; stored as a bucket
-    #[arg(long, value_name = "MS")]
-    pub(super) evaluation_ms: Option<f64>,
-    /// Policies that passed
-    #[arg(long, value_name = "N")]
-    pub(super) passed: Option<i64>,
+/// An event as it stands on a command line.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Given {
+    pub(super) event: &'static EventSpec,
+    values: Vec<(&'static FieldSpec, Value<'static>)>,
 }
 
-/// Seconds of `412`, `412s`, `7m 30s`.
-pub(super) fn seconds(text: &str) -> Result<f64, &'static str> {
-    text.parse::<f64>()
-        .ok()
-        .or_else(|| {
-            humantime::parse_duration(text)
-                .ok()
-                .map(|duration| duration.as_secs_f64())
-        })
-        .filter(|seconds| seconds.is_finite())
-        .ok_or("a duration is a number with a unit, e.g. 412s or 7m 30s")
-}
+impl Given {
+    pub(super) fn new(event: &'static EventSpec) -> Self {
+        let values = Vec::new();
+        Self { event, values }
+    }
 
-/// Which flag is which field of which event: `(flag, [field in each of EVENT_NAMES])`, "" where it
-/// does not belong.
-const FLAGS: [(&str, [&str; 6]); 27] = [
-    ("--mode", ["mode", "mode", "", "", "", ""]),
-    (
-        "--profile",
-        ["profile", "profile", "profile", "profile_selected", "", ""],
-    ),
-    ("--tool", ["tools", "", "tool", "", "", ""]),
-    ("--repos", ["repos", "", "", "", "", ""]),
-    ("--images", ["images", "", "", "", "", ""]),
-    ("--urls", ["urls", "", "", "", "", ""]),
-    ("--iac", ["iac", "", "", "", "", ""]),
-    ("--gitlab", ["gitlab", "", "", "", "", ""]),
-    ("--k8s", ["k8s", "", "", "", "", ""]),
-    ("--ci-detected", ["ci_detected", "", "", "", "", ""]),
-    ("--multi-target", ["multi_target_scan", "", "", "", "", ""]),
-    (
-        "--compliance",
-        ["compliance_usage", "", "", "", "compliance_enabled", ""],
-    ),
-    ("--frequency", ["scan_frequency_hint", "", "", "", "", ""]),
-    (
-        "--duration",
-        ["", "duration_seconds", "", "duration_seconds", "", ""],
-    ),
-    ("--succeeded", ["", "tools_succeeded", "", "", "", ""]),
-    ("--failed", ["", "tools_failed", "", "", "", "failed_count"]),
-    ("--findings", ["", "findings", "", "", "findings", ""]),
-    ("--failure-type", ["", "", "failure_type", "", "", ""]),
-    ("--exit-code", ["", "", "exit_code", "", "", ""]),
-    ("--execution-mode", ["", "", "", "execution_mode", "", ""]),
-    ("--artifact", ["", "", "", "artifact_generated", "", ""]),
-    ("--format", ["", "", "", "", "output_formats", ""]),
-    ("--suppressions", ["", "", "", "", "suppressions_used", ""]),
-    ("--policy", ["", "", "", "", "", "policies"]),
-    ("--violations", ["", "", "", "", "", "violations"]),
-    ("--evaluation-ms", ["", "", "", "", "", "evaluation_ms"]),
-    ("--passed", ["", "", "", "", "", "passed_count"]),
-];
+    /// Adds the value of a flag. A list grows; any other flag is given once.
+    pub(super) fn add(&mut self, field: &'static FieldSpec, value: Value<'static>) -> bool {
+        let known = self.values.iter_mut().find(|(known, _)| *known == field);
+        match (known, value) {
+            (None, value) => {
+                self.values.push((field, value));
+                true
+            }
+            (Some((_, Value::List(words))), Value::List(more)) => {
+                words.extend(more);
+                true
+            }
+            (Some(_), _) => false,
+        }
+    }
 
-impl FieldArgs {
-    /// The flags that were given, with their values.
-    fn given(self) -> Vec<(&'static str, Value<'static>)> {
-        let text = |text: Option<String>| text.map(|text| Value::Text(text.into()));
-        let number = |number: Option<i64>| number.map(Value::Integer);
-        let float = |number: Option<f64>| number.map(Value::Float);
-        let flag = |flag: bool| flag.then_some(Value::Bool(true));
-        let list = |words: Vec<String>| {
-            (!words.is_empty()).then(|| {
-                Value::List(
-                    words
-                        .into_iter()
-                        .map(|word| Value::Text(word.into()))
-                        .collect(),
-                )
-            })
+    /// The flags that clap has read.
+    pub(super) fn from_matches(event: &'static EventSpec, matches: &ArgMatches) -> Self {
+        let mut given = Self::new(event);
+        for (field, _) in event.flags() {
+            let Some(long) = field.long() else { continue };
+            if field.kind == Kind::Flag {
+                if matches.get_flag(long) {
+                    given.add(field, Value::Bool(true));
+                }
+                continue;
+            }
+            for value in matches
+                .get_many::<Value<'static>>(long)
+                .into_iter()
+                .flatten()
+            {
+                given.add(field, value.clone());
+            }
+        }
+        given
+    }
+
+    /// The metadata that the flags stand for. A number that has a range goes by its own name; a list
+    /// without a flag is empty.
+    pub(super) fn metadata(&self) -> Object<'static> {
+        let given = |field: &FieldSpec| {
+            let value = self.values.iter().find(|(known, _)| *known == field);
+            let value = value.map(|(_, value)| value.clone());
+            Some((field.raw().unwrap_or(field.name), value?))
         };
-        let all = [
-            ("--mode", text(self.mode)),
-            ("--profile", text(self.profile)),
-            ("--tool", list(self.tool)),
-            ("--repos", number(self.repos)),
-            ("--images", number(self.images)),
-            ("--urls", number(self.urls)),
-            ("--iac", number(self.iac)),
-            ("--gitlab", number(self.gitlab)),
-            ("--k8s", number(self.k8s)),
-            ("--ci-detected", flag(self.ci_detected)),
-            ("--multi-target", flag(self.multi_target)),
-            ("--compliance", flag(self.compliance)),
-            ("--frequency", text(self.frequency)),
-            ("--duration", float(self.duration)),
-            ("--succeeded", number(self.succeeded)),
-            ("--failed", number(self.failed)),
-            ("--findings", number(self.findings)),
-            ("--failure-type", text(self.failure_type)),
-            ("--exit-code", number(self.exit_code)),
-            ("--execution-mode", text(self.execution_mode)),
-            ("--artifact", text(self.artifact)),
-            ("--format", list(self.format)),
-            ("--suppressions", flag(self.suppressions)),
-            ("--policy", list(self.policy)),
-            ("--violations", number(self.violations)),
-            ("--evaluation-ms", float(self.evaluation_ms)),
-            ("--passed", number(self.passed)),
-        ];
-        all.into_iter()
-            .filter_map(|(flag, value)| Some((flag, value?)))
-            .collect()
+        let field = |field: &FieldSpec| match field.kind {
+            Kind::Counts(members) => {
+                let counts = members.iter().filter_map(given).collect();
+                Some((field.name, Value::Object(counts)))
+            }
+            Kind::List(_) => given(field).or(Some((field.name, Value::List(Vec::new())))),
+            _ => given(field),
+        };
+        self.event.fields.iter().filter_map(field).collect()
     }
 
-    /// The metadata of the event called `name`.
-    pub(super) fn metadata(self, name: &str) -> Result<Object<'static>, Failure> {
-        let column = EVENT_NAMES
-            .iter()
-            .position(|event| *event == name)
-            .ok_or(EventError::Unknown)?;
-        let mut metadata = Object::default();
-        let mut targets = Object::default();
-        // A list that is not given is an empty one.
-        for field in ["tools", "output_formats", "policies"] {
-            if FLAGS.iter().any(|(_, fields)| fields[column] == field) {
-                metadata.put(field, Value::List(Vec::new()));
-            }
-        }
-        for (flag, value) in self.given() {
-            let field = FLAGS
-                .iter()
-                .find(|(known, _)| *known == flag)
-                .map_or("", |(_, fields)| fields[column]);
-            match (field, value) {
-                ("", _) => return Err(misplaced(flag, name, column)),
-                ("repos" | "images" | "urls" | "iac" | "gitlab" | "k8s", value) => {
-                    targets.put(field, value)
-                }
-                ("tool", Value::List(mut tools)) if tools.len() == 1 => {
-                    metadata.put(field, tools.remove(0))
-                }
-                ("tool", _) => {
-                    return Err(Failure::new(
-                        Code::Usage,
-                        format!("{name} takes one --tool"),
-                    ));
-                }
-                (_, value) => metadata.put(field, value),
-            }
-        }
-        if name == "scan.started" {
-            metadata.put("target_types", Value::Object(targets));
-        }
-        Ok(metadata)
+    /// The flags with a word that is not in their list, and the word that is recorded instead.
+    pub(super) fn replaced(&self) -> impl Iterator<Item = (&'static FieldSpec, &'static str)> {
+        self.values.iter().filter_map(|(field, value)| {
+            let Words { list, otherwise } = field.kind.words()?;
+            let is_known = |word: &Value<'_>| match word {
+                Value::Text(word) => list.contains(&&**word),
+                _ => true,
+            };
+            let all_known = value.elements().iter().all(is_known);
+            otherwise.filter(|_| !all_known).map(|word| (*field, word))
+        })
     }
 }
 
-fn misplaced(flag: &str, name: &str, column: usize) -> Failure {
-    let fitting: Vec<_> = FLAGS
-        .iter()
-        .filter(|(_, fields)| !fields[column].is_empty())
-        .map(|(flag, _)| *flag)
+/// The subcommand of an event. Its flags are defined when it is asked for, since one process
+/// records one event.
+pub(super) fn command(event: &'static EventSpec) -> Command {
+    Command::new(event.name).about(event.help).defer(define)
+}
+
+fn define(command: Command) -> Command {
+    let Some(event) = EventSpec::named(command.get_name()) else {
+        return command;
+    };
+    command
+        .args(event.flags().filter_map(|(field, _)| arg(field)))
+        .override_usage(usage(event))
+        .after_help(format!("Example:\n  {}", example(event)))
+        .allow_negative_numbers(true)
+}
+
+/// A command line that records an event of this kind.
+pub(in crate::cli) fn example(event: &EventSpec) -> String {
+    format!("jmo-telemetry record {} {}", event.name, event.example)
+}
+
+/// The flags that must be given, and that there are others.
+fn usage(event: &EventSpec) -> String {
+    let required = event.flags().map(|(field, _)| field);
+    let required: Vec<_> = required
+        .filter(|field| field.flag_required())
+        .filter_map(|field| field.flag)
         .collect();
-    Failure::new(Code::Usage, format!("{flag} is not a field of {name}"))
-        .hint(format!("its fields are {}", fitting.join(" ")))
+    format!(
+        "jmo-telemetry record {} {} [OPTIONS]",
+        event.name,
+        required.join(" ")
+    )
+}
+
+fn arg(field: &'static FieldSpec) -> Option<Arg> {
+    let long = field.long()?;
+    let heading = if field.flag_required() {
+        "Required"
+    } else {
+        "Optional"
+    };
+    let otherwise = field.kind.words().and_then(|words| words.otherwise);
+    let help = otherwise.map_or_else(
+        || field.help.to_owned(),
+        |word| format!("{}; any other word is recorded as {word}", field.help),
+    );
+    let arg = Arg::new(long).long(long).help(help).help_heading(heading);
+    Some(match field.kind {
+        Kind::Flag => arg.action(ArgAction::SetTrue),
+        Kind::List(_) => arg.action(ArgAction::Append),
+        _ => arg.action(ArgAction::Set),
+    })
+    .map(|arg| match field.value_name() {
+        Some(name) => arg.value_name(name).value_parser(FlagValue(field.kind)),
+        None => arg,
+    })
+}
+
+/// Reads a flag's value. It knows the words of its list, for help and completions, and takes others
+/// too: what becomes of those is for the event to say.
+#[derive(Clone)]
+struct FlagValue(Kind);
+
+impl TypedValueParser for FlagValue {
+    type Value = Value<'static>;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        arg: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<Self::Value, clap::Error> {
+        let kind = self.0;
+        let parse = move |text: &str| parse(kind, text);
+        parse.parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        match self.0 {
+            Kind::Word { words, .. } | Kind::List(words) => {
+                Some(Box::new(words.list.iter().map(PossibleValue::new)))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The value of a flag. No message repeats it.
+pub(super) fn parse(kind: Kind, text: &str) -> Result<Value<'static>, &'static str> {
+    let word = |word: &str| Value::text(word.to_owned());
+    match kind {
+        Kind::Word { .. } => Ok(word(text)),
+        Kind::List(_) => {
+            let words = text.split(',').map(str::trim);
+            if words.clone().any(str::is_empty) {
+                return Err("a list is words with commas between them, e.g. a,b");
+            }
+            Ok(Value::List(words.map(word).collect()))
+        }
+        Kind::Bucket { unit, .. } => match unit {
+            Unit::Seconds => seconds(text).map(Value::Float),
+            Unit::Milliseconds => non_negative(text)
+                .map(Value::Float)
+                .ok_or("milliseconds are a number from 0"),
+            Unit::Things => count(text),
+        },
+        Kind::Count => count(text),
+        Kind::ExitCode => text
+            .parse()
+            .ok()
+            .filter(|code| ExitCode::new(*code).is_some())
+            .map(Value::Integer)
+            .ok_or("an exit code is a whole number of 32 bits"),
+        Kind::Flag | Kind::Counts(_) => Err("this takes no value"),
+    }
+}
+
+fn count(text: &str) -> Result<Value<'static>, &'static str> {
+    text.parse::<Count>()
+        .map(|count| Value::Integer(count.into()))
+        .map_err(|_| "a count is a whole number from 0 to 4294967295")
+}
+
+fn non_negative(text: &str) -> Option<f64> {
+    let number = text.parse().ok();
+    number.filter(|number: &f64| number.is_finite() && *number >= 0.0)
+}
+
+/// Seconds of `412`, `412s`, `7m30s`.
+fn seconds(text: &str) -> Result<f64, &'static str> {
+    let with_units = || humantime::parse_duration(text).ok();
+    non_negative(text)
+        .or_else(|| with_units().map(|duration| duration.as_secs_f64()))
+        .ok_or("a duration is a number with a unit, e.g. 412s or 7m 30s")
 }

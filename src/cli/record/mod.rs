@@ -1,82 +1,122 @@
 //! `record`: one event from flags, or many from stdin.
 
+mod background;
 mod flags;
-pub(super) mod plain;
+mod report;
+mod stdin;
 
-use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, Read, Stdin};
+use std::ffi::OsString;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
-use clap::Args as ClapArgs;
-use serde::Serialize;
-use uuid::Uuid;
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Args as ClapArgs, Command, FromArgMatches};
 
-use self::flags::FieldArgs;
+use self::flags::Given;
+pub(super) use self::flags::example;
+use self::report::{Rejected, Report};
 use super::exit::{Code, Failure};
 use super::out::Out;
-use crate::consent::Consent;
-use crate::event::{Draft, EventError};
+use crate::env::Environment;
+use crate::event::{Draft, EVENTS, EventError, EventSpec, event_names};
 use crate::json::Value;
-use crate::limits::{
-    INPUT_BUFFER_BYTES, INPUT_LINE_BYTES, RECORD_BATCH_BYTES, RECORD_BATCH_EVENTS,
-};
-use crate::record::{record, record_batches};
+use crate::record::{preview, stamp, store};
 use crate::settings::Settings;
 
-const EXAMPLES: &str = "\
-Examples:
-  record scan.started --mode cli --profile balanced --tool trivy --tool semgrep --repos 3 --images 1
-  record scan.completed --mode cli --profile fast --duration 412s --succeeded 8 --failed 0 --findings 37
-  record tool.failed --tool trivy --failure-type timeout --profile fast
-  record wizard.completed --profile balanced --execution-mode docker --artifact makefile --duration 120s
-  record report.generated --format json --format sarif --findings 120 --suppressions --compliance
-  record policy.evaluated --policy pci-dss --violations 3 --evaluation-ms 75 --passed 1 --failed 2
-  record --stdin < events.jsonl
+const ABOUT: &str = "Record an event: it is on disk when the command returns, and uploaded later";
 
-One line of --stdin: {\"event\": …, \"version\": …, \"python_version\": …, \"metadata\": {…}}
-`jmo-telemetry info` lists the fields of each event.";
-
-/// Spool one event, or many from stdin; durable when it returns, silent on success
-#[derive(Debug, Default, PartialEq, ClapArgs)]
-#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
+/// What was asked of `record`.
+#[derive(Debug, PartialEq)]
 pub(super) struct Args {
-    /// scan.started, scan.completed, tool.failed, wizard.completed, report.generated or
-    /// policy.evaluated
-    #[arg(value_name = "EVENT", required_unless_present = "stdin")]
-    event: Option<String>,
+    what: What,
+    options: Options,
+}
+
+#[derive(Debug, PartialEq)]
+enum What {
+    Nothing,
+    Event(Given),
+    Stdin,
+    /// An event beside `--stdin`.
+    Both,
+}
+
+#[derive(Debug, ClapArgs)]
+struct StdinArg {
     /// Read events from stdin, one JSON object a line
-    #[arg(long, conflicts_with = "event")]
+    #[arg(long)]
     stdin: bool,
-    /// Start a flush in the background afterwards, and return at once
-    #[arg(long)]
+}
+
+/// The options of every event.
+#[derive(Debug, Default, PartialEq, ClapArgs)]
+struct Options {
+    /// Start an upload in the background afterwards, and return at once
+    #[arg(long, global = true)]
     flush: bool,
+    /// Check the event and print the line that would be recorded; record nothing
+    #[arg(long, global = true)]
+    dry_run: bool,
     /// Say what was recorded, as JSON
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
-    /// The scanner's version
-    #[arg(long, value_name = "VERSION")]
+    /// The scanner's version, e.g. 1.0.2
+    #[arg(long, global = true, value_name = "VERSION")]
     scanner_version: Option<String>,
-    /// The scanner's Python, as 3.N
-    #[arg(long, value_name = "VERSION")]
+    /// The version of the scanner's Python, e.g. 3.12
+    #[arg(long, global = true, value_name = "VERSION")]
     python_version: Option<String>,
-    #[command(flatten)]
-    fields: FieldArgs,
 }
 
-/// What `record --json` says.
-#[derive(Debug, Default, Serialize)]
-struct Report {
-    recorded: usize,
-    event_ids: Vec<Uuid>,
-    rejected: Vec<Rejected>,
-    dropped_fields: Vec<String>,
+fn examples() -> String {
+    let events: Vec<_> = EVENTS.iter().map(example).collect();
+    format!(
+        "Examples:\n  {}\n  jmo-telemetry record --stdin < events.jsonl\n\n\
+         A line of --stdin is {{\"event\": …, \"version\": …, \"python_version\": …, \"metadata\": {{…}}}}.\n\
+         `jmo-telemetry record EVENT --help` lists the flags of an event, `jmo-telemetry info` its fields.",
+        events.join("\n  ")
+    )
 }
 
-#[derive(Debug, Serialize)]
-struct Rejected {
-    line: usize,
-    error: String,
+impl ClapArgs for Args {
+    fn augment_args(command: Command) -> Command {
+        let command = StdinArg::augment_args(command);
+        Options::augment_args(command)
+            .about(ABOUT)
+            .long_about(None::<&str>)
+            .after_help(examples())
+            .override_usage("jmo-telemetry record <EVENT> [OPTIONS]\n       jmo-telemetry record --stdin [OPTIONS]")
+            .subcommand_value_name("EVENT")
+            .subcommand_help_heading("Events")
+            .disable_help_subcommand(true)
+            .subcommands(EVENTS.iter().map(flags::command))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Args {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let StdinArg { stdin } = StdinArg::from_arg_matches(matches)?;
+        let event = matches.subcommand();
+        let options = Options::from_arg_matches(event.map_or(matches, |(_, matches)| matches))?;
+        let event = event.and_then(|(name, matches)| {
+            EventSpec::named(name).map(|event| Given::from_matches(event, matches))
+        });
+        let what = match (event, stdin) {
+            (Some(_), true) => What::Both,
+            (Some(given), false) => What::Event(given),
+            (None, true) => What::Stdin,
+            (None, false) => What::Nothing,
+        };
+        Ok(Self { what, options })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
 impl Args {
@@ -86,230 +126,172 @@ impl Args {
         config: Option<&Path>,
         out: &mut Out,
     ) -> Result<Code, Failure> {
-        let (json, flush, stdin) = (self.json, self.flush, self.stdin);
-        let mut report = Report::default();
-        let mut dropped = BTreeMap::new();
-        let code = if stdin {
-            from_stdin(settings, json, &mut report, &mut dropped, out)?
-        } else {
-            report.event_ids = self.one(settings, &mut dropped)?;
-            report.recorded = report.event_ids.len();
-            Code::Done
+        self.refuse_what_does_nothing()?;
+        let Self { what, options } = self;
+        let mut report = Report::new(options.json);
+        let (code, has_input) = match what {
+            What::Event(given) => {
+                let recorded = one(given, &options, settings, &mut report, out);
+                if recorded.is_err() {
+                    report.print(out)?;
+                }
+                (recorded?, false)
+            }
+            _ => {
+                let code = stdin::record(settings, options.dry_run, &mut report, out)?;
+                report.warn_of_fields(out);
+                (code, true)
+            }
         };
-        for (field, times) in &dropped {
-            out.say(format_args!(
-                "warning: field {field} is not known and was left out{}",
-                times_told(*times)
-            ));
-        }
-        if json {
-            report.dropped_fields = dropped.into_keys().collect();
-            out.json(&report)?;
-        }
+        report.print(out)?;
         // An empty input asks for the flush alone.
-        if flush && (stdin || report.recorded > 0) {
-            start_flush(settings, config)?;
+        if options.flush && (has_input || report.has_recorded()) {
+            background::start_flush(settings, config)?;
         }
         Ok(code)
     }
 
-    /// Records the event of the flags. Who said no is not told what is wrong with an event that
-    /// nobody wants, nor what was left out of it.
-    fn one(
-        mut self,
-        settings: &Settings,
-        dropped: &mut BTreeMap<String, usize>,
-    ) -> Result<Vec<Uuid>, Failure> {
-        let name = self.event.take().unwrap_or_default();
-        let draft = match self.draft(&name, dropped) {
-            Err(_) if !settings.consent.now().enabled => return Ok(Vec::new()),
-            draft => draft?,
-        };
-        let ids = record(
-            &settings.home,
-            &settings.consent,
-            vec![draft],
-            settings.spool_max,
-        )?;
-        if ids.is_empty() {
-            dropped.clear();
+    /// A flag that would do nothing is a mistake of whoever wrote it.
+    fn refuse_what_does_nothing(&self) -> Result<(), Failure> {
+        let usage = |error: &str| Err(Failure::new(Code::Usage, error));
+        let Options {
+            flush,
+            dry_run,
+            scanner_version,
+            python_version,
+            ..
+        } = &self.options;
+        match self.what {
+            What::Nothing => {
+                let names: Vec<_> = event_names().collect();
+                let hint = format!("name one of {}, or use --stdin", names.join(", "));
+                Err(Failure::new(Code::Usage, "no event is named").hint(hint))
+            }
+            What::Both => usage("--stdin takes the events from the input; name none beside it"),
+            What::Stdin if scanner_version.is_some() => usage(
+                "--scanner-version does nothing beside --stdin: each line has its own `version`",
+            ),
+            What::Stdin if python_version.is_some() => usage(
+                "--python-version does nothing beside --stdin: each line has its own `python_version`",
+            ),
+            _ if *flush && *dry_run => {
+                usage("--flush does nothing beside --dry-run, which records nothing")
+            }
+            _ => Ok(()),
         }
-        Ok(ids)
-    }
-
-    fn draft(self, name: &str, dropped: &mut BTreeMap<String, usize>) -> Result<Draft, Failure> {
-        let text = |text: Option<String>| text.map(|text| Value::Text(text.into()));
-        let metadata = self.fields.metadata(name)?;
-        let mut names = Vec::new();
-        let draft = Draft::read(
-            name,
-            text(self.scanner_version),
-            text(self.python_version),
-            metadata,
-            &mut names,
-        )?;
-        count(dropped, names);
-        Ok(draft)
     }
 }
 
-fn count(dropped: &mut BTreeMap<String, usize>, names: Vec<String>) {
-    for name in names {
-        *dropped.entry(name).or_default() += 1;
-    }
-}
-
-fn times_told(times: usize) -> String {
-    if times == 1 {
-        String::new()
-    } else {
-        format!(" ({times} times)")
-    }
-}
-
-/// Records events to the end of the input, a bounded batch at a time.
-fn from_stdin(
+/// Records the event of the flags. While telemetry is disabled nobody is told what is wrong with an
+/// event that nobody wants, unless by `--dry-run`.
+fn one(
+    given: Given,
+    options: &Options,
     settings: &Settings,
-    json: bool,
     report: &mut Report,
-    dropped: &mut BTreeMap<String, usize>,
     out: &mut Out,
 ) -> Result<Code, Failure> {
-    let mut code = Code::Done;
-    let mut failed = None;
-    let input = Input::new(&settings.consent);
-    let (home, consent) = (&settings.home, &settings.consent);
-    record_batches(home, consent, input, settings.spool_max, |ids, heard| {
-        report.recorded += ids.len();
-        if json {
-            report.event_ids.extend(ids);
-        }
-        for (field, times) in heard.dropped {
-            *dropped.entry(field).or_default() += times;
-        }
-        for Rejected { line, error } in &heard.rejected {
-            code = Code::BadEvent;
-            out.say(format_args!("error: line {line}: {error}"));
-        }
-        if json {
-            report.rejected.extend(heard.rejected);
-        }
-        failed = heard.failed;
+    if !options.dry_run && !settings.consent.now().enabled {
+        return Ok(Code::Done);
+    }
+    let text = |text: &Option<String>| text.clone().map(Value::text);
+    let mut dropped = Vec::new();
+    let draft = Draft::read(
+        given.event.name,
+        text(&options.scanner_version),
+        text(&options.python_version),
+        given.metadata(),
+        &mut dropped,
+    );
+    let draft = draft.map_err(|error| {
+        let error = error.in_flags();
+        let line = None;
+        report.reject(
+            Rejected {
+                line,
+                error: error.clone(),
+            },
+            out,
+        );
+        Failure::new(Code::BadEvent, error)
     })?;
-    failed.map_or(Ok(code), |error| Err(error.into()))
-}
-
-/// What else there is to say about the lines of a batch.
-#[derive(Default)]
-struct Heard {
-    dropped: BTreeMap<String, usize>,
-    rejected: Vec<Rejected>,
-    failed: Option<io::Error>,
-}
-
-/// stdin in bounded batches. After a "no" the rest is read and not kept, so that whoever writes to
-/// us is not cut off.
-struct Input<'s> {
-    lines: BufReader<Stdin>,
-    number: usize,
-    consent: &'s Consent,
-    ended: bool,
-}
-
-impl<'s> Input<'s> {
-    fn new(consent: &'s Consent) -> Self {
-        Self {
-            lines: BufReader::with_capacity(INPUT_BUFFER_BYTES, io::stdin()),
-            number: 0,
-            consent,
-            ended: false,
-        }
+    for field in dropped {
+        report.leave_out(field, 1);
     }
-
-    /// Reads up to the next batch, or the end.
-    fn read(&mut self, drafts: &mut Vec<Draft>, heard: &mut Heard) -> io::Result<()> {
-        let enabled = self.consent.now().enabled;
-        let mut line = Vec::new();
-        let mut bytes = 0;
-        while bytes < RECORD_BATCH_BYTES && drafts.len() < RECORD_BATCH_EVENTS {
-            line.clear();
-            if read_line(&mut self.lines, &mut line)? == 0 {
-                self.ended = true;
-                break;
-            }
-            self.number += 1;
-            bytes += line.len();
-            if !enabled || line.iter().all(u8::is_ascii_whitespace) {
-                continue;
-            }
-            match read_draft(&line) {
-                Ok(read) => {
-                    count(&mut heard.dropped, read.dropped);
-                    drafts.push(read.draft);
-                }
-                Err(error) => heard.rejected.push(Rejected {
-                    line: self.number,
-                    error: error.to_string(),
-                }),
-            }
-        }
-        Ok(())
+    report.warn_of_changes(&given, out);
+    if options.dry_run {
+        report.show(&preview(&settings.home, vec![draft]), out)?;
+        return Ok(Code::Done);
     }
+    let payloads = stamp(&settings.home, vec![draft])?;
+    let (home, consent) = (&settings.home, &settings.consent);
+    report.recorded(store(home, consent, &payloads, settings.spool_max)?);
+    Ok(Code::Done)
 }
 
-impl Iterator for Input<'_> {
-    type Item = (Vec<Draft>, Heard);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.ended {
-            return None;
-        }
-        let (mut drafts, mut heard) = Default::default();
-        if let Err(error) = self.read(&mut drafts, &mut heard) {
-            self.ended = true;
-            heard.failed = Some(error);
-        }
-        Some((drafts, heard))
-    }
+/// The draft of an event's example.
+pub(super) fn example_draft(event: &'static EventSpec) -> Draft {
+    let words = event.example.split(' ');
+    let command = flags::command(event).no_binary_name(true);
+    let matches = command.get_matches_from(words);
+    let given = Given::from_matches(event, &matches);
+    let version = |text: &'static str| Some(Value::text(text));
+    let (scanner, python) = (version("1.0.2"), version("3.12"));
+    Draft::read(
+        event.name,
+        scanner,
+        python,
+        given.metadata(),
+        &mut Vec::new(),
+    )
+    .expect("an example is an event")
 }
 
-/// Reads one line without its end; of a line that is too long, only so much that this can be seen.
-/// Gives 0 at the end.
-fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<usize> {
-    let read = input
-        .by_ref()
-        .take(INPUT_LINE_BYTES as u64 + 1)
-        .read_until(b'\n', line)?;
-    if line.last() == Some(&b'\n') {
-        line.pop();
-    } else if line.len() > INPUT_LINE_BYTES {
-        input.skip_until(b'\n')?;
+/// Tells what clap found wrong with a command line of `record`. While telemetry is disabled, what is
+/// wrong with an event is not told.
+pub(super) fn refused(
+    error: clap::Error,
+    arguments: &[OsString],
+    environment: Environment,
+    out: &mut Out,
+) -> Code {
+    let has = |word: &str| arguments.iter().any(|argument| argument == word);
+    let event = arguments
+        .iter()
+        .find_map(|argument| EventSpec::named(argument.to_str()?));
+    let is_unknown = error.kind() == ErrorKind::InvalidSubcommand;
+    let is_event = is_unknown || event.is_some();
+    if error.use_stderr() && is_event && !has("--dry-run") && !is_enabled(arguments, environment) {
+        let _ = Report::new(has("--json")).print(out);
+        return Code::Done;
     }
-    Ok(read)
+    if is_unknown {
+        out.failure(&EventError::Unknown.into());
+        return Code::BadEvent;
+    }
+    let unknown_flag = error.kind() == ErrorKind::UnknownArgument;
+    let code = out.usage(error);
+    if let (true, Some(event)) = (unknown_flag, event) {
+        let flags: Vec<_> = event
+            .flags()
+            .filter_map(|(field, _)| field.long())
+            .collect();
+        out.say(format_args!(
+            "hint: the flags of {} are --{}",
+            event.name,
+            flags.join(" --")
+        ));
+    } else if unknown_flag && has("--stdin") {
+        out.say("hint: with --stdin the fields of an event are in its line");
+    }
+    code
 }
 
-fn read_draft(line: &[u8]) -> Result<crate::event::Read, EventError> {
-    if line.len() > INPUT_LINE_BYTES {
-        Err(EventError::TooLong)
-    } else {
-        Draft::from_json(line)
-    }
-}
-
-/// Starts a flush of its own session that inherits nothing, and does not wait for it.
-fn start_flush(settings: &Settings, config: Option<&Path>) -> Result<(), Failure> {
-    let program = settings.environment.program()?;
-    let mut command = Command::new(program);
-    if let Some(config) = config {
-        command.arg("--config").arg(config);
-    }
-    command
-        .args(["flush", "--detached"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    // The event is safe, and the next flush takes it; not being able to start one now is nobody's
-    // trouble.
-    let _ = command.spawn();
-    Ok(())
+fn is_enabled(arguments: &[OsString], environment: Environment) -> bool {
+    let mut config = arguments
+        .iter()
+        .skip_while(|word| *word != "--config")
+        .skip(1);
+    let config = config.next().map(Path::new);
+    Settings::resolve(environment, config).map_or(true, |settings| settings.consent.now().enabled)
 }

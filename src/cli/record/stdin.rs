@@ -1,0 +1,189 @@
+//! `record --stdin`: one event a line, to the end of the input. While one batch is made durable, the
+//! next is read on another thread.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader, Read, Stdin};
+use std::sync::mpsc;
+use std::thread;
+
+use super::report::{Rejected, Report};
+use crate::cli::exit::{Code, Failure};
+use crate::cli::out::Out;
+use crate::event::{Draft, EventError, Payload};
+use crate::limits::{
+    INPUT_BUFFER_BYTES, INPUT_LINE_BYTES, RECORD_BATCH_BYTES, RECORD_BATCH_EVENTS,
+};
+use crate::record::{RecordError, preview, stamp, store};
+use crate::settings::Settings;
+
+/// Records every good line of the input, or with `dry_run` only prints what it would record. Bad
+/// lines are reported as they come.
+pub(super) fn record(
+    settings: &Settings,
+    dry_run: bool,
+    report: &mut Report,
+    out: &mut Out,
+) -> Result<Code, Failure> {
+    let mut batches = Input::new(settings, dry_run);
+    let mut code = Code::Done;
+    let mut finish = |batch: Result<Batch, RecordError>| -> Result<(), Failure> {
+        let batch = batch?;
+        for rejected in batch.rejected {
+            code = Code::BadEvent;
+            report.reject(rejected, out);
+        }
+        for (field, times) in batch.dropped {
+            report.leave_out(field, times);
+        }
+        if dry_run {
+            report.show(&batch.payloads, out)?;
+        } else {
+            let (home, consent) = (&settings.home, &settings.consent);
+            let ids = store(home, consent, &batch.payloads, settings.spool_max)?;
+            report.recorded(ids);
+        }
+        batch.failed.map_or(Ok(()), |error| Err(error.into()))
+    };
+    let piped = thread::scope(|scope| {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let read = || {
+            for batch in &mut batches {
+                if sender.send(batch).is_err() {
+                    // The other side has failed, and says why.
+                    break;
+                }
+            }
+            // It belongs to this thread, whose end is the end of the batches.
+            drop(sender);
+        };
+        thread::Builder::new().spawn_scoped(scope, read).ok()?;
+        Some(receiver.into_iter().try_for_each(&mut finish))
+    });
+    match piped {
+        Some(done) => done?,
+        // There is no second thread: one after the other, then.
+        None => batches.try_for_each(&mut finish)?,
+    }
+    Ok(code)
+}
+
+/// What was read at once.
+#[derive(Default)]
+struct Batch {
+    payloads: Vec<Payload>,
+    /// Names of fields that were left out, and how often.
+    dropped: BTreeMap<String, usize>,
+    rejected: Vec<Rejected>,
+    /// Why the input ended before its end.
+    failed: Option<io::Error>,
+}
+
+/// stdin in bounded batches. While telemetry is disabled its lines are read and not kept, so that
+/// whoever writes them is not cut off.
+struct Input<'s> {
+    lines: BufReader<Stdin>,
+    number: usize,
+    settings: &'s Settings,
+    dry_run: bool,
+    ended: bool,
+}
+
+impl<'s> Input<'s> {
+    fn new(settings: &'s Settings, dry_run: bool) -> Self {
+        Self {
+            lines: BufReader::with_capacity(INPUT_BUFFER_BYTES, io::stdin()),
+            number: 0,
+            settings,
+            dry_run,
+            ended: false,
+        }
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.dry_run || self.settings.consent.now().enabled
+    }
+
+    /// Reads up to the next batch, or the end.
+    fn read(&mut self, drafts: &mut Vec<Draft>, batch: &mut Batch) -> io::Result<()> {
+        let wanted = self.is_wanted();
+        let mut line = Vec::new();
+        let mut bytes = 0;
+        while bytes < RECORD_BATCH_BYTES && drafts.len() < RECORD_BATCH_EVENTS {
+            line.clear();
+            if read_line(&mut self.lines, &mut line)? == 0 {
+                self.ended = true;
+                break;
+            }
+            self.number += 1;
+            bytes += line.len();
+            if !wanted || line.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            match read_draft(&line) {
+                Ok(read) => {
+                    for name in read.dropped {
+                        *batch.dropped.entry(name).or_default() += 1;
+                    }
+                    drafts.push(read.draft);
+                }
+                Err(error) => batch.rejected.push(Rejected {
+                    line: Some(self.number),
+                    error: error.to_string(),
+                }),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Iterator for Input<'_> {
+    type Item = Result<Batch, RecordError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let mut drafts = Vec::new();
+        let mut batch = Batch::default();
+        if let Err(error) = self.read(&mut drafts, &mut batch) {
+            self.ended = true;
+            batch.failed = Some(error);
+        }
+        let home = &self.settings.home;
+        let stamped = if self.dry_run {
+            Ok(preview(home, drafts))
+        } else if self.is_wanted() {
+            stamp(home, drafts)
+        } else {
+            Ok(Vec::new())
+        };
+        Some(
+            stamped
+                .map(|payloads| Batch { payloads, ..batch })
+                .map_err(RecordError::from),
+        )
+    }
+}
+
+/// Reads one line without its end; of a line that is too long, only so much that this can be seen.
+/// Gives 0 at the end.
+fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<usize> {
+    let read = input
+        .by_ref()
+        .take(INPUT_LINE_BYTES as u64 + 1)
+        .read_until(b'\n', line)?;
+    if line.last() == Some(&b'\n') {
+        line.pop();
+    } else if line.len() > INPUT_LINE_BYTES {
+        input.skip_until(b'\n')?;
+    }
+    Ok(read)
+}
+
+fn read_draft(line: &[u8]) -> Result<crate::event::Read, EventError> {
+    if line.len() > INPUT_LINE_BYTES {
+        Err(EventError::TooLong)
+    } else {
+        Draft::from_json(line)
+    }
+}

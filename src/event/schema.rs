@@ -1,0 +1,290 @@
+//! The events: the one place that says what each is called and what it holds.
+//!
+//! An event is `Type = "name", "an example of its flags" { fields }`, and a field is
+//! `name: Type = "--flag <VALUE>"` under its description. The type of a field is its rule: what it
+//! takes, what it can hold, and whether it must be given (see [`super::fields`]). From this are made
+//! the types, `record`'s subcommands with their flags and help, `info`, the JSON Schema and
+//! `docs/events.md`; to add a field, add its line here.
+
+use serde::Serialize;
+
+use super::fields::{
+    Bucketed, Count, Derived, ExitCode, Field, FieldError, OrZero, all_read, left_over,
+};
+use super::table::{EventSpec, FieldSpec, Kind};
+use super::vocabulary::{
+    Artifact, Bucket as _, DurationBucket, EvaluationTimeBucket, ExecutionMode, FailureType,
+    FindingsBucket, Format, Mode, Policy, Profile, ScanFrequency, TargetsBucket, Tool,
+    ViolationsBucket,
+};
+use crate::json::{Object, Value};
+
+/// A struct whose fields are read by name, each by the rules of its type.
+macro_rules! fields {
+    ($(#[doc = $doc:literal])+ $name:ident {
+        $($(#[doc = $help:literal])+ $field:ident : $type:ty $(= $flag:literal)?),+ $(,)?
+    }) => {
+        $(#[doc = $doc])+
+        #[derive(Debug, Clone, PartialEq, Serialize)]
+        pub struct $name { $($(#[doc = $help])+ pub $field: $type),+ }
+
+        impl $name {
+            /// Its fields.
+            pub const FIELDS: &'static [FieldSpec] = &[$(FieldSpec {
+                name: stringify!($field),
+                help: concat!($($help),+).trim_ascii(),
+                flag: fields!(@optional $($flag)?),
+                kind: <$type as Field>::KIND,
+                required: <$type as Field>::REQUIRED,
+            }),+];
+
+            /// Takes its fields out of `object`, or says everything that is wrong with them.
+            fn read(object: &mut Object<'_>, dropped: &mut Vec<String>) -> Result<Self, Vec<FieldError>> {
+                $(let $field = <$type as Field>::take(object, stringify!($field), dropped);)+
+                match ($($field),+ ,) {
+                    ($(Ok($field)),+ ,) => Ok(Self { $($field),+ }),
+                    ($($field),+ ,) => Err(all_read([$($field.err()),+])),
+                }
+            }
+        }
+    };
+    (@optional) => { None };
+    (@optional $flag:literal) => { Some($flag) };
+}
+
+macro_rules! events {
+    ($($(#[doc = $doc:literal])+ $name:ident = $event:literal, $example:literal { $($fields:tt)+ })+) => {
+        $(fields! { $(#[doc = $doc])+ $name { $($fields)+ } })+
+
+        /// What happened. The JSON form of the variant's content is the event's `metadata`.
+        #[derive(Debug, Clone, PartialEq, Serialize)]
+        #[serde(untagged)]
+        pub enum Event { $(#[doc = concat!("`", $event, "`")] $name($name)),+ }
+
+        /// Every event.
+        pub static EVENTS: &[EventSpec] = &[$(EventSpec {
+            name: $event,
+            help: concat!($($doc),+).trim_ascii(),
+            example: $example,
+            fields: $name::FIELDS,
+        }),+];
+
+        impl Event {
+            /// The event's name.
+            #[must_use]
+            pub fn name(&self) -> &'static str {
+                match self { $(Self::$name(_) => $event),+ }
+            }
+
+            /// Reads the metadata of the event called `name`; `None` when there is no such event.
+            pub(super) fn take(
+                name: &str,
+                metadata: &mut Object<'_>,
+                dropped: &mut Vec<String>,
+            ) -> Option<Result<Self, Vec<FieldError>>> {
+                match name {
+                    $($event => Some($name::read(metadata, dropped).map(Self::$name)),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+events! {
+    /// A scan begins
+    ScanStarted = "scan.started",
+    "--mode cli --profile balanced --tool trivy --tool semgrep --repos 3 --images 1" {
+        /// How the scanner was started
+        mode: Mode = "--mode <MODE>",
+        /// The profile of the scan
+        profile: Profile = "--profile <PROFILE>",
+        /// The tools that will run; repeat the flag or join them with commas
+        tools: Vec<Tool> = "--tool <TOOL>",
+        /// How many targets of each kind
+        target_types: TargetTypes,
+        /// The scanner runs in CI
+        ci_detected: bool = "--ci-detected",
+        /// There is more than one kind of target; by default the counts say so
+        multi_target_scan: Derived<bool> = "--multi-target",
+        /// Compliance mapping is used
+        compliance_usage: bool = "--compliance",
+        /// How many targets there are, as a range; by default the sum of the counts
+        total_targets_bucket: Derived<Bucketed<TargetsBucket>> = "--total-targets <N>",
+        /// How often this machine scans; by default the program counts
+        scan_frequency_hint: Option<ScanFrequency> = "--frequency <HINT>",
+    }
+
+    /// A scan ends
+    ScanCompleted = "scan.completed",
+    "--mode cli --profile fast --duration 412s --succeeded 8 --failed 0 --findings 37" {
+        /// How the scanner was started
+        mode: Mode = "--mode <MODE>",
+        /// The profile of the scan
+        profile: Profile = "--profile <PROFILE>",
+        /// How long it took, e.g. 412s or 7m30s; stored as a range
+        duration_bucket: Bucketed<DurationBucket> = "--duration <TIME>",
+        /// How many tools succeeded
+        tools_succeeded: Count = "--succeeded <N>",
+        /// How many tools failed
+        tools_failed: Count = "--failed <N>",
+        /// How many findings there are; stored as a range
+        total_findings_bucket: Bucketed<FindingsBucket> = "--findings <N>",
+    }
+
+    /// A tool fails
+    ToolFailed = "tool.failed",
+    "--tool trivy --failure-type timeout --profile fast" {
+        /// The tool
+        tool: Tool = "--tool <TOOL>",
+        /// How it failed
+        failure_type: FailureType = "--failure-type <TYPE>",
+        /// Its exit code
+        exit_code: Option<ExitCode> = "--exit-code <N>",
+        /// The profile of the scan
+        profile: Profile = "--profile <PROFILE>",
+    }
+
+    /// The wizard ends
+    WizardCompleted = "wizard.completed",
+    "--profile balanced --execution-mode docker --artifact makefile --duration 120s" {
+        /// The profile that was chosen
+        profile_selected: Profile = "--profile <PROFILE>",
+        /// How the scan runs
+        execution_mode: ExecutionMode = "--execution-mode <MODE>",
+        /// What the wizard wrote for the next time
+        artifact_generated: Option<Artifact> = "--artifact <ARTIFACT>",
+        /// How long the wizard took, e.g. 120s or 2m; stored as a range
+        duration_bucket: Bucketed<DurationBucket> = "--duration <TIME>",
+    }
+
+    /// Reports are written
+    ReportGenerated = "report.generated",
+    "--format json --format sarif --findings 120 --suppressions --compliance" {
+        /// The formats of the reports; repeat the flag or join them with commas
+        output_formats: Vec<Format> = "--format <FORMAT>",
+        /// How many findings there are; stored as a range
+        findings_bucket: Bucketed<FindingsBucket> = "--findings <N>",
+        /// Some findings are suppressed
+        suppressions_used: bool = "--suppressions",
+        /// Compliance mapping is used
+        compliance_enabled: bool = "--compliance",
+    }
+
+    /// Policies are evaluated
+    PolicyEvaluated = "policy.evaluated",
+    "--policy pci-dss --violations 3 --evaluation-ms 75 --passed 1 --failed 2" {
+        /// How many policies there are; by default as many as are named
+        policy_count: Derived<Count> = "--policy-count <N>",
+        /// How many violations there are; stored as a range
+        violations_bucket: Bucketed<ViolationsBucket> = "--violations <N>",
+        /// How long the evaluation took, in milliseconds; stored as a range
+        evaluation_time_bucket: Bucketed<EvaluationTimeBucket> = "--evaluation-ms <MS>",
+        /// The policies; repeat the flag or join them with commas
+        policies: Vec<Policy> = "--policy <POLICY>",
+        /// How many policies passed
+        passed_count: Count = "--passed <N>",
+        /// How many policies failed
+        failed_count: Count = "--failed <N>",
+    }
+}
+
+fields! {
+    /// How many targets of each kind; a kind that is not named counts 0.
+    TargetTypes {
+        /// How many repositories
+        repos: OrZero = "--repos <N>",
+        /// How many container images
+        images: OrZero = "--images <N>",
+        /// How many web applications
+        urls: OrZero = "--urls <N>",
+        /// How many infrastructure-as-code files
+        iac: OrZero = "--iac <N>",
+        /// How many GitLab projects
+        gitlab: OrZero = "--gitlab <N>",
+        /// How many Kubernetes clusters
+        k8s: OrZero = "--k8s <N>",
+    }
+}
+
+impl EventSpec {
+    /// The event with this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        EVENTS.iter().find(|event| event.name == name)
+    }
+}
+
+/// The names of all events.
+pub fn event_names() -> impl Iterator<Item = &'static str> {
+    EVENTS.iter().map(|event| event.name)
+}
+
+impl Field for TargetTypes {
+    const KIND: Kind = Kind::Counts(Self::FIELDS);
+    const REQUIRED: bool = true;
+
+    fn take(
+        object: &mut Object<'_>,
+        name: &'static str,
+        dropped: &mut Vec<String>,
+    ) -> Result<Self, FieldError> {
+        match object.take(name).ok_or(FieldError::Missing(name))? {
+            Value::Object(mut counts) => {
+                let read =
+                    Self::read(&mut counts, dropped).map_err(|mut errors| errors.swap_remove(0))?;
+                dropped.extend(left_over(&counts).map(|field| format!("{name}.{field}")));
+                Ok(read)
+            }
+            _ => Err(FieldError::Wrong {
+                name,
+                expected: "an object of counts".to_owned(),
+            }),
+        }
+    }
+}
+
+impl TargetTypes {
+    fn counts(&self) -> [Count; 6] {
+        [
+            self.repos,
+            self.images,
+            self.urls,
+            self.iac,
+            self.gitlab,
+            self.k8s,
+        ]
+        .map(|count| count.0)
+    }
+}
+
+impl Event {
+    /// Fills in what the event can work out by itself.
+    pub(super) fn derive(&mut self) {
+        match self {
+            Self::ScanStarted(event) => event.derive(),
+            Self::PolicyEvaluated(event) => event.derive(),
+            _ => {}
+        }
+    }
+}
+
+impl ScanStarted {
+    fn derive(&mut self) {
+        let counts = self.target_types.counts();
+        self.multi_target_scan
+            .0
+            .get_or_insert(counts.iter().filter(|count| **count > 0).count() > 1);
+        let total = counts.iter().map(|count| f64::from(*count)).sum();
+        self.total_targets_bucket
+            .0
+            .get_or_insert(Bucketed(TargetsBucket::holding(total)));
+    }
+}
+
+impl PolicyEvaluated {
+    fn derive(&mut self) {
+        let listed = Count::try_from(self.policies.len()).unwrap_or(Count::MAX);
+        self.policy_count.0.get_or_insert(listed);
+    }
+}
