@@ -12,6 +12,7 @@
 )]
 
 mod choice;
+mod command_line;
 mod conflicts;
 mod consent;
 mod crashes;
