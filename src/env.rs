@@ -2,36 +2,61 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the place that may ask")]
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Variables by name. Values that are not Unicode are kept with replacement characters, so that
-/// "set" stays "set".
+/// Variables by name.
 #[derive(Debug, Clone, Default)]
-pub struct Environment(Arc<[(String, String)]>);
+pub struct Environment(Arc<[(OsString, Value)]>);
+
+/// A variable's value, as it is and as text.
+#[derive(Debug, Clone)]
+struct Value {
+    text: String,
+    /// Only where the text is not the value.
+    other: Option<OsString>,
+}
+
+impl From<OsString> for Value {
+    fn from(value: OsString) -> Self {
+        match value.into_string() {
+            Ok(text) => Self { text, other: None },
+            Err(value) => Self {
+                text: value.to_string_lossy().into_owned(),
+                other: Some(value),
+            },
+        }
+    }
+}
+
+/// Where the user's home directory stands in the environment.
+const USER_HOME: &str = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
 
 impl Environment {
     /// The environment of this process.
     #[must_use]
     pub fn of_process() -> Self {
-        let text = |text: OsString| {
-            text.into_string()
-                .unwrap_or_else(|text| text.to_string_lossy().into_owned())
-        };
-        std::env::vars_os()
-            .map(|(name, value)| (text(name), text(value)))
-            .collect()
+        std::env::vars_os().collect()
     }
 
-    /// The value of a variable that is set and not empty.
+    /// The value of a variable that is set and not empty. What is not Unicode in it is replaced, so
+    /// that "set" stays "set".
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(known, _)| is_same_name(known, name))
-            .map(|(_, value)| value.as_str())
-            .filter(|value| !value.is_empty())
+        self.value(name).map(|value| value.text.as_str())
+    }
+
+    /// The value of a variable that is set and not empty, byte for byte: for paths.
+    #[must_use]
+    pub fn get_os(&self, name: &str) -> Option<&OsStr> {
+        self.value(name)
+            .map(|value| value.other.as_deref().unwrap_or(OsStr::new(&value.text)))
+    }
+
+    fn value(&self, name: &str) -> Option<&Value> {
+        let (_, value) = self.0.iter().find(|(known, _)| is_same_name(known, name))?;
+        (!value.text.is_empty()).then_some(value)
     }
 
     /// The same environment with one variable set.
@@ -40,17 +65,17 @@ impl Environment {
         let others = self
             .0
             .iter()
-            .filter(|(known, _)| !is_same_name(known, name));
-        others
-            .cloned()
-            .chain([(name.to_owned(), value.to_owned())])
-            .collect()
+            .filter(|(known, _)| !is_same_name(known, name))
+            .cloned();
+        let one = (OsString::from(name), OsString::from(value).into());
+        Self(others.chain([one]).collect())
     }
 
-    /// The user's home directory.
+    /// The user's home directory, from the environment alone: asking the system for it can load
+    /// plug-ins of its C library, which a static program can't.
     #[must_use]
     pub fn user_home(&self) -> Option<PathBuf> {
-        std::env::home_dir().filter(|home| !home.as_os_str().is_empty())
+        self.get_os(USER_HOME).map(PathBuf::from)
     }
 
     /// The working directory.
@@ -77,7 +102,7 @@ impl Environment {
 }
 
 /// Windows does not tell capitals in names apart: PATH is called `Path` there.
-fn is_same_name(name: &str, other: &str) -> bool {
+fn is_same_name(name: &OsStr, other: &str) -> bool {
     if cfg!(windows) {
         name.eq_ignore_ascii_case(other)
     } else {
@@ -85,12 +110,12 @@ fn is_same_name(name: &str, other: &str) -> bool {
     }
 }
 
-impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
+impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
         Self(
             pairs
                 .into_iter()
-                .map(|(name, value)| (name.into(), value.into()))
+                .map(|(name, value)| (name.into(), value.into().into()))
                 .collect(),
         )
     }

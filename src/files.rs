@@ -338,7 +338,7 @@ fn ordinary(metadata: &Metadata) -> Result<(), NotOrdinary> {
 }
 
 /// Files made with these options are readable and writable by their owner alone.
-pub fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
     options

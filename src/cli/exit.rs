@@ -7,7 +7,8 @@ use super::words;
 use crate::clock;
 use crate::destination::ReadError;
 use crate::event::EventError;
-use crate::home::HomeError;
+use crate::files::NotOrdinary;
+use crate::home::{HomeError, OwnerError, lock};
 use crate::record::RecordError;
 use crate::settings::SettingsError;
 use crate::spool::SpoolError;
@@ -68,6 +69,9 @@ impl Failure {
 
 /// The exit code of a file that can't be made or written.
 pub(super) fn code_of(error: &std::io::Error) -> Code {
+    if NotOrdinary::of(error).is_some() {
+        return Code::CantCreate;
+    }
     match error.kind() {
         ErrorKind::PermissionDenied
         | ErrorKind::ReadOnlyFilesystem
@@ -81,10 +85,45 @@ const WAY_OUT: &str = "make it writable, or set JMO_TELEMETRY_HOME to a director
 
 impl From<HomeError> for Failure {
     fn from(error: HomeError) -> Self {
+        if NotOrdinary::of(&error.source).is_some() {
+            let path = words::shell(&error.path);
+            return Self::new(Code::CantCreate, error).hint(format!(
+                "move it away (`mv {path} {path}.aside`), or set JMO_TELEMETRY_HOME to another directory"
+            ));
+        }
+        if lock::is_unsupported(&error.source) {
+            return Self::new(Code::Io, error)
+                .hint("set JMO_TELEMETRY_HOME to a directory on a local file system");
+        }
         match code_of(&error.source) {
             Code::CantCreate => Self::new(Code::CantCreate, error).hint(WAY_OUT),
             code => Self::new(code, error),
         }
+    }
+}
+
+impl From<OwnerError> for Failure {
+    fn from(error: OwnerError) -> Self {
+        let hint = match &error {
+            OwnerError::Writable {
+                path,
+                shared: false,
+            } => {
+                format!("run `chmod 700 {}`", words::shell(path))
+            }
+            OwnerError::Writable { shared: true, .. } => {
+                "set JMO_TELEMETRY_HOME to a directory of your own, not to a shared one".to_owned()
+            }
+            OwnerError::Foreign { .. } => {
+                "set HOME or JMO_TELEMETRY_HOME to a directory of your own".to_owned()
+            }
+            OwnerError::Look { .. }
+            | OwnerError::NotADirectory { .. }
+            | OwnerError::Become { .. } => {
+                "set JMO_TELEMETRY_HOME to a directory of your own".to_owned()
+            }
+        };
+        Self::new(Code::CantCreate, error).hint(hint)
     }
 }
 

@@ -141,6 +141,11 @@ fn run(cli: Cli, environment: Environment, out: &mut Out) -> Result<Code, Failur
         _ => environment,
     };
     let settings = Settings::resolve(environment, cli.config.as_deref())?;
+    if let Err(error) = settings.home.claim()
+        && !needs_no_home(&cli.command, &settings)
+    {
+        return Err(error.into());
+    }
     match cli.command {
         Command::Record(args) => args.run(&settings, cli.config.as_deref(), out),
         Command::Flush(args) => args.run(&settings, out),
@@ -158,5 +163,16 @@ fn run(cli: Cli, environment: Environment, out: &mut Out) -> Result<Code, Failur
         Command::CountScan(args) => args.run(&settings, out),
         Command::Forget(args) => args.run(&settings, out),
         Command::Completions(_) | Command::Man(_) => Ok(Code::Done),
+    }
+}
+
+/// Whoever switched telemetry off is not troubled with a home that can't be used.
+fn needs_no_home(command: &Command, settings: &Settings) -> bool {
+    match command {
+        Command::Info(_) => true,
+        Command::Record(_) | Command::Flush(_) | Command::Banner(_) => {
+            settings.consent.is_switched_off()
+        }
+        _ => false,
     }
 }

@@ -1,5 +1,7 @@
 //! How times and sizes are told to people.
 
+use std::path::Path;
+
 use chrono::{DateTime, Utc};
 
 /// "now", "3 min ago", "in 2 h".
@@ -31,6 +33,16 @@ pub(super) fn events(count: u64) -> String {
     }
 }
 
+/// A path as a shell takes it for one word.
+pub(super) fn shell(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.into_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 /// "12.3 KiB".
 pub(super) fn bytes(bytes: u64) -> String {
     bytesize::ByteSize(bytes).display().iec().to_string()
@@ -40,6 +52,14 @@ pub(super) fn bytes(bytes: u64) -> String {
 mod tests {
     use super::*;
     use chrono::TimeDelta;
+
+    #[test]
+    fn a_path_is_one_word_for_a_shell() {
+        let shell = |path| shell(Path::new(path));
+        assert_eq!(shell("/home/a-b/.jmo-security"), "/home/a-b/.jmo-security");
+        assert_eq!(shell("/home/a b"), "'/home/a b'");
+        assert_eq!(shell("it's $HOME"), r"'it'\''s $HOME'");
+    }
 
     #[test]
     fn times_are_told_in_their_largest_unit() {

@@ -174,7 +174,14 @@ impl Consent {
         decide(&self.facts())
     }
 
-    fn facts(&self) -> Facts {
+    /// Whether the environment alone says no, whatever the files say.
+    #[must_use]
+    pub fn is_switched_off(&self) -> bool {
+        !decide(&self.environment()).enabled
+    }
+
+    /// What the environment says.
+    fn environment(&self) -> Facts {
         let variable = |name| self.environment.get(name).map(str::to_owned);
         Facts {
             disable: variable("JMO_TELEMETRY_DISABLE"),
@@ -182,8 +189,15 @@ impl Consent {
             ci: CI_VARIABLES
                 .into_iter()
                 .find(|name| self.environment.get(name).is_some()),
+            ..Facts::default()
+        }
+    }
+
+    fn facts(&self) -> Facts {
+        Facts {
             config: self.config().map(|said| (self.config.clone(), said)),
             choice: self.home.choice().transpose(),
+            ..self.environment()
         }
     }
 

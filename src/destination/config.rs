@@ -188,16 +188,18 @@ pub(super) fn token(
     if let Some(token) = environment.get(variable) {
         return Ok(Token::new(token));
     }
-    let Some(path) = environment.get(file_variable) else {
+    let Some(path) = environment.get_os(file_variable) else {
         return Ok(None);
     };
     let read = files::read_given(path.as_ref(), SMALL_FILE_BYTES);
     let text = read.map_err(|source| ConfigError::TokenFile {
-        path: path.to_owned(),
+        path: path.to_string_lossy().into_owned(),
         source,
     })?;
     if files::readable_by_others(path.as_ref()) {
-        return Err(ConfigError::TokenExposed(path.to_owned()));
+        return Err(ConfigError::TokenExposed(
+            path.to_string_lossy().into_owned(),
+        ));
     }
     Ok(std::str::from_utf8(&text).ok().and_then(Token::new))
 }

@@ -1,7 +1,7 @@
 //! `telemetry-id` and `scan-count`: two small files that many processes may meet at once, also in
 //! an empty home. Each is changed in place under a lock on itself, so neither needs `spool.lock`.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::lock::FileLock;
 use super::{Home, HomeError};
 use crate::event::vocabulary::ScanFrequency;
-use crate::files;
+use crate::files::{self, NotOrdinary};
 use crate::limits::SMALL_FILE_WAIT;
 
 /// Whether a change must survive a power cut when it is done.
@@ -56,7 +56,7 @@ impl Home {
     /// # Errors
     /// When the file can't be written.
     pub fn forget_anonymous_id(&self) -> Result<(), HomeError> {
-        if self.file("telemetry-id").exists() {
+        if self.file("telemetry-id").symlink_metadata().is_ok() {
             self.reset_anonymous_id()?;
         }
         Ok(())
@@ -122,17 +122,19 @@ impl Home {
         durable: Durable,
         change: impl FnOnce(&[u8]) -> (T, Option<String>),
     ) -> io::Result<T> {
-        let file = self.making_dir(|| {
-            files::open_own(
-                path,
-                OpenOptions::new()
-                    .read(true)
-                    .write(true)
-                    .create(true)
-                    .truncate(false),
-            )
-        })?;
-        let mut lock = FileLock::lock(file, SMALL_FILE_WAIT)?.ok_or(io::ErrorKind::WouldBlock)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let mut open = || files::open_own(path, &mut options);
+        let file = match self.making_dir(&mut open) {
+            Err(error) if is_in_the_way(&error) => {
+                fs::remove_file(path)?;
+                open()?
+            }
+            other => other?,
+        };
+        // Without locks, two first events at once may carry two ids, and two scans count as one.
+        let mut lock = FileLock::lock_where_possible(file, SMALL_FILE_WAIT)?
+            .ok_or(io::ErrorKind::WouldBlock)?;
         let file = lock.file();
         let mut content = Vec::new();
         file.take(1024).read_to_end(&mut content)?;
@@ -150,6 +152,15 @@ impl Home {
         }
         Ok(result)
     }
+}
+
+/// Whether something has the file's name that can make room for it: what is no id is replaced,
+/// whatever it is, and its target left alone.
+fn is_in_the_way(error: &io::Error) -> bool {
+    matches!(
+        NotOrdinary::of(error),
+        Some(NotOrdinary::Link | NotOrdinary::Special)
+    )
 }
 
 fn parse_id(content: &[u8]) -> Option<Uuid> {

@@ -10,10 +10,49 @@ use std::time::Duration;
 use crate::clock::{self, Deadline};
 use crate::files;
 
+/// Why nothing can be locked.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("its file system has no locks")]
+pub struct NoLocks;
+
+impl From<NoLocks> for io::Error {
+    fn from(reason: NoLocks) -> Self {
+        Self::new(io::ErrorKind::Unsupported, reason)
+    }
+}
+
+/// Whether a lock failed because its file system has none ([`NoLocks`]).
+#[must_use]
+pub fn is_unsupported(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|reason| reason.is::<NoLocks>())
+}
+
+/// Some network and user-space file systems have no `flock`, and each says so in its own way.
+fn no_locks_here(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        use nix::errno::Errno;
+        const ERRORS: [Errno; 4] = [
+            Errno::ENOLCK,
+            Errno::ENOSYS,
+            Errno::EOPNOTSUPP,
+            Errno::EINVAL,
+        ];
+        error
+            .raw_os_error()
+            .is_some_and(|number| ERRORS.contains(&Errno::from_raw(number)))
+    }
+    #[cfg(not(unix))]
+    {
+        error.kind() == io::ErrorKind::Unsupported
+    }
+}
+
 /// An exclusive lock on a file.
 #[derive(Debug)]
 pub struct FileLock {
     file: File,
+    locked: bool,
 }
 
 impl FileLock {
@@ -46,10 +85,11 @@ impl FileLock {
         let mut pause = Duration::from_micros(200 + u64::from(std::process::id() % 16) * 25);
         loop {
             match fs2::FileExt::try_lock_exclusive(&file) {
-                Ok(()) => return Ok(Some(Self { file })),
+                Ok(()) => return Ok(Some(Self { file, locked: true })),
                 Err(error)
                     if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if no_locks_here(&error) => return Err(NoLocks.into()),
                 Err(error) => return Err(error),
             }
             if deadline.passed() {
@@ -58,6 +98,28 @@ impl FileLock {
             clock::sleep(pause.min(deadline.left()));
             pause = (pause * 3 / 2).min(Duration::from_millis(8));
         }
+    }
+
+    /// The same, but where the file system has no locks the file is taken without one: for a change
+    /// by which two that make it at once harm nobody.
+    ///
+    /// # Errors
+    /// When asking for the lock fails otherwise.
+    pub fn lock_where_possible(file: File, wait: Duration) -> io::Result<Option<Self>> {
+        let without = file.try_clone()?;
+        match Self::lock(file, wait) {
+            Err(error) if is_unsupported(&error) => Ok(Some(Self {
+                file: without,
+                locked: false,
+            })),
+            other => other,
+        }
+    }
+
+    /// Whether there is a lock on it.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        self.locked
     }
 
     /// The locked file.

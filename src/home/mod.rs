@@ -5,6 +5,7 @@ mod choice;
 mod connection;
 mod identity;
 pub mod lock;
+mod owner;
 mod view_cache;
 
 use std::collections::BTreeSet;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 pub use choice::Choice;
 pub use connection::ConnectionError;
+pub use owner::OwnerError;
 pub use view_cache::{CachedLines, NewCache};
 
 use crate::env::Environment;
@@ -24,6 +26,8 @@ use crate::limits::SMALL_FILE_BYTES;
 #[derive(Debug, Clone)]
 pub struct Home {
     dir: PathBuf,
+    /// Whether `JMO_TELEMETRY_HOME` names it: then its rights are the user's to change.
+    named: bool,
 }
 
 /// One failed operation on a file of the home.
@@ -40,7 +44,9 @@ pub struct HomeError {
 
 /// No home can be found.
 #[derive(Debug, thiserror::Error)]
-#[error("could not find a home directory; set JMO_TELEMETRY_HOME to a directory for the spool")]
+#[error(
+    "failed to find a home: HOME is not set; set JMO_TELEMETRY_HOME to a directory of your own"
+)]
 pub struct NoHome;
 
 impl Home {
@@ -49,17 +55,22 @@ impl Home {
     /// # Errors
     /// When neither is known.
     pub fn find(environment: &Environment) -> Result<Self, NoHome> {
-        let dir = match environment.get("JMO_TELEMETRY_HOME") {
-            Some(dir) => PathBuf::from(dir),
-            None => environment.user_home().ok_or(NoHome)?.join(".jmo-security"),
-        };
-        Ok(Self { dir })
+        Ok(match environment.get_os("JMO_TELEMETRY_HOME") {
+            Some(dir) => Self {
+                dir: PathBuf::from(dir),
+                named: true,
+            },
+            None => Self::at(environment.user_home().ok_or(NoHome)?.join(".jmo-security")),
+        })
     }
 
     /// A home at a path of the caller's. Touches nothing.
     #[must_use]
     pub fn at(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into() }
+        Self {
+            dir: dir.into(),
+            named: false,
+        }
     }
 
     /// The directory.
@@ -128,8 +139,7 @@ impl Home {
     }
 
     /// Makes the directory, 0700, and makes its name durable. One that is there already is left as
-    /// it is, except that its group and others lose their rights when the first of our files is
-    /// made in it.
+    /// it is.
     ///
     /// # Errors
     /// When it can't be made.
@@ -144,15 +154,6 @@ impl Home {
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(&self.dir).map_err(fail)?;
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let mode = fs::metadata(&self.dir).map_err(fail)?.permissions().mode();
-            if mode & 0o077 != 0 {
-                // Somebody else's directory stays as it is: our files in it are 0600 all the same.
-                let _ = fs::set_permissions(&self.dir, fs::Permissions::from_mode(0o700));
-            }
-        }
         if let Some(parent) = self.dir.parent() {
             // A file system that can't sync directories has nothing better to offer.
             let _ = files::sync_dir(parent);
@@ -195,7 +196,7 @@ impl Home {
 
     /// Opens something in the home; makes the directory when that fails for want of it, so that
     /// nobody pays for looking.
-    fn making_dir<T>(&self, open: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    fn making_dir<T>(&self, mut open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.create().map_err(|error| error.source)?;

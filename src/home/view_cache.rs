@@ -50,9 +50,18 @@ impl Home {
         self.dir.join(DIR).join(format!("{name}.jsonl"))
     }
 
+    /// Makes sure that the cache is our own directory, if it is there, and no link to another one.
+    fn own_cache(&self) -> io::Result<()> {
+        match fs::symlink_metadata(self.dir.join(DIR)) {
+            Ok(metadata) if !metadata.is_dir() => Err(io::ErrorKind::NotADirectory.into()),
+            _ => Ok(()),
+        }
+    }
+
     /// What was found at this address last time.
     #[must_use]
     pub fn cached_lines(&self, address: &str) -> Option<CachedLines> {
+        self.own_cache().ok()?;
         let path = self.view_cache(address);
         let file = files::open_own(&path, OpenOptions::new().read(true)).ok()?;
         let bytes = file.metadata().ok()?.len();
@@ -79,6 +88,7 @@ impl Home {
         incomplete: &[String],
     ) -> io::Result<NewCache> {
         self.create().map_err(|error| error.source)?;
+        self.own_cache()?;
         let dir = Self::at(self.dir.join(DIR));
         dir.create().map_err(|error| error.source)?;
         let mut cache = NewCache {

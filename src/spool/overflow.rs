@@ -60,10 +60,9 @@ impl<'h> Overflow<'h> {
     }
 
     fn try_append(&self, payloads: &[Payload], allowed: impl FnOnce() -> bool) -> io::Result<bool> {
-        let open = || {
-            files::private(OpenOptions::new().read(true).append(true).create(true))
-                .open(self.home.overflow())
-        };
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(true);
+        let mut open = || files::open_own(&self.home.overflow(), &mut options);
         let file = match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.home.create().map_err(|error| error.source)?;
@@ -71,10 +70,13 @@ impl<'h> Overflow<'h> {
             }
             other => other?,
         };
-        let mut lock = FileLock::lock(file, WAIT)?.ok_or(io::ErrorKind::WouldBlock)?;
+        // Where there are no locks nobody can import either, and each append is one write.
+        let mut lock =
+            FileLock::lock_where_possible(file, WAIT)?.ok_or(io::ErrorKind::WouldBlock)?;
         if !allowed() {
             return Ok(false);
         }
+        let alone = lock.is_locked();
         let file = lock.file();
         let before = file.metadata()?.len();
         let mut text = String::new();
@@ -94,7 +96,9 @@ impl<'h> Overflow<'h> {
             .and_then(|()| file.sync_data())
         {
             // Half an event must not look like one, and what failed here is not acknowledged.
-            let _ = file.set_len(before);
+            if alone {
+                let _ = file.set_len(before);
+            }
             return Err(error);
         }
         if before == 0 {
@@ -115,8 +119,11 @@ impl<'h> Overflow<'h> {
     /// When the file is there but can't be read.
     pub fn payloads(&self) -> Result<Vec<Payload>, HomeError> {
         let path = self.home.overflow();
-        match std::fs::read_to_string(&path) {
-            Ok(content) => Ok(content.lines().filter_map(Payload::reread).collect()),
+        match files::read_own(&path, 2 * OVERFLOW_BYTES) {
+            Ok(content) => Ok(String::from_utf8_lossy(&content)
+                .lines()
+                .filter_map(Payload::reread)
+                .collect()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(source) => Err(HomeError {
                 operation: "read",
@@ -148,10 +155,7 @@ impl<'h> Overflow<'h> {
 
     fn lock(&self) -> Result<Option<Held>, HomeError> {
         let path = self.home.overflow();
-        let locked = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&path)
+        let locked = files::open_own(&path, OpenOptions::new().read(true).write(true))
             .and_then(|file| FileLock::lock(file, WAIT));
         match locked {
             Ok(lock) => Ok(lock.map(|lock| Held { lock, path })),

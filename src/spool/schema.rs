@@ -88,6 +88,9 @@ impl Spool {
 
     /// Connects to a database and sets what this program relies on.
     pub(super) fn connect(home: &Home, path: &Path, sharing: Sharing) -> Result<Self, SpoolError> {
+        // SQLite opens these by itself, whatever they are.
+        is_there(&home.spool_wal())?;
+        is_there(&home.file("spool.db-shm"))?;
         let fail = |source| SpoolError::Database {
             operation: "open",
             path: path.to_owned(),

@@ -18,6 +18,7 @@ mod consent;
 mod crashes;
 mod delivery;
 mod forget;
+mod home;
 mod lifecycle;
 mod limits;
 mod model;

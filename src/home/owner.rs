@@ -1,0 +1,155 @@
+//! Whose home it is. A home belongs to the user who runs the program, and nobody else can write it;
+//! otherwise somebody else could choose the destination, or read what is recorded.
+//!
+//! Root in another user's home (`sudo` with HOME kept, a container with a mounted home) becomes that
+//! user before anything is touched, so that no file of root's is left there to lock its owner out.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::Home;
+
+/// Why a home can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OwnerError {
+    /// The system does not tell.
+    #[error("failed to look at home `{}`", path.display())]
+    Look {
+        /// The home, or the directory in which it would be made.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Something else has its name.
+    #[error("failed to use home `{}`: it is not a directory", path.display())]
+    NotADirectory {
+        /// The home.
+        path: PathBuf,
+    },
+    /// It is another user's.
+    #[error("refused to use home `{}`: it belongs to another user (uid {owner})", path.display())]
+    Foreign {
+        /// The home.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+    },
+    /// Group or others can write it.
+    #[error("refused to use home `{}`: other users can write it", path.display())]
+    Writable {
+        /// The home.
+        path: PathBuf,
+        /// Whether it is made for everybody, like `/tmp`: no command would mend that.
+        shared: bool,
+    },
+    /// Root could not become its owner.
+    #[error("failed to become the owner (uid {owner}) of home `{}`", path.display())]
+    Become {
+        /// The home, or the directory in which it would be made.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+impl Home {
+    /// Makes sure that the home is the user's own, before anything in it is touched: tightens
+    /// `~/.jmo-security`, and makes root its owner. A home that is not there yet is judged by the
+    /// directory in which it would be made.
+    ///
+    /// Where the system has no owners, a user's profile is the user's alone.
+    ///
+    /// # Errors
+    /// When it is somebody else's, or somebody else can write it.
+    #[cfg(not(unix))]
+    pub fn claim(&self) -> Result<(), OwnerError> {
+        match std::fs::metadata(&self.dir) {
+            Ok(metadata) if !metadata.is_dir() => Err(OwnerError::NotADirectory {
+                path: self.dir.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes sure that the home is the user's own, before anything in it is touched: tightens
+    /// `~/.jmo-security`, and makes root its owner. A home that is not there yet is judged by the
+    /// directory in which it would be made.
+    ///
+    /// # Errors
+    /// When it is somebody else's, or somebody else can write it.
+    #[cfg(unix)]
+    pub fn claim(&self) -> Result<(), OwnerError> {
+        use std::os::unix::fs::MetadataExt;
+
+        let (path, metadata) = self.nearest()?;
+        let user = nix::unistd::geteuid();
+        let owner = metadata.uid();
+        if user.is_root() && owner != 0 {
+            unix::become_user(owner, metadata.gid()).map_err(|errno| OwnerError::Become {
+                path: path.clone(),
+                owner,
+                source: errno.into(),
+            })?;
+        } else if owner != user.as_raw() && path == self.dir {
+            return Err(OwnerError::Foreign { path, owner });
+        }
+        if path == self.dir {
+            self.keep_private(&metadata)?;
+        }
+        Ok(())
+    }
+
+    /// The home, or the nearest directory above it that exists.
+    #[cfg(unix)]
+    fn nearest(&self) -> Result<(PathBuf, std::fs::Metadata), OwnerError> {
+        let mut path = self.dir.clone();
+        loop {
+            match std::fs::metadata(&path) {
+                Ok(metadata) if metadata.is_dir() => return Ok((path, metadata)),
+                Ok(_) => return Err(OwnerError::NotADirectory { path }),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    if !path.pop() || path.as_os_str().is_empty() {
+                        path = PathBuf::from(".");
+                    }
+                }
+                Err(source) => return Err(OwnerError::Look { path, source }),
+            }
+        }
+    }
+
+    #[cfg(unix)]
+    fn keep_private(&self, metadata: &std::fs::Metadata) -> Result<(), OwnerError> {
+        use std::fs::{Permissions, set_permissions};
+        use std::os::unix::fs::PermissionsExt;
+
+        let mode = metadata.permissions().mode();
+        // The scanner's former telemetry made ~/.jmo-security by the umask.
+        let tightened = mode & 0o077 != 0
+            && !self.named
+            && set_permissions(&self.dir, Permissions::from_mode(0o700)).is_ok();
+        if mode & 0o022 != 0 && !tightened {
+            return Err(OwnerError::Writable {
+                path: self.dir.clone(),
+                shared: mode & 0o1000 != 0,
+            });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(unix)]
+mod unix {
+    use nix::unistd::{Gid, Uid, setgid, setuid};
+
+    /// Gives up root for good. The groups go first, since only root may change them.
+    pub(super) fn become_user(user: u32, group: u32) -> nix::Result<()> {
+        let group = Gid::from_raw(group);
+        // Apple's C library keeps the groups of a process elsewhere, and nix leaves them alone.
+        #[cfg(not(target_vendor = "apple"))]
+        nix::unistd::setgroups(&[group])?;
+        setgid(group)?;
+        setuid(Uid::from_raw(user))
+    }
+}
