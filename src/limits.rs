@@ -183,6 +183,10 @@ pub const PAGE_EVENTS: usize = 32;
 /// Different words of a kind (versions, tools, …) on the page; the others are counted together.
 pub const PAGE_WORDS: usize = 100;
 
+/// Counts on the page, by day, event, version and word. Years of ordinary events have fewer; more
+/// would make it larger than 20 MB, and then the events that follow are counted without their day.
+pub const PAGE_CELLS: usize = 1_000_000;
+
 /// Who sent something on which day, on the page: more would make it larger than 3 MB, and then the
 /// number of anonymous ids is shown for all events alone.
 pub const PAGE_VISITS: usize = 150_000;

@@ -174,16 +174,18 @@ impl Args {
     fn html(&self, source: &mut dyn Source, path: &Path, out: &mut Out) -> Result<(), Failure> {
         let mut cube = Cube::default();
         let collected = self.collect(source, &mut cube, out)?;
-        let text = page(&collected, &cube, &source.name(), clock::now());
+        let write = |out: &mut dyn Write| {
+            page(&collected, &cube, &source.name(), clock::now(), out)?;
+            out.flush()
+        };
         if path == Path::new("-") {
-            out.text(&text)?;
-            out.stream().flush()?;
+            write(out.stream())?;
             tell_notes(&collected, out);
             return Ok(());
         }
         let fail = |error| cant_write(path, error);
         let mut file = NewFile::given(path).map_err(fail)?;
-        file.write_all(text.as_bytes()).map_err(fail)?;
+        write(&mut file).map_err(fail)?;
         file.finish().map_err(fail)?;
         tell_notes(&collected, out);
         out.say(wrote(&collected, path));

@@ -20,13 +20,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
+use std::rc::Rc;
 
 use chrono::NaiveDate;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::dimensions::{self, DIMENSIONS, Dimension};
 use super::{Consumer, Event};
-use crate::limits::{PAGE_EVENTS, PAGE_VISITS, PAGE_WORDS, VIEW_WORD_CHARS};
+use crate::limits::{PAGE_CELLS, PAGE_EVENTS, PAGE_VISITS, PAGE_WORDS, VIEW_WORD_CHARS};
 
 /// Every group is of one event and one version, so these two need no counts of their own.
 const AXES: [&str; 2] = [dimensions::EVENT, dimensions::VERSION];
@@ -70,7 +71,7 @@ type Group = (Option<NaiveDate>, u32, u32);
 struct Counted {
     events: u64,
     /// By the dimension's place in the table and the word's number.
-    words: BTreeMap<(usize, u32), u64>,
+    words: BTreeMap<(u8, u32), u64>,
 }
 
 /// Collects while events are read.
@@ -78,33 +79,48 @@ struct Counted {
 pub struct Cube {
     events: Words,
     versions: Words,
-    /// For each dimension that is not an axis of the cube, by its place in the table.
-    words: BTreeMap<usize, Words>,
+    /// For each of the [`DIMENSIONS`], in their order; the axes have theirs above.
+    words: Vec<Words>,
     groups: HashMap<Group, Counted>,
     ids: HashMap<u128, u32>,
     /// On which day, with which version, who sent which events (one bit each).
     visits: HashMap<(Option<NaiveDate>, u32, u32), u32>,
     too_many_visits: bool,
+    /// Groups, and words in them: what the size of the page follows.
+    cells: usize,
+    /// Events that came when there were too many cells; they are of no day.
+    without_day: u64,
 }
 
 impl Consumer for Cube {
     fn event(&mut self, event: &Event<'_>, _: &[u8]) -> io::Result<()> {
-        let day = event.at().map(|at| at.date_naive());
+        let mut day = event.at().map(|at| at.date_naive());
+        if self.cells > PAGE_CELLS && day.take().is_some() {
+            self.without_day += 1;
+        }
         let name = self.events.number(event.name(), PAGE_EVENTS - 1);
         let version = event.text("version");
         let version = self
             .versions
             .number(version.as_deref().unwrap_or("(none)"), PAGE_WORDS);
-        let group = self.groups.entry((day, name, version)).or_default();
+        let cells = &mut self.cells;
+        let group = self.groups.entry((day, name, version)).or_insert_with(|| {
+            *cells += 1;
+            Counted::default()
+        });
         group.events += 1;
-        for (place, dimension) in DIMENSIONS.iter().enumerate() {
+        self.words.resize_with(DIMENSIONS.len(), Words::default);
+        for ((place, dimension), words) in (0..).zip(DIMENSIONS).zip(&mut self.words) {
             if AXES.contains(&dimension.name) {
                 continue;
             }
-            let words = &mut self.words;
             dimension.words(event, &mut |word, count| {
-                let number = words.entry(place).or_default().number(word, PAGE_WORDS);
-                *group.words.entry((place, number)).or_default() += count;
+                let number = words.number(word, PAGE_WORDS);
+                let counted = group.words.entry((place, number)).or_insert_with(|| {
+                    *cells += 1;
+                    0
+                });
+                *counted = counted.saturating_add(count);
             });
         }
         self.visit(day, name, version, event.anonymous_id());
@@ -149,33 +165,49 @@ impl Cube {
             .collect()
     }
 
+    /// What a person should know about the charts.
+    pub(super) fn note(&self) -> Option<String> {
+        let count = self.without_day;
+        let text = format!(
+            "{count} events are in the charts of all time alone: there are too many days and words for a page"
+        );
+        (count > 0).then_some(text)
+    }
+
     /// As the page reads it.
-    pub(super) fn data(&self) -> CubeData<'_> {
+    pub(super) fn data<'c>(&'c self) -> CubeData<'c> {
         let mut days: Vec<_> = self.groups.keys().filter_map(|(day, _, _)| *day).collect();
         days.sort_unstable();
         days.dedup();
-        let mut offsets = BTreeMap::new();
         let mut words = Vec::new();
-        for (place, list) in &self.words {
-            offsets.insert(*place, words.len() as u64);
-            let name = DIMENSIONS[*place].name;
-            words.extend(list.words.iter().map(|word| (name, word.as_str())));
-        }
+        let offsets: Rc<[u64]> = DIMENSIONS
+            .iter()
+            .zip(&self.words)
+            .map(|(dimension, list)| {
+                let offset = words.len() as u64;
+                words.extend(
+                    list.words
+                        .iter()
+                        .map(|word| (dimension.name, word.as_str())),
+                );
+                offset
+            })
+            .collect();
         let place = |day: Option<NaiveDate>| match day {
             Some(day) => days
                 .binary_search(&day)
                 .map_or(-1, |at| i64::try_from(at).unwrap_or(-1)),
             None => -1,
         };
-        let groups = self.groups.iter().map(|((day, event, version), group)| {
-            let words = group
-                .words
-                .iter()
-                .flat_map(|((place, word), count)| [offsets[place] + u64::from(*word), *count]);
-            (place(*day), *event, *version, group.events, words.collect())
-        });
-        let mut groups: Vec<_> = groups.collect();
-        groups.sort_unstable();
+        let group = |((day, event, version), group): (&Group, &'c Counted)| {
+            let words = GroupWords {
+                counts: &group.words,
+                offsets: offsets.clone(),
+            };
+            (place(*day), *event, *version, group.events, words)
+        };
+        let mut groups: Vec<_> = self.groups.iter().map(group).collect();
+        groups.sort_unstable_by_key(|(day, event, version, ..)| (*day, *event, *version));
         let visits = (!self.too_many_visits).then(|| self.visits(place));
         CubeData {
             dimensions: DIMENSIONS,
@@ -197,8 +229,25 @@ pub(super) struct CubeData<'c> {
     events: &'c [String],
     versions: &'c [String],
     words: Vec<(&'static str, &'c str)>,
-    groups: Vec<(i64, u32, u32, u64, Vec<u64>)>,
+    groups: Vec<(i64, u32, u32, u64, GroupWords<'c>)>,
     visits: Option<Vec<(i64, u32, Vec<u32>)>>,
+}
+
+/// The words of a group and their counts, in turns.
+#[derive(Debug)]
+struct GroupWords<'c> {
+    counts: &'c BTreeMap<(u8, u32), u64>,
+    /// Where the words of each dimension start in the list of all words.
+    offsets: Rc<[u64]>,
+}
+
+impl Serialize for GroupWords<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let pairs = self.counts.iter().flat_map(|((place, word), count)| {
+            [self.offsets[usize::from(*place)] + u64::from(*word), *count]
+        });
+        serializer.collect_seq(pairs)
+    }
 }
 
 #[cfg(test)]
@@ -247,6 +296,38 @@ mod tests {
         assert_eq!(cube.versions.words.len(), PAGE_WORDS + 1);
         let counted: u64 = cube.groups.values().map(|group| group.events).sum();
         assert_eq!(counted, 500);
+    }
+
+    #[test]
+    fn days_without_end_fit_the_page_and_no_event_is_lost() {
+        let start = NaiveDate::from_ymd_opt(1000, 1, 1).expect("a day");
+        let line = |n: usize| {
+            let day = start + chrono::Days::new(n as u64);
+            format!(r#"{{"event":"e","timestamp":"{day}T00:00:00Z"}}"#)
+        };
+        let mut cube = Cube {
+            cells: PAGE_CELLS - 9,
+            ..Cube::default()
+        };
+        for line in (0..20).map(line) {
+            let event = Event::read(line.as_bytes()).expect("an event");
+            cube.event(&event, line.as_bytes()).expect("counts");
+        }
+        assert_eq!(cube.groups.len(), 11, "one is of no day");
+        let counted: u64 = cube.groups.values().map(|group| group.events).sum();
+        assert_eq!(counted, 20);
+        assert!(
+            cube.note()
+                .is_some_and(|note| note.starts_with("10 events"))
+        );
+    }
+
+    #[test]
+    fn counts_beyond_all_numbers_do_not_wrap() {
+        let line = r#"{"event":"e","metadata":{"target_types":{"repos":1e300}}}"#;
+        let cube = cube([line, line].map(str::to_owned).into_iter());
+        let counts = cube.groups.values().flat_map(|group| group.words.values());
+        assert_eq!(counts.max(), Some(&u64::MAX));
     }
 
     #[test]

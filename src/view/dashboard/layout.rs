@@ -46,7 +46,9 @@ impl Block {
             })
             .collect();
         if !hidden.is_empty() {
-            let count = hidden.iter().map(|(_, count)| count).sum();
+            let count = hidden
+                .iter()
+                .fold(0_u64, |sum, (_, count)| sum.saturating_add(*count));
             rows.push(Row {
                 name: format!("and {} more", number(hidden.len() as u64)),
                 value: number(count),

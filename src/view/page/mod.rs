@@ -5,10 +5,14 @@
 //! `chart.umd.min.js` is Chart.js 4.6.1 as its npm package `chart.js` has it in `dist/`,
 //! without the last line, which names a source map; its licence (MIT) is beside it.
 
+use std::io::{self, Write};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde_json::Serializer;
+use serde_json::ser::Formatter;
 use sha2::{Digest, Sha256};
 
 use super::cube::{Cube, CubeData};
@@ -29,53 +33,77 @@ struct Data<'d> {
     cube: CubeData<'d>,
 }
 
-/// The page.
-#[must_use]
-pub fn page(collected: &Collected, cube: &Cube, source: &str, now: DateTime<Utc>) -> String {
+/// Writes the page, a part at a time, since its data can be large.
+///
+/// # Errors
+/// When it can't be written.
+pub fn page(
+    collected: &Collected,
+    cube: &Cube,
+    source: &str,
+    now: DateTime<Utc>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let notes = collected.notes.iter().map(|note| note.text.as_str());
+    let too_much = cube.note();
     let data = Data {
         source,
         made: now,
-        notes: collected
-            .notes
-            .iter()
-            .map(|note| note.text.as_str())
-            .collect(),
+        notes: notes.chain(too_much.as_deref()).collect(),
         summary: &collected.summary,
         cube: cube.data(),
     };
-    let data = serde_json::to_string(&data).expect("numbers and strings serialize");
     let policy = format!(
         "default-src 'none'; script-src {} {}; style-src {}; img-src data:; base-uri 'none'; form-action 'none'",
         hash(CHARTS),
         hash(SCRIPT),
         hash(STYLE)
     );
-    // Each part of the page once, in order, so that nothing in the data can be taken for a place to
-    // fill.
-    let mut text =
-        String::with_capacity(PAGE.len() + STYLE.len() + CHARTS.len() + SCRIPT.len() + data.len());
     let mut rest = PAGE;
     for (place, content) in [
-        ("{{policy}}", policy.as_str()),
-        ("{{style}}", STYLE),
-        ("{{data}}", &embeddable(&data)),
-        ("{{charts}}", CHARTS),
-        ("{{script}}", SCRIPT),
+        ("{{policy}}", Some(policy.as_str())),
+        ("{{style}}", Some(STYLE)),
+        ("{{data}}", None),
+        ("{{charts}}", Some(CHARTS)),
+        ("{{script}}", Some(SCRIPT)),
     ] {
         let (before, after) = rest.split_once(place).expect("the page has its places");
-        text += before;
-        text += content;
+        out.write_all(before.as_bytes())?;
+        match content {
+            Some(content) => out.write_all(content.as_bytes())?,
+            None => data.serialize(&mut Serializer::with_formatter(&mut *out, Embedded))?,
+        }
         rest = after;
     }
-    text + rest
+    out.write_all(rest.as_bytes())
 }
 
 /// JSON that can't end the element it stands in, nor start another.
-fn embeddable(json: &str) -> String {
-    json.replace('<', "\\u003c")
-        .replace('>', "\\u003e")
-        .replace('\u{2028}', "\\u2028")
-        .replace('\u{2029}', "\\u2029")
+struct Embedded;
+
+impl Formatter for Embedded {
+    fn write_string_fragment<W: Write + ?Sized>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        for part in fragment.split_inclusive(['<', '>', '\u{2028}', '\u{2029}']) {
+            let mut safe = part.chars();
+            let escape = match safe.next_back() {
+                Some('<') => "\\u003c",
+                Some('>') => "\\u003e",
+                Some('\u{2028}') => "\\u2028",
+                Some('\u{2029}') => "\\u2029",
+                _ => {
+                    writer.write_all(part.as_bytes())?;
+                    continue;
+                }
+            };
+            writer.write_all(safe.as_str().as_bytes())?;
+            writer.write_all(escape.as_bytes())?;
+        }
+        Ok(())
+    }
 }
 
 fn hash(text: &str) -> String {
@@ -105,7 +133,16 @@ mod tests {
     fn data_stays_data() {
         let source = "dir:</script><script>alert(1)</script><!-- {{script}}";
         let now = "2026-11-22T10:00:00Z".parse().expect("a time");
-        let page = page(&Collected::default(), &Cube::default(), source, now);
+        let mut text = Vec::new();
+        page(
+            &Collected::default(),
+            &Cube::default(),
+            source,
+            now,
+            &mut text,
+        )
+        .expect("writes");
+        let page = String::from_utf8(text).expect("text");
         assert!(!page.contains("<script>alert"));
         assert_eq!(page.matches("</script>").count(), 3);
         assert!(page.contains(r"dir:\u003c/script\u003e"));

@@ -210,6 +210,32 @@ fn a_page_that_asks_for_something_or_fails_is_noticed() {
 }
 
 #[test]
+fn a_wrong_clock_does_not_stretch_the_page_unless_it_is_asked_for() {
+    let Some(browser) = chromium() else { return };
+    let world = World::new();
+    let at = |day: &str| format!("{{\"event\":\"x\",\"timestamp\":\"{day}T10:00:00Z\"}}\n");
+    let usual = at("2026-11-01").repeat(150) + &at("2026-11-03").repeat(150);
+    let dir = dir_of(&world, &(usual + &at("1970-01-01") + &at("2086-01-01")));
+    world
+        .run(["view", "--from", &dir, "--html", "page.html"])
+        .ok();
+    let page = world.cwd().join("page.html");
+    let all = Visit::to(&browser, &page, "");
+    all.is_quiet();
+    assert_eq!(
+        all.table("time"),
+        ["2026-11-01 150", "2026-11-02 0", "2026-11-03 150"]
+    );
+    assert!(
+        all.dom
+            .contains("2 not drawn: dated in the future or years ago")
+    );
+    assert_eq!(all.text("n-events"), "302");
+    let future = Visit::to(&browser, &page, "from=2080-01-01&to=2090-01-01");
+    assert_eq!(future.table("time"), ["2086-01-01 1"]);
+}
+
+#[test]
 fn a_page_of_nothing_and_of_one_event_loads() {
     let Some(browser) = chromium() else { return };
     for (events, said) in [

@@ -230,6 +230,57 @@ fn every_number_over_a_hostile_gist_is_right_and_the_second_look_is_free() {
     );
 }
 
+/// The program within this much memory, in MiB.
+fn within(world: &World, mib: usize, args: &str) -> std::process::Output {
+    let inner = world.command(["-"; 0]);
+    let program = env!("CARGO_BIN_EXE_jmo-telemetry");
+    let mut shell = std::process::Command::new("sh");
+    shell
+        .args([
+            "-c",
+            &format!("ulimit -v {}; exec {program} {args}", mib * 1024),
+        ])
+        .current_dir(world.cwd())
+        .env_clear();
+    for (name, value) in inner.get_envs() {
+        shell.env(name, value.expect("a variable that is set"));
+    }
+    shell.output().expect("runs")
+}
+
+/// Every event has words, a day and an id of its own, so nothing that is counted repeats.
+fn bomb(n: usize) -> String {
+    let (year, month, day) = (n / 336, 1 + n / 28 % 12, 1 + n % 28);
+    let text = "é".repeat(100);
+    format!(
+        "{{\"event\":\"{n}{text}\",\"version\":\"{n}{text}\",\"platform\":\"{n}{text}\",\"anonymous_id\":\"{n}\",\
+         \"timestamp\":\"{year:04}-{month:02}-{day:02}T00:00:00Z\",\"event_id\":\"{n}\",\
+         \"metadata\":{{\"profile\":\"{n}{text}\",\"mode\":\"{n}{text}\",\"tools\":[\"{n}{text}\",\"{n}x{text}\"],\
+         \"target_types\":{{\"{n}{text}\":1e300}}}}}}\n"
+    )
+}
+
+#[test]
+fn words_days_and_ids_that_never_repeat_fit_into_300_mib_in_every_form() {
+    let world = World::new();
+    std::fs::create_dir_all(world.out()).expect("a directory");
+    let events = 40_000;
+    let lines: String = (0..events).map(bomb).collect();
+    std::fs::write(world.out().join("bomb.jsonl"), lines).expect("a file");
+    for form in ["", "--json", "--raw", "--export out.csv", "--html out.html"] {
+        let args = format!("view --from {} {form}", world.out_target());
+        let output = within(&world, 300, &args);
+        assert!(
+            output.status.success(),
+            "{form}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    let shown = numbers(&world, ["--from", &world.out_target()]);
+    assert_eq!(shown["events"], events);
+    assert_eq!(shown["by_mode"]["(others)"], events - 10_000);
+}
+
 #[test]
 fn a_line_of_a_hundred_megabytes_is_one_malformed_line_in_little_memory() {
     let world = World::new();
@@ -244,25 +295,8 @@ fn a_line_of_a_hundred_megabytes_is_one_malformed_line_in_little_memory() {
     }
     write!(file, "\"}}\n{}\n", ours(2)).expect("writes");
     drop(file);
-    let limited = format!(
-        "ulimit -v 200000; exec {} view --json --from {}",
-        env!("CARGO_BIN_EXE_jmo-telemetry"),
-        world.out_target()
-    );
-    let mut command = world.command(["-"; 0]);
-    let mut shell = std::process::Command::new("sh");
-    shell
-        .args(["-c", &limited])
-        .current_dir(world.cwd())
-        .env_clear()
-        .envs(
-            command
-                .get_envs()
-                .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
-                .collect::<Vec<_>>(),
-        );
-    command = shell;
-    let output = command.output().expect("runs");
+    let args = format!("view --json --from {}", world.out_target());
+    let output = within(&world, 195, &args);
     let shown: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{error}: {output:?}"));
     assert_eq!(
