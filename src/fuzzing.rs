@@ -34,17 +34,22 @@ pub fn view_line(data: &[u8]) {
     crate::view::read_for_fuzzing(data);
 }
 
+/// What GitHub's API answers, or whoever stands in between.
+pub fn gist_answer(data: &[u8]) {
+    crate::destination::read_gist_for_fuzzing(data);
+}
+
 /// The header `Retry-After`.
 pub fn retry_after(data: &[u8]) {
     if let Ok(value) = std::str::from_utf8(data) {
         let now = clock::now();
         let longest = clock::after(now, limits::SERVER_WAIT_MAX);
-        let answer = verdict::Answer {
+        let answer = verdict::HttpAnswer {
             status: 429,
             retry_after: verdict::retry_after(value, now),
-            ..verdict::Answer::default()
+            ..verdict::HttpAnswer::default()
         };
-        if let verdict::Verdict::NotBefore(until) = verdict::judge(&answer, now) {
+        if let verdict::Verdict::RateLimited(until) = verdict::judge(&answer, now) {
             assert!(until > now && until <= longest);
         }
     }

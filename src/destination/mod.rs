@@ -20,6 +20,8 @@ use uuid::Uuid;
 
 pub use self::config::{Chosen, Config, ConfigError, Connection};
 pub use self::gist::read::{Content, Fetched, GistFile, GistReader, Listing, ReadError};
+#[cfg(fuzzing)]
+pub(crate) use self::gist::read_for_fuzzing as read_gist_for_fuzzing;
 pub use self::target::{Kind, KindInfo, Target, TargetError, Token};
 use crate::destination::segment::{Receipt, SegmentFile};
 use crate::destination::verdict::Verdict;

@@ -55,9 +55,7 @@ fn the_help_of_an_event_has_its_own_flags_alone() {
                     .iter()
                     .any(|own| own["flag"] == flag);
                 let flag = flag.split(' ').next().expect("a word");
-                let has = shown
-                    .split_whitespace()
-                    .any(|word| word == flag);
+                let has = shown.split_whitespace().any(|word| word == flag);
                 assert_eq!(has, is_own, "{flag}: {shown}");
             }
         }
@@ -127,7 +125,11 @@ fn a_number_that_would_have_to_be_changed_is_an_error() {
     ] {
         let start = ["record", "scan.completed"].into_iter();
         let rest = words(completed).collect::<Vec<_>>();
-        let rest = rest.chunks(2).filter(|pair| pair[0] != flag).flatten().copied();
+        let rest = rest
+            .chunks(2)
+            .filter(|pair| pair[0] != flag)
+            .flatten()
+            .copied();
         let ran = world.run(start.chain(rest).chain([flag, value])).exits(2);
         assert!(ran.stderr.contains(flag), "{ran}");
     }
@@ -194,7 +196,10 @@ fn a_flag_that_would_do_nothing_is_an_error() {
     let good = format!("{} --flush --dry-run", ONE.join(" "));
     for (line, said) in [
         ("record --stdin --mode cli", "--mode"),
-        ("record --stdin --scanner-version 1.0.2", "--scanner-version"),
+        (
+            "record --stdin --scanner-version 1.0.2",
+            "--scanner-version",
+        ),
         ("record --stdin --python-version 3.12", "--python-version"),
         ("record --stdin --flush --dry-run", "--flush"),
         ("record --stdin tool.failed", "--stdin"),
@@ -248,10 +253,7 @@ fn a_dry_run_shows_what_the_record_after_it_stores() {
     let world = World::new();
     world.record();
     let start = "record scan.started --mode cli --profile fast";
-    let mut shown: Value = world
-        .run(words(start).chain(["--dry-run"]))
-        .ok()
-        .json();
+    let mut shown: Value = world.run(words(start).chain(["--dry-run"])).ok().json();
     world.run(words(start)).ok();
     let mut stored = world.rows().pop().expect("a row")["payload"].take();
     for line in [&mut shown, &mut stored] {

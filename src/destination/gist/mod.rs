@@ -13,6 +13,8 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
 
+#[cfg(fuzzing)]
+pub(crate) use self::answer::read_for_fuzzing;
 use self::answer::{FileAnswer, GistAnswer, Keep};
 pub(super) use self::api::Access;
 use self::api::Api;
