@@ -15,6 +15,14 @@ pub const COMMAND_LOCK_WAIT: Duration = Duration::from_secs(10);
 /// [`RECORD_LOCK_WAIT`] it keeps `record` under 4 s at worst.
 pub const SQLITE_BUSY_WAIT: Duration = Duration::from_millis(1000);
 
+/// The largest `overflow.jsonl` that `record` takes in, in bytes: about 15,000 events, a third of a
+/// second. A larger one is left to `flush` and to every command that looks at the spool.
+pub const RECORD_IMPORT_BYTES: u64 = 4 * 1024 * 1024;
+
+/// The largest database in which `record` looks for events of `overflow.jsonl` that are there
+/// already, in bytes: reading it takes about a fifth of a second.
+pub const RECORD_IMPORT_SPOOL_BYTES: u64 = 256 * 1024 * 1024;
+
 /// The largest database that `record` begins to repair when it finds it damaged, in bytes. A repair
 /// takes about 60 ms a MiB; a larger one is left to `flush` and `spool check`, and the event goes to
 /// `overflow.jsonl`.

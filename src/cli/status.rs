@@ -13,7 +13,7 @@ use crate::destination::retry::{Due, RetryState};
 use crate::destination::{Chosen, Target};
 use crate::request::Closed;
 use crate::settings::Settings;
-use crate::spool::{Attempt, Spool, Stats};
+use crate::spool::{Attempt, Overflow, SetAside, Spool, Stats};
 
 /// Say what is recorded, what can leave this machine and where to, and what waits
 #[derive(Debug, ClapArgs)]
@@ -39,6 +39,9 @@ pub(super) struct Status {
     pub(super) next_attempt_at: Option<DateTime<Utc>>,
     pub(super) attempts: Vec<Attempt>,
     pub(super) quarantined: Vec<String>,
+    /// Lines of `overflow.jsonl` that are no events, and where they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) overflow_set_aside: Option<SetAside>,
     /// Why the spool itself can't be read.
     pub(super) spool_error: Option<String>,
     pub(super) home: String,
@@ -94,6 +97,7 @@ impl Status {
             next_attempt_at: None,
             attempts: Vec::new(),
             quarantined: settings.home.quarantined(),
+            overflow_set_aside: Overflow::of(&settings.home).set_aside(),
             spool_error: None,
             home: settings.home.dir().display().to_string(),
             schedule: None,
@@ -236,6 +240,16 @@ fn show(status: &Status, out: &mut Out) -> Result<(), Failure> {
         row(
             "set aside",
             format!("{file} (a damaged spool; its readable events were carried over)"),
+        )?;
+    }
+    if let Some(set_aside) = &status.overflow_set_aside {
+        row(
+            "set aside",
+            format!(
+                "{} ({} lines of overflow.jsonl that are no events)",
+                set_aside.path.display(),
+                set_aside.lines
+            ),
         )?;
     }
     if let Some(error) = &status.spool_error {

@@ -110,6 +110,12 @@ impl Home {
         self.file("overflow.jsonl")
     }
 
+    /// Lines of `overflow.jsonl` that were no events of this program's.
+    #[must_use]
+    pub fn rejected_overflow(&self) -> PathBuf {
+        self.file("overflow.jsonl.corrupt")
+    }
+
     /// The names of damaged databases that were set aside.
     #[must_use]
     pub fn quarantined(&self) -> Vec<String> {
@@ -136,6 +142,14 @@ impl Home {
             }
         }
         Ok(())
+    }
+
+    /// Deletes lines of `overflow.jsonl` that were set aside.
+    ///
+    /// # Errors
+    /// When the file can't be deleted.
+    pub fn delete_rejected_overflow(&self) -> Result<(), HomeError> {
+        self.remove("overflow.jsonl.corrupt").map(drop)
     }
 
     /// Makes the directory, 0700, and makes its name durable. One that is there already is left as

@@ -9,8 +9,12 @@ use super::repair::{self, Budget};
 use super::schema::{SCHEMA, Sharing, is_busy, is_there};
 use super::{Spool, SpoolError, Writer};
 use crate::clock::{self, Deadline};
+use crate::files::size_of;
 use crate::home::{Home, SpoolLock};
-use crate::limits::{COMMAND_LOCK_WAIT, RECORD_LOCK_WAIT, RECORD_REPAIR_BYTES, RECORD_REPAIR_TIME};
+use crate::limits::{
+    COMMAND_LOCK_WAIT, RECORD_IMPORT_BYTES, RECORD_IMPORT_SPOOL_BYTES, RECORD_LOCK_WAIT,
+    RECORD_REPAIR_BYTES, RECORD_REPAIR_TIME,
+};
 
 /// Who writes: this decides how long the write may wait, and what it may make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +47,15 @@ impl Caller {
             || home.spool_db().exists()
             || home.overflow().exists()
             || repair::is_unfinished(home)
+    }
+
+    /// An import reads the whole file and the whole database.
+    fn has_time_to_import(self, home: &Home) -> bool {
+        let waiting = size_of(&home.overflow());
+        self == Self::Command
+            || (waiting > 0
+                && waiting <= RECORD_IMPORT_BYTES
+                && size_of(&home.spool_db()) <= RECORD_IMPORT_SPOOL_BYTES)
     }
 
     /// How much a repair may take of this caller's time.
@@ -79,14 +92,10 @@ impl Spool {
             let _ = write_locked(home, &lock, Caller::Command, |_| Ok(()));
         }
         let quarantined = home.quarantined();
-        let mut attempt = || match Self::open_to_read(home)? {
-            Some(spool) => work(&spool),
-            None => Ok(T::default()),
-        };
-        match attempt() {
+        match without_repair(home, &mut work) {
             Err(error) if error.is_damage() => {
                 repair_unless_done(home, &quarantined)?;
-                attempt()
+                without_repair(home, work)
             }
             other => other,
         }
@@ -150,9 +159,11 @@ fn write_locked<T>(
         let mut writer = spool.writer(lock);
         // What waits goes in before what is new. When that fails, the work is done all the same;
         // only damage must be repaired first.
-        match writer.import_overflow() {
-            Err(error) if error.is_damage() => return Err(error),
-            _ => {}
+        if caller.has_time_to_import(home) {
+            match writer.import_overflow() {
+                Err(error) if error.is_damage() => return Err(error),
+                _ => {}
+            }
         }
         work(&mut writer)
     };
@@ -162,6 +173,20 @@ fn write_locked<T>(
             attempt()
         }
         other => other,
+    }
+}
+
+/// Runs `work` on the spool as it is; the default where there is none.
+///
+/// # Errors
+/// When it can't be opened or read, or is damaged.
+pub(super) fn without_repair<T: Default>(
+    home: &Home,
+    work: impl FnOnce(&Spool) -> Result<T, SpoolError>,
+) -> Result<T, SpoolError> {
+    match Spool::open_to_read(home)? {
+        Some(spool) => work(&spool),
+        None => Ok(T::default()),
     }
 }
 

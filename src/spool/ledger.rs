@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
-use super::{Spool, SpoolError, State, Writer, access, ms, repair};
+use super::{Overflow, SetAside, Spool, SpoolError, State, Writer, access, ms, repair};
 use crate::files;
 use crate::home::Home;
 use crate::limits::{RETENTION_STEP_PAGES, RETENTION_STEP_ROWS};
@@ -50,22 +50,47 @@ impl Default for Check {
     }
 }
 
-/// Verifies the spool of a home. One that is damaged is set aside afterwards, so that it does no
-/// harm.
+/// Verifies the spool of a home, and says what is damaged, set aside or lost. A damaged database is
+/// repaired.
 ///
 /// # Errors
 /// When there is a spool and it can't be opened or read.
 pub fn check(home: &Home) -> Result<Check, SpoolError> {
     let quarantined = home.quarantined();
+    let lost_before = access::without_repair(home, lost).unwrap_or(0);
     let mut check = Spool::read(home, Spool::check)?;
     if check.damaged {
         access::repair_unless_done(home, &quarantined)?;
-        check.problems.push(
-            "it was set aside; what could be read was carried over into a new one".to_owned(),
-        );
     }
+    let mut set_aside = home.quarantined();
+    set_aside.retain(|name| !quarantined.contains(name));
+    if !set_aside.is_empty() {
+        let lost = Spool::read(home, lost)?.saturating_sub(lost_before);
+        check.problems.push(format!(
+            "the database was damaged and set aside as `{}`; {lost} events were lost, the others carried over into a new one",
+            set_aside.join("`, `")
+        ));
+    }
+    if let Some(SetAside { path, lines, torn }) = Overflow::of(home).set_aside()
+        && lines > torn
+    {
+        check.problems.push(format!(
+            "{} lines of overflow.jsonl are no events of this program and were set aside in `{}`; delete that file once you have looked at it",
+            lines - torn,
+            path.display()
+        ));
+    }
+    check.ok = check.problems.is_empty();
     Ok(check)
 }
+
+/// Events that were lost with a damaged database.
+fn lost(spool: &Spool) -> Result<u64, SpoolError> {
+    spool.ledger("dropped:damaged").map_err(spool.fail(CHECK))
+}
+
+/// For errors of a check.
+const CHECK: &str = "check";
 
 /// Adds to an entry of the ledger.
 pub(super) fn count(connection: &Connection, entry: &str, events: usize) -> rusqlite::Result<()> {
@@ -91,6 +116,8 @@ impl Writer<'_> {
     pub fn purge(&mut self, all: bool) -> Result<Deleted, SpoolError> {
         self.import_all_overflow()?;
         repair::delete_leftovers(&self.spool.home)?;
+        // It may hold events that were never sent.
+        self.spool.home.delete_rejected_overflow()?;
         let fail = self.spool.fail("purge");
         match self.purge_rows(all).map_err(fail)? {
             (deleted, true) => Ok(deleted),
@@ -112,8 +139,6 @@ impl Writer<'_> {
                 // Their files must never be written again: what they hold is not here any more.
                 transaction.execute("UPDATE segment SET sealed = 1, stale = 0", [])?;
             }
-            // The mark names an event. What it is about was taken in and emptied before.
-            transaction.execute("DELETE FROM overflow", [])?;
             Ok(Deleted { unsent, sent })
         })?;
         // Rows leave their bytes in free pages and in the WAL; this removes both.
@@ -279,9 +304,9 @@ impl Spool {
     /// # Errors
     /// When the database can't be read at all.
     fn check(&self) -> Result<Check, SpoolError> {
-        let mut problems = self.damage().map_err(self.fail("check"))?;
+        let mut problems = self.damage().map_err(self.fail(CHECK))?;
         let damaged = !problems.is_empty();
-        problems.extend(self.strays().map_err(self.fail("check"))?);
+        problems.extend(self.strays().map_err(self.fail(CHECK))?);
         let stats = self.stats()?;
         let accounted = stats.pending
             + stats.sending
@@ -295,8 +320,8 @@ impl Spool {
                 stats.recorded
             ));
         }
-        let rows = self.count_rows(State::Sent).map_err(self.fail("check"))?;
-        let forgotten = self.ledger("forgotten").map_err(self.fail("check"))?;
+        let rows = self.count_rows(State::Sent).map_err(self.fail(CHECK))?;
+        let forgotten = self.ledger("forgotten").map_err(self.fail(CHECK))?;
         if stats.sent != rows + forgotten {
             problems.push(format!(
                 "{} events were sent, but {rows} rows and {forgotten} forgotten ones are known",

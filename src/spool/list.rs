@@ -193,9 +193,7 @@ impl Spool {
     /// # Errors
     /// When the database can't be read.
     pub fn stats(&self) -> Result<Stats, SpoolError> {
-        let overflow = Overflow::of(&self.home)
-            .payloads()
-            .map_or(0, |waiting| waiting.len() as u64);
+        let overflow = Overflow::of(&self.home).waiting();
         let counts = || {
             // One read transaction, so that the numbers are of one moment.
             let _moment = self.connection.unchecked_transaction()?;

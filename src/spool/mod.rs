@@ -16,6 +16,7 @@
 mod access;
 mod append;
 mod assign;
+mod import;
 mod ledger;
 mod list;
 mod overflow;
@@ -35,7 +36,7 @@ use serde::Serialize;
 pub use access::Caller;
 pub use ledger::{Check, Deleted, check};
 pub use list::{Filter, Row, Stats, list};
-pub use overflow::Overflow;
+pub use overflow::{Overflow, SetAside};
 pub use segments::{Attempt, BatchLimits, Halved};
 
 use crate::home::{Home, HomeError, SpoolLock};

@@ -2,19 +2,24 @@
 //! not have `spool.lock` (that may be the very reason), so the file is locked itself; the importer
 //! holds both.
 
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use serde::Serialize;
 
 use super::SpoolError;
 use crate::event::Payload;
 use crate::files;
 use crate::home::lock::FileLock;
 use crate::home::{Home, HomeError};
-use crate::limits::OVERFLOW_BYTES;
+use crate::limits::{INPUT_BUFFER_BYTES, OVERFLOW_BYTES};
 
-/// Held for the time of an append or an import; far longer than either takes.
-const WAIT: Duration = Duration::from_secs(1);
+/// How long to wait for the file's lock: longer than an append or a usual import takes, and short
+/// enough for `record`, which may have waited for the database before.
+const WAIT: Duration = Duration::from_millis(500);
 
 /// The overflow file of a home.
 #[derive(Debug)]
@@ -26,7 +31,20 @@ pub struct Overflow<'h> {
 #[derive(Debug)]
 pub(super) struct Held {
     lock: FileLock,
-    path: std::path::PathBuf,
+    path: PathBuf,
+    rejected: PathBuf,
+}
+
+/// Lines of `overflow.jsonl` that could not be taken in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SetAside {
+    /// Where they are kept.
+    pub path: PathBuf,
+    /// How many there are.
+    pub lines: usize,
+    /// Those of them that end in the middle: the write of an event that `record` never reported as
+    /// recorded.
+    pub torn: usize,
 }
 
 impl<'h> Overflow<'h> {
@@ -113,24 +131,28 @@ impl<'h> Overflow<'h> {
         files::size_of(&self.home.overflow()) > 0
     }
 
-    /// The events that wait there.
-    ///
-    /// # Errors
-    /// When the file is there but can't be read.
-    pub fn payloads(&self) -> Result<Vec<Payload>, HomeError> {
-        let path = self.home.overflow();
-        match files::read_own(&path, 2 * OVERFLOW_BYTES) {
-            Ok(content) => Ok(String::from_utf8_lossy(&content)
-                .lines()
-                .filter_map(Payload::reread)
-                .collect()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(source) => Err(HomeError {
-                operation: "read",
-                path,
-                source,
-            }),
-        }
+    /// How many events wait there.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        lines_of(&self.home.overflow())
+    }
+
+    /// How many lines were set aside, since they were no events of this program's, and in which
+    /// file; `None` when there are none.
+    #[must_use]
+    pub fn set_aside(&self) -> Option<SetAside> {
+        let path = self.home.rejected_overflow();
+        let text = files::read_own(&path, OVERFLOW_BYTES).ok()?;
+        let lines = || {
+            text.split(|byte| *byte == b'\n')
+                .filter(|line| !line.is_empty())
+        };
+        let torn = lines().filter(|line| is_torn(line)).count();
+        (!text.is_empty()).then_some(SetAside {
+            path,
+            lines: lines().count(),
+            torn,
+        })
     }
 
     /// Locks the file for an import; `None` when there is nothing in it, or somebody is appending
@@ -157,8 +179,13 @@ impl<'h> Overflow<'h> {
         let path = self.home.overflow();
         let locked = files::open_own(&path, OpenOptions::new().read(true).write(true))
             .and_then(|file| FileLock::lock(file, WAIT));
+        let rejected = self.home.rejected_overflow();
         match locked {
-            Ok(lock) => Ok(lock.map(|lock| Held { lock, path })),
+            Ok(lock) => Ok(lock.map(|lock| Held {
+                lock,
+                path,
+                rejected,
+            })),
             Err(source) => Err(HomeError {
                 operation: "lock",
                 path,
@@ -169,34 +196,98 @@ impl<'h> Overflow<'h> {
 }
 
 impl Held {
-    /// The whole content. What is not UTF-8 is not ours and is left out with its line later.
-    pub(super) fn read(&mut self) -> Result<String, HomeError> {
+    /// The whole content.
+    pub(super) fn read(&mut self) -> Result<Vec<u8>, HomeError> {
         let mut bytes = Vec::new();
-        let read = self.lock.file().read_to_end(&mut bytes);
-        read.map_err(|source| HomeError {
-            operation: "read",
-            path: self.path.clone(),
+        let file = self.lock.file();
+        let read = file.take(OVERFLOW_BYTES + 1).read_to_end(&mut bytes);
+        read.and_then(|_| {
+            if bytes.len() as u64 > OVERFLOW_BYTES {
+                Err(io::ErrorKind::FileTooLarge.into())
+            } else {
+                Ok(bytes)
+            }
+        })
+        .map_err(self.fail("read"))
+    }
+
+    /// Adds lines to the file of those that are no events, durably, unless they are there already:
+    /// this import may have been killed before.
+    pub(super) fn set_aside(&self, lines: &[&[u8]]) -> Result<(), HomeError> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let path = &self.rejected;
+        try_set_aside(path, lines).map_err(|source| HomeError {
+            operation: "set lines of overflow.jsonl aside in",
+            path: path.clone(),
             source,
-        })?;
-        // Lossy would change lengths, and the mark counts bytes: a byte that is not ASCII is not
-        // ours.
-        bytes
-            .iter_mut()
-            .filter(|byte| !byte.is_ascii())
-            .for_each(|byte| *byte = b'?');
-        Ok(String::from_utf8(bytes).expect("ASCII is UTF-8"))
+        })
     }
 
     /// Empties the file, keeping it: who waits for its lock has it open.
     pub(super) fn empty(&mut self) -> Result<(), HomeError> {
         let file = self.lock.file();
         let emptied = file.set_len(0).and_then(|()| file.sync_data());
-        emptied.map_err(|source| HomeError {
-            operation: "empty",
-            path: self.path.clone(),
-            source,
-        })
+        emptied.map_err(self.fail("empty"))
     }
+
+    fn fail(&self, operation: &'static str) -> impl FnOnce(io::Error) -> HomeError + use<> {
+        let path = self.path.clone();
+        move |source| HomeError {
+            operation,
+            path,
+            source,
+        }
+    }
+}
+
+/// Whether a line is the beginning of a JSON value.
+fn is_torn(line: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(line).is_err_and(|error| error.is_eof())
+}
+
+fn try_set_aside(path: &Path, lines: &[&[u8]]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = files::open_own(path, options.read(true).append(true).create(true))?;
+    let mut text = Vec::new();
+    (&mut file).take(OVERFLOW_BYTES).read_to_end(&mut text)?;
+    let before = text.len();
+    let known: HashSet<&[u8]> = text.split(|byte| *byte == b'\n').collect();
+    let mut added = Vec::new();
+    if text.last().is_some_and(|byte| *byte != b'\n') {
+        added.push(b'\n');
+    }
+    for line in lines.iter().filter(|line| !known.contains(*line)) {
+        added.extend_from_slice(line);
+        added.push(b'\n');
+    }
+    if (before + added.len()) as u64 > OVERFLOW_BYTES {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
+    file.write_all(&added)?;
+    file.sync_all()?;
+    files::sync_dir(path.parent().unwrap_or(Path::new("")))
+}
+
+/// Lines of a file; 0 when it can't be read, since then nothing of it can be used either.
+fn lines_of(path: &Path) -> u64 {
+    let Ok(mut file) = files::open_own(path, OpenOptions::new().read(true)) else {
+        return 0;
+    };
+    let (mut lines, mut open) = (0, false);
+    let mut buffer = vec![0; INPUT_BUFFER_BYTES];
+    while let Ok(read @ 1..) = file.read(&mut buffer) {
+        for byte in &buffer[..read] {
+            if *byte == b'\n' {
+                lines += u64::from(open);
+                open = false;
+            } else {
+                open = true;
+            }
+        }
+    }
+    lines + u64::from(open)
 }
 
 fn last_byte(file: &mut File) -> io::Result<u8> {

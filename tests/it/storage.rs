@@ -209,7 +209,9 @@ fn record_leaves_the_repair_of_a_large_database_to_others_and_check_keeps_nearly
     assert_eq!(quarantined(&world), Vec::<String>::new());
     let waiting = fs::read_to_string(world.file("overflow.jsonl")).expect("reads");
     assert_eq!(waiting.lines().count(), 1);
-    world.run(["spool", "check"]);
+    let check = world.run(["spool", "check"]).exits(74);
+    assert!(check.stdout.contains(&quarantined(&world)[0]), "{check}");
+    assert!(check.stdout.contains("events were lost"), "{check}");
     world.check();
     let stats = world.stats();
     let pending = stats["pending"].as_u64().expect("a number");
@@ -449,6 +451,66 @@ fn a_torn_line_in_the_overflow_costs_no_other_event() {
     world.check();
 }
 
+#[test]
+fn an_event_of_the_overflow_that_the_spool_has_already_is_taken_once() {
+    let world = World::new();
+    world.record_many(3);
+    world.flush(["--to", &world.out_target()]);
+    world.record_many(3);
+    let known: String = world
+        .payloads()
+        .iter()
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let new = overflow_lines();
+    fs::write(world.file("overflow.jsonl"), format!("{known}{new}{new}")).expect("writes");
+    assert_eq!(world.rows().len(), 9);
+    world.check();
+    world.flush(["--to", &world.out_target()]);
+    let lines = world.lines_out();
+    assert_eq!(lines.iter().collect::<BTreeSet<_>>().len(), 9);
+    assert_eq!(lines.len(), 9);
+}
+
+#[test]
+fn what_is_no_event_of_ours_in_the_overflow_is_counted_and_set_aside() {
+    let ours = overflow_lines();
+    let line = ours.lines().next().expect("a line");
+    let foreign = [
+        line.replacen("{\"event\":", "{ \"event\":", 1),
+        line.replacen("\"event\"", "\"evnt\"", 1),
+        "[1,2,3]".to_owned(),
+        "no JSON".to_owned(),
+    ];
+    let world = with_overflow(&format!(
+        "{}\n{ours}{{\"event\":\"tool.fai",
+        foreign.join("\n")
+    ));
+    world.run(ONE).ok();
+    assert_eq!(world.rows().len(), 5);
+    let aside = fs::read_to_string(world.file("overflow.jsonl.corrupt")).expect("is kept");
+    for line in &foreign {
+        assert!(aside.lines().any(|kept| kept == line), "{line}");
+    }
+    let check = world.run(["spool", "check"]).exits(74);
+    assert!(
+        check.stdout.contains("4 lines") && check.stdout.contains("overflow.jsonl.corrupt"),
+        "{check}"
+    );
+    let status = world.run(["status"]).ok();
+    assert!(status.stdout.contains("overflow.jsonl.corrupt"), "{status}");
+    assert_eq!(world.stats()["overflow"], 0);
+    // The same lines again are kept once.
+    fs::write(world.file("overflow.jsonl"), foreign.join("\n")).expect("writes");
+    world.rows();
+    let again = fs::read_to_string(world.file("overflow.jsonl.corrupt")).expect("is kept");
+    assert_eq!(again, aside);
+    // What the user does not want to be sent is nowhere.
+    world.run(["spool", "purge", "--all", "--yes"]).ok();
+    assert!(!world.file("overflow.jsonl.corrupt").exists());
+    world.check();
+}
+
 fn succeeded(outcome: &Outcome) -> bool {
     matches!(outcome.end, End::Finished(status) if status.success())
 }
@@ -508,6 +570,9 @@ fn a_full_disk_or_a_failing_one_at_any_write_loses_nothing_acknowledged() {
                 rows >= acknowledged,
                 "{errno} {sticky}: {rows} rows, {acknowledged} acknowledged"
             );
+            // A commit that failed may have reached the log all the same.
+            let ids: BTreeSet<_> = world.event_ids().into_iter().collect();
+            assert_eq!(ids.len(), rows, "{errno} {sticky}: an event is there twice");
             world.check();
         }
     }
