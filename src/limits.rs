@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// How long `record` waits for `spool.lock` before the event goes to `overflow.jsonl` (contract,
-/// section 7).
+/// How long `record` waits for `spool.lock` before the event goes to `overflow.jsonl`: the scanner
+/// waits for `record`, so the wait is short, and the event is safe either way.
 pub const RECORD_LOCK_WAIT: Duration = Duration::from_secs(2);
 
 /// How long a command that a person or cron started waits for `spool.lock`: longer than `record`,
@@ -36,8 +36,8 @@ pub const RECORD_REPAIR_TIME: Duration = Duration::from_secs(1);
 /// the holder. An event without an id is lost.
 pub const SMALL_FILE_WAIT: Duration = Duration::from_secs(1);
 
-/// The WAL is written back by the writer that finds more than this in it, in bytes (contract,
-/// section 7: "a few hundred KiB"; measured, half of the least of them is better). Each process
+/// The WAL is written back by the writer that finds more than this in it, in bytes (measured; see
+/// docs/performance.md). Each process
 /// that opens the spool alone reads all that is in it, so it must stay small; each writing back
 /// costs two more fsyncs, so it must not come too often.
 pub const WAL_CHECKPOINT_BYTES: u64 = 128 * 1024;
@@ -61,21 +61,22 @@ pub const INPUT_BUFFER_BYTES: usize = 64 * 1024;
 /// not an event.
 pub const INPUT_LINE_BYTES: usize = 1024 * 1024;
 
-/// The largest segment file, in bytes (contract, section 8: GitHub truncates what it returns at 1
-/// MB, and one file over that can blank the others).
+/// The largest segment file, in bytes (GitHub truncates what it returns at 1 MB, and one file over
+/// that can blank the others).
 pub const SEGMENT_BYTES: usize = 512 * 1024;
 
 /// The most segments in one request: 4 MiB of content. PATCH bodies of 8 to 10 MB were reported to
-/// fail (GIST.md).
+/// fail.
 pub const SEGMENTS_PER_REQUEST: usize = 8;
 
-/// Time to connect (contract, section 8).
+/// Time to connect: a machine that does not answer within this is not there.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Time for one request, from connecting to the last byte of the answer (contract, section 8).
+/// Time for one request, from connecting to the last byte of the answer. GitHub itself ends a
+/// request after 10 s.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Time for a whole flush, unless `--deadline` says otherwise (contract, section 8).
+/// Time for a whole flush, unless `--deadline` says otherwise: cron starts one every few minutes.
 pub const FLUSH_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Pause between two writes to GitHub (its documentation: "wait at least one second between each
@@ -103,10 +104,10 @@ pub const VIEW_CONTENT_BYTES: usize = 128 * 1024 * 1024;
 /// renamed or moved.
 pub const REDIRECTS: u32 = 3;
 
-/// First step of the backoff (contract, section 8).
+/// First step of the backoff: one run of cron.
 pub const BACKOFF_FIRST: Duration = Duration::from_secs(60);
 
-/// Longest step of the backoff (contract, section 8).
+/// Longest step of the backoff, so that a machine tries a few times a day.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(6 * 3600);
 
 /// A server that limits us without saying until when is left alone at least this long (GitHub's
@@ -117,25 +118,25 @@ pub const SERVER_WAIT_DEFAULT: Duration = Duration::from_secs(60);
 /// must not stop uploads for ever.
 pub const SERVER_WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
 
-/// A paused destination is tried again after this (contract, section 8).
+/// A paused destination is tried again after this: somebody may have mended it.
 pub const PAUSE: Duration = Duration::from_secs(24 * 3600);
 
-/// How many times a 409 is tried again at once (contract, section 8: "a few times").
+/// How many times a 409 is tried again at once. The next flush goes on where this one stops.
 pub const CONFLICT_RETRIES: u32 = 3;
 
 /// The longest pause before such a retry: two writers that collided should not meet again.
 pub const CONFLICT_PAUSE: Duration = Duration::from_millis(500);
 
-/// Attempts remembered for `status` (contract, section 8).
+/// Attempts remembered for `status`: about a day of a flush every 15 minutes.
 pub const ATTEMPTS_KEPT: u32 = 100;
 
-/// Sent rows are kept this long (contract, section 7).
+/// Sent rows are kept this long, so that a user can see what was sent in the last month.
 pub const SENT_KEPT_FOR: Duration = Duration::from_secs(30 * 86_400);
 
-/// At most this many sent rows are kept (contract, section 7).
+/// At most this many sent rows are kept: 4 MiB of usual events.
 pub const SENT_KEPT_ROWS: u64 = 10_000;
 
-/// Pending rows are kept this long (contract, section 7).
+/// Pending rows are kept this long: a collector takes no older ones.
 pub const PENDING_KEPT_FOR: Duration = Duration::from_secs(90 * 86_400);
 
 /// Rows that retention deletes in one transaction, so that the WAL stays under 2 MiB: half a
@@ -145,16 +146,17 @@ pub const RETENTION_STEP_ROWS: u32 = 1_000;
 /// Pages that are given back to the file system in one transaction: 1 MiB.
 pub const RETENTION_STEP_PAGES: u32 = 256;
 
-/// Size limit of the spool, unless `JMO_TELEMETRY_SPOOL_MAX` says otherwise (contract, section 7).
+/// Size limit of the spool, unless `JMO_TELEMETRY_SPOOL_MAX` says otherwise: room for some 150,000
+/// events, and too little for anybody to miss.
 pub const SPOOL_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The largest `overflow.jsonl`, in bytes: as bounded as the spool it stands in for.
 pub const OVERFLOW_BYTES: u64 = SPOOL_MAX_BYTES;
 
-/// The banner is shown while `scan-count` is below this (contract, section 5).
+/// The banner is shown while `scan-count` is below this: often enough to be read once.
 pub const BANNER_SCANS: u64 = 3;
 
-/// Rows of `spool list` unless `--limit` says otherwise (contract, section 5).
+/// Rows of `spool list` unless `--limit` says otherwise: a screen or two.
 pub const LIST_LIMIT: u32 = 50;
 
 /// Time for one request of `view`, from connecting to the last byte: its answer may be 300 MB, and
@@ -167,7 +169,7 @@ pub const RAW_FILE_BYTES: u64 = 16 * 1024 * 1024;
 /// Answers that `view` keeps, all together, in bytes: a few Gists of 100,000 events.
 pub const VIEW_CACHE_BYTES: u64 = 256 * 1024 * 1024;
 
-/// The last events that the dashboard shows (contract, section 9).
+/// The last events that the dashboard shows: few enough to fit on a screen with the rest.
 pub const VIEW_RECENT: usize = 10;
 
 /// Remarks about what was read that `view` shows; the others are counted. A directory can hold any

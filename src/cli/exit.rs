@@ -14,7 +14,7 @@ use crate::settings::SettingsError;
 use crate::spool::SpoolError;
 use crate::view::ViewError;
 
-/// Exit codes, with their numbers from sysexits.h (contract, section 5).
+/// Exit codes, with their numbers from sysexits.h.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Code {
     Done = 0,

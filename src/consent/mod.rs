@@ -1,5 +1,5 @@
 //! Consent: one pure decision from plain data, and the gathering of that data. Everything that
-//! records or uploads asks here first (contract, P4 and section 4).
+//! records or uploads asks here first (docs/design.md, P4).
 
 pub mod jmo_yml;
 
@@ -12,7 +12,7 @@ use crate::files;
 use crate::home::{Choice, Home};
 use jmo_yml::{Problem, Said};
 
-/// Any of these set and not empty: a machine is at work, not a person (contract, section 4).
+/// Any of these set and not empty: a machine is at work, not a person.
 pub const CI_VARIABLES: [&str; 9] = [
     "CI",
     "GITHUB_ACTIONS",
@@ -70,7 +70,7 @@ impl Decision {
 }
 
 /// Decides; the first rule that matches wins, and between `jmo.yml` and `consent.json` a "no" in
-/// either (contract, section 4). Whatever can't be understood is a no.
+/// either. Whatever can't be understood is a no.
 #[must_use]
 pub fn decide(facts: &Facts) -> Decision {
     if facts.disable.as_deref().is_some_and(means_disable) {

@@ -1,5 +1,5 @@
 //! The home: the directory that holds everything this program keeps, and the names of the files in
-//! it (contract, section 3). Directory 0700, files 0600.
+//! it. Directory 0700, files 0600.
 
 mod choice;
 mod connection;

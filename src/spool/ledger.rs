@@ -297,7 +297,7 @@ impl Spool {
         )
     }
 
-    /// Verifies the database and the conservation law (contract, P6): what was recorded is pending,
+    /// Verifies the database and the conservation law (docs/design.md, P6): what was recorded is pending,
     /// sending, sent, held, dropped or purged, where `recorded` is the highest `seq` ever given and
     /// the rest are rows and counted deletions.
     ///

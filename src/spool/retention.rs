@@ -16,7 +16,7 @@ pub struct Cutoffs {
     pub pending_before: DateTime<Utc>,
 }
 
-/// The cutoffs at `now` (contract, section 7).
+/// The cutoffs at `now`.
 #[must_use]
 pub fn cutoffs(now: DateTime<Utc>) -> Cutoffs {
     Cutoffs {

@@ -1,4 +1,4 @@
-//! Seeing what was collected (contract, section 9): a [`Source`] feeds one streaming [`Pass`],
+//! Seeing what was collected: a [`Source`] feeds one streaming [`Pass`],
 //! which counts each event once and hands it to a [`Consumer`]; the renderings show what came of
 //! it.
 //!

@@ -1,4 +1,4 @@
-//! P4 and section 4: the decision, for every way in which somebody can say yes or no, and that a no
+//! P4: the decision, for every way in which somebody can say yes or no, and that a no
 //! is a no: no row, no file, no request, no word.
 
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! P2 and P3 and section 8: what arrives is what was shown, once, whatever happens on the way.
+//! P2 and P3: what arrives is what was shown, once, whatever happens on the way.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! P6, section 5 and the id: `forget` leaves no trace here and, where it may, none at the
+//! P6 and the id: `forget` leaves no trace here and, where it may, none at the
 //! destination; `id` is a random number and nothing else.
 
 use fs2::FileExt;

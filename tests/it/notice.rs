@@ -1,4 +1,4 @@
-//! P9 and section 5: `banner` and `info`: the truth about what is collected, whether it can leave,
+//! P9: `banner` and `info`: the truth about what is collected, whether it can leave,
 //! and how to stop it.
 
 use std::collections::BTreeSet;

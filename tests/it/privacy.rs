@@ -1,4 +1,4 @@
-//! P5: nothing that a caller writes gets through but the words, numbers and versions of section 6;
+//! P5: nothing that a caller writes gets through but the words, numbers and versions of docs/events.md;
 //! not to the disk, not to the destination, not into a message.
 
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use crate::support::poison::{CANARY, Dice, line};
 use crate::support::traces::{found_in, traces_of};
 use crate::support::world::{Ran, World};
 
-/// Every word that any payload may hold, besides ids, times and versions (contract, section 6).
+/// Every word that any payload may hold, besides ids, times and versions (docs/events.md).
 const WORDS: &str = "scan.started scan.completed tool.failed wizard.completed report.generated policy.evaluated \
     Linux cli docker wizard fast slim balanced deep full custom trufflehog noseyparker semgrep semgrep-secrets bandit \
     syft trivy trivy-rbac checkov checkov-cicd hadolint zap nuclei prowler kubescape akto scancode cdxgen gosec \

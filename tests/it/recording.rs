@@ -1,4 +1,4 @@
-//! P1, P5, P6 and section 7: what is recorded stays, once, and cleanly.
+//! P1, P5, P6: what is recorded stays, once, and cleanly.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;

@@ -1,5 +1,5 @@
-//! P5 and section 6: what the real scanner says is taken as it is, and no caller can say more than
-//! the contract allows.
+//! Privacy by type: what the real scanner says is taken as it is, and no caller can say more than
+//! docs/events.md allows.
 
 use serde_json::{Value, json};
 

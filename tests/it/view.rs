@@ -1,4 +1,4 @@
-//! Section 9: what was collected is what is shown, whatever the source holds and however it is
+//! `view`: what was collected is what is shown, whatever the source holds and however it is
 //! shown.
 
 mod browser;

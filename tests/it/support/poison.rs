@@ -59,7 +59,7 @@ impl Dice {
         }
     }
 
-    /// A key that is no name: the contract lets plain lowercase words be named.
+    /// A key that is no name: plain lowercase words may be named in a warning.
     fn key(&mut self) -> String {
         format!("{}{}", ["X", "/", " ", "-", "9"][self.roll(5)], self.word())
     }
