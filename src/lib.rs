@@ -29,8 +29,8 @@
 //! });
 //! let version = ScannerVersion::parse("1.0.2").unwrap_or_default();
 //! let draft = Draft::new(event, version, PythonVersion::parse("3.11"));
-//! let ids = record::record(&home, &consent, vec![draft], limits::SPOOL_MAX_BYTES)?;
-//! assert_eq!(ids.len(), 1);
+//! let stored = record::record(&home, &consent, vec![draft], limits::SPOOL_MAX_BYTES)?;
+//! assert_eq!(stored.events.len(), 1);
 //!
 //! let config = destination::Config { environment: &Environment::default(), remembered: None };
 //! let mut destination = config.open(&Target::dir(out_dir))?;

@@ -28,8 +28,19 @@ pub enum RecordError {
     },
 }
 
-/// Records events, in order: both steps, after asking for consent. Gives their ids; none when
-/// telemetry is disabled.
+/// What became of events.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// Those that are safe now, in order. An event in `overflow.jsonl` has no `seq` yet.
+    pub events: Vec<(Option<i64>, Uuid)>,
+    /// How many events, of these or of earlier ones, had to go because the spool is full.
+    pub dropped: usize,
+    /// They went from the oldest up to this `seq`; 0 when none went.
+    pub dropped_up_to: i64,
+}
+
+/// Records events, in order: both steps, after asking for consent. Nothing is stored when telemetry
+/// is disabled.
 ///
 /// # Errors
 /// When none of them was recorded.
@@ -38,9 +49,9 @@ pub fn record(
     consent: &Consent,
     drafts: Vec<Draft>,
     max_bytes: u64,
-) -> Result<Vec<Uuid>, RecordError> {
+) -> Result<Stored, RecordError> {
     if !consent.now().enabled {
-        return Ok(Vec::new());
+        return Ok(Stored::default());
     }
     let payloads = stamp(home, drafts)?;
     store(home, consent, &payloads, max_bytes)
@@ -106,7 +117,7 @@ fn random_bits(count: usize) -> Vec<[u8; 10]> {
 }
 
 /// Puts events where they survive `kill -9` and power loss when this returns: one transaction and
-/// one fsync for all of them. Gives their ids; none when the user has said no in the meantime.
+/// one fsync for all of them. Nothing is stored when the user has said no in the meantime.
 ///
 /// # Errors
 /// When none of them was stored.
@@ -115,39 +126,51 @@ pub fn store(
     consent: &Consent,
     payloads: &[Payload],
     max_bytes: u64,
-) -> Result<Vec<Uuid>, RecordError> {
+) -> Result<Stored, RecordError> {
     if payloads.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Stored::default());
     }
-    let stored = match append(home, consent, payloads, max_bytes) {
-        Ok(stored) => stored,
-        Err(spool) => Overflow::of(home)
-            .append(payloads, || consent.now().enabled)
-            .map_err(|overflow| RecordError::Both {
+    append(home, consent, payloads, max_bytes).or_else(|spool| {
+        match Overflow::of(home).append(payloads, || consent.now().enabled) {
+            Ok(true) => Ok(Stored {
+                events: payloads
+                    .iter()
+                    .map(|event| (None, event.event_id()))
+                    .collect(),
+                ..Stored::default()
+            }),
+            Ok(false) => Ok(Stored::default()),
+            Err(overflow) => Err(RecordError::Both {
                 spool: Box::new(spool),
                 overflow,
-            })?,
-    };
-    let ids = payloads.iter().map(Payload::event_id);
-    Ok(if stored { ids.collect() } else { Vec::new() })
+            }),
+        }
+    })
 }
 
-/// Adds events to the spool; `false` when the user has said no. That is asked with the lock in
-/// hand: `disable` deletes under it, and nothing may come after that.
+/// Adds events to the spool. Consent is asked for with the lock in hand: `disable` deletes under it,
+/// and nothing may come after that.
 fn append(
     home: &Home,
     consent: &Consent,
     payloads: &[Payload],
     max_bytes: u64,
-) -> Result<bool, SpoolError> {
+) -> Result<Stored, SpoolError> {
     let now = clock::now();
     Spool::write(home, Caller::Record, |writer| {
         if !consent.now().enabled {
-            return Ok(false);
+            return Ok(Stored::default());
         }
-        writer.append(payloads)?;
-        let _ = writer.bound_size(now, max_bytes);
-        Ok(true)
+        let appended = writer.append_bounded(payloads, now, max_bytes)?;
+        let ids = payloads.iter().map(Payload::event_id);
+        let events = (appended.first..).map(Some).zip(ids);
+        Ok(Stored {
+            events: events
+                .filter(|(seq, _)| *seq > Some(appended.dropped_up_to))
+                .collect(),
+            dropped: appended.dropped,
+            dropped_up_to: appended.dropped_up_to,
+        })
     })
 }
 
@@ -164,8 +187,8 @@ mod tests {
         let consent = Consent::new(&environment, &home, None);
         let line = br#"{"event":"tool.failed","metadata":{"tool":"zap","failure_type":"crash","profile":"fast"}}"#;
         let draft = Draft::from_json(line).expect("an event").draft;
-        let ids = record(&home, &consent, vec![draft], u64::MAX).expect("does nothing");
-        assert!(ids.is_empty());
+        let stored = record(&home, &consent, vec![draft], u64::MAX).expect("does nothing");
+        assert_eq!(stored, Stored::default());
         assert!(!home.dir().exists());
     }
 }

@@ -125,7 +125,13 @@ fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
     if !is_record(arguments) {
         return Cli::try_parse_from(arguments);
     }
-    let RecordCli { config, args } = RecordCli::try_parse_from(&arguments[1..])?;
+    let (config, args) = match record::plain::read(&arguments[2..]) {
+        Some(plain) => plain,
+        None => {
+            let RecordCli { config, args } = RecordCli::try_parse_from(&arguments[1..])?;
+            (config, args)
+        }
+    };
     let command = Command::Record(Box::new(args));
     Ok(Cli { config, command })
 }

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
 use super::{Overflow, SetAside, Spool, SpoolError, State, Writer, access, ms, repair};
+use crate::event::Payload;
 use crate::files;
 use crate::home::Home;
 use crate::limits::{RETENTION_STEP_PAGES, RETENTION_STEP_ROWS};
@@ -25,6 +26,17 @@ impl std::ops::AddAssign for Deleted {
         self.unsent += other.unsent;
         self.sent += other.sent;
     }
+}
+
+/// What became of events that were added.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// The `seq` of the first of them; the others follow.
+    pub first: i64,
+    /// How many unsent events, of these or of earlier ones, had to go because the spool is full.
+    pub dropped: usize,
+    /// They went from the oldest up to this `seq`; 0 when none went.
+    pub dropped_up_to: i64,
 }
 
 /// What `spool check` found.
@@ -176,16 +188,38 @@ impl Writer<'_> {
         Ok(deleted)
     }
 
-    /// Keeps the file itself under its limit, for a writer in a hurry: looks at its size alone.
+    /// Adds events and keeps the file under its limit, for a writer in a hurry: looks at the size
+    /// of the file alone.
     ///
     /// # Errors
-    /// When the database can't be written.
-    pub fn bound_size(&mut self, now: DateTime<Utc>, max_bytes: u64) -> Result<(), SpoolError> {
+    /// When nothing was added.
+    pub fn append_bounded(
+        &mut self,
+        payloads: &[Payload],
+        now: DateTime<Utc>,
+        max_bytes: u64,
+    ) -> Result<Appended, SpoolError> {
+        self.append(payloads)?;
+        let last = self.spool.connection.last_insert_rowid();
+        let count = i64::try_from(payloads.len()).unwrap_or(i64::MAX);
+        let mut appended = Appended {
+            first: last - count + 1,
+            ..Appended::default()
+        };
         if files::size_of(&self.spool.home.spool_db()) > max_bytes {
-            self.prune(now, max_bytes).map(|_| ())
-        } else {
-            Ok(())
+            // Where that fails, the events are safe, and the next writer tries again.
+            appended.dropped = self.prune(now, max_bytes).map_or(0, |gone| gone.unsent);
         }
+        if appended.dropped > 0 {
+            let oldest = self.spool.connection.query_row(
+                "SELECT min(seq) FROM event WHERE state = 0",
+                [],
+                |row| row.get::<_, Option<i64>>(0),
+            );
+            let oldest = oldest.map_err(self.spool.fail(PRUNE))?;
+            appended.dropped_up_to = oldest.map_or(last, |seq| seq - 1);
+        }
+        Ok(appended)
     }
 
     /// A step at a time, as everything here: that bounds the WAL.

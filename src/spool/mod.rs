@@ -34,7 +34,7 @@ use rusqlite::Connection;
 use serde::Serialize;
 
 pub use access::Caller;
-pub use ledger::{Check, Deleted, check};
+pub use ledger::{Appended, Check, Deleted, check};
 pub use list::{Filter, Row, Stats, list};
 pub use overflow::{Overflow, SetAside};
 pub use segments::{Attempt, BatchLimits, Halved};

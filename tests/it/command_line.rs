@@ -98,7 +98,7 @@ fn all_flags_that_are_missing_are_named_at_once() {
         ran.json(),
         json!({
             "recorded": 0, "event_ids": [], "rejected": [{"line": null, "error": error}],
-            "dropped_fields": [],
+            "dropped_fields": [], "dropped": 0,
         })
     );
     let line = r#"{"event":"scan.completed","metadata":{"mode":"cli"}}"#;

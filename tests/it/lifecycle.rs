@@ -96,6 +96,39 @@ fn the_detached_flush_has_a_session_of_its_own_and_no_open_handles_of_ours() {
     kill(Pid::from_raw(pid), Signal::SIGKILL).expect("kills");
 }
 
+#[test]
+fn the_detached_flush_keeps_no_pipe_of_the_caller_open_and_no_lock_of_his_held() {
+    let server = GistServer::start();
+    let world = World::with_gist(&server);
+    server.plan(Fault::StallBeforeCommit(BOUND));
+    let record = world.command(RECORD_AND_FLUSH);
+    // Descriptor 8 is a pipe that is read below, and 9 a lock of the caller's.
+    let script = "exec 8>&1 9>his.lock; flock -n 9 || exit 9; \"$@\" >/dev/null";
+    let mut child = Command::new("sh")
+        .args(["-c", script, "sh"])
+        .arg(record.get_program())
+        .args(record.get_args())
+        .current_dir(world.cwd())
+        .env_clear()
+        .envs(
+            record
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    assert!(child.wait().expect("ends").success());
+    let mut said = String::new();
+    let mut pipe = child.stdout.take().expect("a pipe");
+    pipe.read_to_string(&mut said).expect("comes to its end");
+    let lock = std::fs::File::open(world.cwd().join("his.lock")).expect("opens");
+    lock.try_lock().expect("nobody holds it");
+    assert!(server.wait_for(|state| !state.requests.is_empty(), BOUND));
+    // Only now does it end: all of that was while the flush was at work.
+    kill(Pid::from_raw(flusher(&world)), Signal::SIGKILL).expect("kills");
+}
+
 /// The process that holds this world's `flush.lock`.
 fn flusher(world: &World) -> i32 {
     let home = world.home().display().to_string();

@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use nix::errno::Errno;
+use serde_json::json;
 
 use crate::support::tracer::{Call, Tracer};
 use crate::support::world::{ONE, World};
@@ -107,6 +108,44 @@ fn the_home_stays_bounded_when_nothing_is_ever_sent() {
             .expect("a number")
             > 5000
     );
+    world.check();
+}
+
+#[test]
+fn what_a_full_spool_drops_is_said_and_not_counted_as_recorded() {
+    let world = World::new().with("JMO_TELEMETRY_SPOOL_MAX", "1KiB");
+    let ran = world.run(ONE.into_iter().chain(["--json"])).ok();
+    assert!(
+        ran.stderr.starts_with(
+            "warning: the spool has reached its limit of 1.0 KiB: 1 event dropped, the oldest first\n"
+        ),
+        "{ran}"
+    );
+    let report = ran.json();
+    assert_eq!(
+        (
+            &report["recorded"],
+            &report["event_ids"],
+            &report["dropped"]
+        ),
+        (&json!(0), &json!([]), &json!(1))
+    );
+    world.check();
+
+    let world = World::new().with("JMO_TELEMETRY_SPOOL_MAX", "1MiB");
+    let lines = crate::support::world::lines(4000);
+    let report = world.run_with(["record", "--stdin", "--json"], &lines).ok();
+    let report = report.json();
+    let ids = report["event_ids"].as_array().expect("a list");
+    let number = |name: &str| report[name].as_u64().expect("a number");
+    assert!(
+        number("recorded") < 4000 && number("dropped") > 0,
+        "{report}"
+    );
+    assert_eq!(number("recorded"), ids.len() as u64);
+    let stats = world.stats();
+    assert_eq!(stats["dropped"]["spool_full"], report["dropped"]);
+    assert_eq!(json!(world.event_ids()), report["event_ids"]);
     world.check();
 }
 

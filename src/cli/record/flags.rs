@@ -12,9 +12,10 @@ use crate::event::{EventSpec, FieldSpec, Kind};
 use crate::json::{Object, Value};
 
 /// An event as it stands on a command line.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub(super) struct Given {
     pub(super) event: &'static EventSpec,
+    /// The fields whose flags were given.
     values: Vec<(&'static FieldSpec, Value<'static>)>,
 }
 
@@ -24,20 +25,26 @@ impl Given {
         Self { event, values }
     }
 
-    /// Adds the value of a flag. A list grows; any other flag is given once.
-    pub(super) fn add(&mut self, field: &'static FieldSpec, value: Value<'static>) -> bool {
-        let known = self.values.iter_mut().find(|(known, _)| *known == field);
-        match (known, value) {
-            (None, value) => {
-                self.values.push((field, value));
-                true
-            }
-            (Some((_, Value::List(words))), Value::List(more)) => {
+    /// Adds the value of a flag. A list grows; any other flag is given once, or this is `None`.
+    pub(super) fn add(&mut self, field: &'static FieldSpec, value: Value<'static>) -> Option<()> {
+        let mut values = self.values.iter_mut();
+        match values.find(|(known, _)| known.flag == field.flag) {
+            None => self.values.push((field, value)),
+            Some((_, Value::List(words))) => {
+                let Value::List(more) = value else {
+                    return None;
+                };
                 words.extend(more);
-                true
             }
-            (Some(_), _) => false,
+            Some(_) => return None,
         }
+        Some(())
+    }
+
+    fn value(&self, field: &FieldSpec) -> Option<&Value<'static>> {
+        let mut values = self.values.iter();
+        let given = values.find(|(known, _)| known.flag == field.flag);
+        given.map(|(_, value)| value)
     }
 
     /// The flags that clap has read.
@@ -66,9 +73,8 @@ impl Given {
     /// without a flag is empty.
     pub(super) fn metadata(&self) -> Object<'static> {
         let given = |field: &FieldSpec| {
-            let value = self.values.iter().find(|(known, _)| *known == field);
-            let value = value.map(|(_, value)| value.clone());
-            Some((field.raw().unwrap_or(field.name), value?))
+            let value = self.value(field)?.clone();
+            Some((field.raw().unwrap_or(field.name), value))
         };
         let field = |field: &FieldSpec| match field.kind {
             Kind::Counts(members) => {
@@ -83,15 +89,23 @@ impl Given {
 
     /// The flags with a word that is not in their list, and the word that is recorded instead.
     pub(super) fn replaced(&self) -> impl Iterator<Item = (&'static FieldSpec, &'static str)> {
-        self.values.iter().filter_map(|(field, value)| {
+        self.event.flags().filter_map(|(field, _)| {
             let Words { list, otherwise } = field.kind.words()?;
             let is_known = |word: &Value<'_>| match word {
                 Value::Text(word) => list.contains(&&**word),
                 _ => true,
             };
-            let all_known = value.elements().iter().all(is_known);
-            otherwise.filter(|_| !all_known).map(|word| (*field, word))
+            let all_known = self.value(field)?.elements().iter().all(is_known);
+            otherwise.filter(|_| !all_known).map(|word| (field, word))
         })
+    }
+}
+
+/// The order of the flags does not matter.
+#[cfg(test)]
+impl PartialEq for Given {
+    fn eq(&self, other: &Self) -> bool {
+        self.event.name == other.event.name && self.metadata() == other.metadata()
     }
 }
 
@@ -144,15 +158,17 @@ fn arg(field: &'static FieldSpec) -> Option<Arg> {
         |word| format!("{}; any other word is recorded as {word}", field.help),
     );
     let arg = Arg::new(long).long(long).help(help).help_heading(heading);
-    Some(match field.kind {
-        Kind::Flag => arg.action(ArgAction::SetTrue),
-        Kind::List(_) => arg.action(ArgAction::Append),
-        _ => arg.action(ArgAction::Set),
-    })
-    .map(|arg| match field.value_name() {
-        Some(name) => arg.value_name(name).value_parser(FlagValue(field.kind)),
-        None => arg,
-    })
+    let action = match field.kind {
+        Kind::Flag => return Some(arg.action(ArgAction::SetTrue)),
+        Kind::List(_) => ArgAction::Append,
+        _ => ArgAction::Set,
+    };
+    let value_name = field.value_name().unwrap_or("VALUE");
+    Some(
+        arg.action(action)
+            .value_name(value_name)
+            .value_parser(FlagValue(field.kind)),
+    )
 }
 
 /// Reads a flag's value. It knows the words of its list, for help and completions, and takes others

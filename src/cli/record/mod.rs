@@ -2,6 +2,7 @@
 
 mod background;
 mod flags;
+pub(super) mod plain;
 mod report;
 mod stdin;
 
@@ -25,13 +26,15 @@ use crate::settings::Settings;
 const ABOUT: &str = "Record an event: it is on disk when the command returns, and uploaded later";
 
 /// What was asked of `record`.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
+#[cfg_attr(test, derive(PartialEq))]
 pub(super) struct Args {
     what: What,
     options: Options,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
+#[cfg_attr(test, derive(PartialEq))]
 enum What {
     Nothing,
     Event(Given),
@@ -48,7 +51,8 @@ struct StdinArg {
 }
 
 /// The options of every event.
-#[derive(Debug, Default, PartialEq, ClapArgs)]
+#[derive(Debug, Default, ClapArgs)]
+#[cfg_attr(test, derive(PartialEq))]
 struct Options {
     /// Start an upload in the background afterwards, and return at once
     #[arg(long, global = true)]
@@ -143,6 +147,7 @@ impl Args {
                 (code, true)
             }
         };
+        report.warn_of_drops(settings.spool_max, out);
         report.print(out)?;
         // An empty input asks for the flush alone.
         if options.flush && (has_input || report.has_recorded()) {

@@ -10,23 +10,37 @@ use uuid::Uuid;
 use super::flags::Given;
 use crate::cli::exit::Failure;
 use crate::cli::out::Out;
+use crate::cli::words;
 use crate::event::Payload;
+use crate::record::Stored;
 
-/// What `record --json` prints.
-#[derive(Debug, Default, Serialize)]
+/// What there is to say at the end.
+#[derive(Debug, Default)]
 pub(super) struct Report {
-    recorded: usize,
-    event_ids: Vec<Uuid>,
+    /// Whether `--json` was asked for: only then is kept what the input can make long.
+    json: bool,
+    /// Events that are stored, with their `seq`.
+    stored: Vec<(Option<i64>, Uuid)>,
+    has_recorded: bool,
     rejected: Vec<Rejected>,
     /// Names of fields that were left out, and how often.
-    #[serde(serialize_with = "names")]
     dropped_fields: BTreeMap<String, usize>,
+    /// How many events, of these or of earlier ones, had to go because the spool is full.
+    dropped: usize,
     /// What `--dry-run` would have recorded.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    events: Vec<Box<RawValue>>,
-    /// Whether all of it is kept to be printed; numbers alone take no memory.
-    #[serde(skip)]
-    json: bool,
+    shown: Vec<Box<RawValue>>,
+}
+
+/// What `record --json` prints.
+#[derive(Serialize)]
+struct Object<'r> {
+    recorded: usize,
+    event_ids: Vec<Uuid>,
+    rejected: &'r [Rejected],
+    dropped_fields: Vec<&'r str>,
+    dropped: usize,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    events: &'r [Box<RawValue>],
 }
 
 /// An event that was not recorded.
@@ -37,13 +51,6 @@ pub(super) struct Rejected {
     pub(super) error: String,
 }
 
-fn names<S: serde::Serializer>(
-    fields: &BTreeMap<String, usize>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(fields.keys())
-}
-
 impl Report {
     pub(super) fn new(json: bool) -> Self {
         Self {
@@ -52,11 +59,28 @@ impl Report {
         }
     }
 
-    /// Counts events that are stored.
-    pub(super) fn recorded(&mut self, ids: Vec<Uuid>) {
-        self.recorded += ids.len();
+    /// Counts events that are stored, and no longer those that had to go for them.
+    pub(super) fn recorded(&mut self, stored: Stored) {
+        self.has_recorded |= !stored.events.is_empty();
+        self.dropped += stored.dropped;
+        if stored.dropped > 0 {
+            self.stored
+                .retain(|(seq, _)| seq.is_none_or(|seq| seq > stored.dropped_up_to));
+        }
         if self.json {
-            self.event_ids.extend(ids);
+            self.stored.extend(stored.events);
+        }
+    }
+
+    /// Warns of events that had to go because the spool is full.
+    pub(super) fn warn_of_drops(&self, max_bytes: u64, out: &mut Out) {
+        if self.dropped > 0 {
+            out.say(format_args!(
+                "warning: the spool has reached its limit of {}: {} dropped, the oldest first\n\
+                 hint: flush more often, or raise JMO_TELEMETRY_SPOOL_MAX",
+                words::bytes(max_bytes),
+                words::events(self.dropped as u64),
+            ));
         }
     }
 
@@ -118,7 +142,7 @@ impl Report {
             let line = payload.as_str().to_owned();
             if self.json {
                 let line = RawValue::from_string(line).expect("a payload is JSON");
-                self.events.push(line);
+                self.shown.push(line);
             } else {
                 out.line(line)?;
             }
@@ -128,11 +152,21 @@ impl Report {
 
     /// Prints the object of `--json`, if it was asked for.
     pub(super) fn print(&self, out: &mut Out) -> Result<(), Failure> {
-        if self.json { out.json(self) } else { Ok(()) }
+        if !self.json {
+            return Ok(());
+        }
+        out.json(&Object {
+            recorded: self.stored.len(),
+            event_ids: self.stored.iter().map(|(_, id)| *id).collect(),
+            rejected: &self.rejected,
+            dropped_fields: self.dropped_fields.keys().map(String::as_str).collect(),
+            dropped: self.dropped,
+            events: &self.shown,
+        })
     }
 
     /// Whether anything was recorded.
     pub(super) fn has_recorded(&self) -> bool {
-        self.recorded > 0
+        self.has_recorded
     }
 }

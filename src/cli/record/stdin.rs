@@ -39,8 +39,7 @@ pub(super) fn record(
             report.show(&batch.payloads, out)?;
         } else {
             let (home, consent) = (&settings.home, &settings.consent);
-            let ids = store(home, consent, &batch.payloads, settings.spool_max)?;
-            report.recorded(ids);
+            report.recorded(store(home, consent, &batch.payloads, settings.spool_max)?);
         }
         batch.failed.map_or(Ok(()), |error| Err(error.into()))
     };
