@@ -49,7 +49,7 @@
 //! | command line | [`cli`], the only place that prints; [`settings`] resolves what it was given |
 //! | use cases | [`record`], [`flush`], [`forget`], [`request`], [`view`], [`schedule`] (the regular flush) |
 //! | adapters | [`spool`] (all SQL), [`destination`] (all HTTP), [`home`] (files and locks), [`consent`] (gathers what decides), [`env`](mod@env), [`clock`], [`files`] |
-//! | pure decisions | [`event`], [`consent::decide`], [`consent::jmo_yml`], [`destination::verdict`], [`destination::retry`], [`destination::segment`], [`spool::retention`], [`limits`], [`terminal`] |
+//! | pure decisions | [`event`], [`consent::decide`], [`consent::jmo_yml`], [`destination::verdict`], [`destination::retry`], [`destination::segment`], [`spool::retention`], [`command_line`], [`limits`], [`terminal`] |
 //!
 //! # Invariants
 //!
@@ -61,6 +61,7 @@
 
 pub mod cli;
 pub mod clock;
+pub mod command_line;
 pub mod consent;
 pub mod destination;
 pub mod env;

@@ -20,6 +20,10 @@ pub(super) struct Progress {
 enum Message<T> {
     Progress(Progress),
     Done(T),
+    #[cfg_attr(
+        not(unix),
+        expect(dead_code, reason = "Windows ends a process by itself")
+    )]
     Signal(i32),
 }
 

@@ -2,16 +2,19 @@
 //!
 //! Whatever fails, what was there before is put back.
 
+mod held;
+mod written;
+
 use std::fs;
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::{Job, ScheduleError, Scheduler, cron, launchd, run, schtasks, systemd};
 use crate::env::Environment;
-use crate::files;
 use crate::home::Home;
+
+use self::written::{Written, missing};
 
 /// This machine, as one user has it.
 #[derive(Debug)]
@@ -235,143 +238,6 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// What this system's schedulers hold of ours.
-    #[must_use]
-    pub fn find(&self) -> Findings {
-        let mut findings = Findings::default();
-        for scheduler in Scheduler::of_this_system() {
-            match self.find_in(*scheduler) {
-                Ok(found) => findings.found.extend(found),
-                Err(error) if error.is_not_installed() => {}
-                Err(error) => findings.unknown.push((*scheduler, error)),
-            }
-        }
-        findings
-    }
-
-    fn find_in(&self, scheduler: Scheduler) -> Result<Option<Found>, ScheduleError> {
-        match scheduler {
-            Scheduler::Systemd => self.find_units(),
-            Scheduler::Cron => Ok(crontab()?.and_then(|crontab| {
-                let found = cron::find(&crontab)?;
-                Some(Found {
-                    scheduler,
-                    place: "crontab".to_owned(),
-                    job: found.job,
-                    active: true,
-                })
-            })),
-            Scheduler::Launchd => {
-                let path = self.agent()?;
-                let Some(plist) = read(&path)? else {
-                    return Ok(None);
-                };
-                let loaded = run::output(&["launchctl", "print", &service_target()], b"")?;
-                Ok(Some(Found {
-                    scheduler,
-                    place: path.display().to_string(),
-                    job: launchd::read(&String::from_utf8_lossy(&plist)),
-                    active: loaded.status.success(),
-                }))
-            }
-            Scheduler::Schtasks => {
-                let path = self.home.file(schtasks::FILE);
-                let file = read(&path)?;
-                let query = ["schtasks", "/query", "/tn", &self.task_name()];
-                let active = run::output(&query, b"")?.status.success();
-                if file.is_none() && !active {
-                    return Ok(None);
-                }
-                let task = file.and_then(|file| schtasks::text(&file));
-                Ok(Some(Found {
-                    scheduler,
-                    place: self.task_name(),
-                    job: task.and_then(|task| schtasks::read(&task)),
-                    active,
-                }))
-            }
-        }
-    }
-
-    fn find_units(&self) -> Result<Option<Found>, ScheduleError> {
-        let dir = self.unit_dir()?;
-        let service = read(&dir.join(systemd::SERVICE))?;
-        let timer = read(&dir.join(systemd::TIMER))?;
-        if service.is_none() && timer.is_none() {
-            return Ok(None);
-        }
-        let text =
-            |file: Option<Vec<u8>>| String::from_utf8_lossy(&file.unwrap_or_default()).into_owned();
-        Ok(Some(Found {
-            scheduler: Scheduler::Systemd,
-            place: dir.join(systemd::TIMER).display().to_string(),
-            job: systemd::read(&text(service), &text(timer)),
-            active: fs::symlink_metadata(wanted(&dir)).is_ok(),
-        }))
-    }
-
-    /// Removes what a scheduler holds of ours. Tells whether there was anything.
-    ///
-    /// # Errors
-    /// When it can't be removed.
-    pub fn remove(&self, scheduler: Scheduler) -> Result<bool, ScheduleError> {
-        if self.find_in(scheduler)?.is_none() {
-            return Ok(false);
-        }
-        match scheduler {
-            Scheduler::Systemd => self.remove_units()?,
-            Scheduler::Cron => {
-                match cron::without(&crontab()?.unwrap_or_default()) {
-                    Some(crontab) => run::succeed(&WRITE_CRONTAB, &crontab)?,
-                    None => run::succeed(&["crontab", "-r"], b"")?,
-                };
-            }
-            Scheduler::Launchd => {
-                run::output(&["launchctl", "bootout", &service_target()], b"")?;
-                delete(&self.agent()?)?;
-            }
-            Scheduler::Schtasks => {
-                let query = ["schtasks", "/query", "/tn", &self.task_name()];
-                if run::output(&query, b"")?.status.success() {
-                    let name = self.task_name();
-                    run::succeed(&["schtasks", "/delete", "/tn", &name, "/f"], b"")?;
-                }
-                delete(&self.home.file(schtasks::FILE))?;
-            }
-        }
-        Ok(true)
-    }
-
-    fn remove_units(&self) -> Result<(), ScheduleError> {
-        let dir = self.unit_dir()?;
-        let service = dir.join(systemd::SERVICE);
-        let folders = systemd::folders(&String::from_utf8_lossy(
-            &read(&service)?.unwrap_or_default(),
-        ));
-        // Where no manager runs, nothing is to be stopped, and the link is a file.
-        let _ = run::output(&SYSTEMD_STOP, b"");
-        let wanted = wanted(&dir);
-        if fs::symlink_metadata(&wanted).is_ok() {
-            delete(&wanted)?;
-            if let Some(wants) = wanted.parent() {
-                // Only where nothing else is in it.
-                let _ = fs::remove_dir(wants);
-            }
-        }
-        delete(&dir.join(systemd::TIMER))?;
-        delete(&service)?;
-        let _ = run::output(&SYSTEMD_RELOAD, b"");
-        if let Ok(stamp) = self.stamp() {
-            delete(&stamp)?;
-        }
-        for folder in dir.ancestors().take(folders) {
-            if fs::remove_dir(folder).is_err() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
     fn user_home(&self) -> Result<PathBuf, ScheduleError> {
         self.environment
             .user_home()
@@ -451,11 +317,6 @@ fn folders_for(unit_dir: &Path) -> usize {
     }
 }
 
-/// How many folders of a path are not there.
-fn missing(dir: &Path) -> usize {
-    dir.ancestors().take_while(|dir| !dir.exists()).count()
-}
-
 /// The user's crontab; `None` when there is none. That the command failed is another thing.
 fn crontab() -> Result<Option<Vec<u8>>, ScheduleError> {
     const LIST: [&str; 2] = ["crontab", "-l"];
@@ -471,82 +332,5 @@ fn crontab() -> Result<Option<Vec<u8>>, ScheduleError> {
         Ok(None)
     } else {
         Err(run::failed(&LIST, &output))
-    }
-}
-
-fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ScheduleError {
-    move |source| ScheduleError::File {
-        operation,
-        path: path.to_owned(),
-        source,
-    }
-}
-
-/// A file's content; `None` when it is not there.
-fn read(path: &Path) -> Result<Option<Vec<u8>>, ScheduleError> {
-    match fs::read(path) {
-        Ok(content) => Ok(Some(content)),
-        Err(error) if is_absent(&error) => Ok(None),
-        Err(error) => Err(failed("read", path)(error)),
-    }
-}
-
-/// Deletes a file that may be gone.
-fn delete(path: &Path) -> Result<(), ScheduleError> {
-    match fs::remove_file(path) {
-        Err(error) if !is_absent(&error) => Err(failed("delete", path)(error)),
-        _ => Ok(()),
-    }
-}
-
-/// Replaces a file in one step.
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = files::NewFile::shared(path)?;
-    file.write_all(content)?;
-    file.finish()
-}
-
-fn is_absent(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
-}
-
-/// Files that were written, and what they were before.
-#[derive(Debug, Default)]
-struct Written {
-    files: Vec<(PathBuf, Option<Vec<u8>>)>,
-    /// Folders that were made, the innermost first.
-    folders: Vec<PathBuf>,
-}
-
-impl Written {
-    fn write(&mut self, path: &Path, content: &[u8]) -> Result<(), ScheduleError> {
-        let before = read(path)?;
-        if before.as_deref() == Some(content) {
-            return Ok(());
-        }
-        if let Some(dir) = path.parent() {
-            let made = dir.ancestors().take(missing(dir)).map(Path::to_owned);
-            self.folders.extend(made);
-            fs::create_dir_all(dir).map_err(failed("create directory", dir))?;
-        }
-        self.files.push((path.to_owned(), before));
-        replace(path, content).map_err(failed("write", path))
-    }
-
-    /// Puts back what was there.
-    fn undo(self) {
-        // The failure that led here is the one that is told.
-        for (path, before) in self.files {
-            let _ = match before {
-                Some(content) => replace(&path, &content),
-                None => fs::remove_file(&path),
-            };
-        }
-        for folder in self.folders {
-            let _ = fs::remove_dir(folder);
-        }
     }
 }

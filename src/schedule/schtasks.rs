@@ -2,6 +2,7 @@
 
 use super::xml::escape;
 use super::{Every, Job};
+use crate::command_line::{quote, words};
 
 /// The file, in the home, from which the task is made. Task Scheduler prints a task in the console's
 /// character set, which can't carry every path, so what it runs is read from here.
@@ -100,69 +101,6 @@ pub fn text(file: &[u8]) -> Option<String> {
     String::from_utf16(units.strip_prefix(&[0xFEFF])?).ok()
 }
 
-/// A word of a command line, as Windows' programs split it.
-fn quote(word: &str) -> String {
-    let plain = |c: char| !c.is_whitespace() && c != '"';
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    let mut quoted = String::from("\"");
-    let mut backslashes = 0;
-    for character in word.chars() {
-        match character {
-            '\\' => backslashes += 1,
-            '"' => {
-                // Those before a quote are doubled, and the quote is escaped.
-                quoted.push_str(&"\\".repeat(backslashes + 1));
-                backslashes = 0;
-            }
-            _ => backslashes = 0,
-        }
-        quoted.push(character);
-    }
-    quoted.push_str(&"\\".repeat(backslashes));
-    quoted.push('"');
-    quoted
-}
-
-/// The words of a command line, as Windows' programs split it.
-fn words(line: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let (mut quoted, mut backslashes) = (false, 0_usize);
-    for character in line.chars() {
-        if character == '\\' {
-            backslashes += 1;
-            continue;
-        }
-        if backslashes > 0 {
-            let count = if character == '"' {
-                backslashes / 2
-            } else {
-                backslashes
-            };
-            word.get_or_insert_default().push_str(&"\\".repeat(count));
-        }
-        let escaped = backslashes % 2 == 1;
-        backslashes = 0;
-        match character {
-            '"' if escaped => word.get_or_insert_default().push('"'),
-            '"' => {
-                quoted = !quoted;
-                word.get_or_insert_default();
-            }
-            ' ' if !quoted => words.extend(word.take()),
-            other => word.get_or_insert_default().push(other),
-        }
-    }
-    if backslashes > 0 {
-        word.get_or_insert_default()
-            .push_str(&"\\".repeat(backslashes));
-    }
-    words.extend(word);
-    words
-}
-
 /// The job of a task of ours; `None` when somebody changed it.
 #[must_use]
 pub fn read(task: &str) -> Option<Job> {
@@ -196,15 +134,6 @@ mod tests {
 
     use super::super::arbitrary;
     use super::*;
-
-    #[test]
-    fn a_path_with_spaces_is_one_word() {
-        assert_eq!(
-            quote(r"C:\Program Files\JMo\jmo-telemetry.exe"),
-            r#""C:\Program Files\JMo\jmo-telemetry.exe""#
-        );
-        assert_eq!(quote(r"C:\with a slash\"), r#""C:\with a slash\\""#);
-    }
 
     #[test]
     fn the_name_of_a_task_is_a_plain_word() {

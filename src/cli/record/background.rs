@@ -1,40 +1,63 @@
 //! `record --flush`: a flush of its own session that inherits nothing and is not waited for.
 
+use std::ffi::OsString;
+use std::io;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use crate::cli::exit::Failure;
 use crate::settings::Settings;
 
 /// Starts a flush in the background.
 pub(super) fn start_flush(settings: &Settings, config: Option<&Path>) -> Result<(), Failure> {
-    let mut command = Command::new(settings.environment.program()?);
+    let program = settings.environment.program()?;
+    let mut arguments: Vec<OsString> = Vec::new();
     if let Some(config) = config {
-        command.arg("--config").arg(config);
+        arguments.extend(["--config".into(), config.into()]);
     }
-    command
-        .args(["flush", "--detached"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    #[cfg(windows)]
-    std::os::windows::process::CommandExt::creation_flags(
-        &mut command,
-        DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP,
-    );
-    #[cfg(unix)]
-    close_inherited();
+    arguments.extend(["flush".into(), "--detached".into()]);
     // The event is safe, and the next flush takes it; that none can be started now harms nobody.
-    let _ = command.spawn();
+    let _ = start(&program, &arguments);
     Ok(())
 }
 
-/// No console of the caller's.
+#[cfg(unix)]
+fn start(program: &Path, arguments: &[OsString]) -> io::Result<()> {
+    use std::process::{Command, Stdio};
+    close_inherited();
+    Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map(drop)
+}
+
+/// Not by the standard library: there a child inherits our own streams even when it gets others,
+/// and whoever reads our output would wait for the end of the flush.
 #[cfg(windows)]
-const DETACHED_PROCESS: u32 = 0x0000_0008;
-/// No Ctrl-C of the caller's.
-#[cfg(windows)]
-const CREATE_NEW_PROCESS_GROUP: u32 = 0x0000_0200;
+fn start(program: &Path, arguments: &[OsString]) -> io::Result<()> {
+    use winsafe::co::CREATE;
+    let line: Vec<String> = std::iter::once(program.as_os_str())
+        .chain(arguments.iter().map(OsString::as_os_str))
+        .map(|word| crate::command_line::quote(&word.to_string_lossy()))
+        .collect();
+    let inherit_handles = false;
+    winsafe::CreateProcess(
+        None,
+        Some(&line.join(" ")),
+        None,
+        None,
+        inherit_handles,
+        // Neither the caller's console nor his Ctrl-C.
+        CREATE::DETACHED_PROCESS | CREATE::NEW_PROCESS_GROUP,
+        &[],
+        None,
+        &mut winsafe::STARTUPINFO::default(),
+    )
+    .map(drop)
+    .map_err(|error| io::Error::from_raw_os_error(error.raw().cast_signed()))
+}
 
 /// Closes what this process inherited besides the three standard streams, so that the flush keeps
 /// no pipe of the caller's open and no lock of his held. Of our own files none is open any more,

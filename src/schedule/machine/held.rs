@@ -1,0 +1,153 @@
+//! What the schedulers hold of ours: finding it and removing it.
+
+use std::fs;
+
+use super::written::{delete, read};
+use super::{
+    Findings, Found, Machine, SYSTEMD_RELOAD, SYSTEMD_STOP, WRITE_CRONTAB, crontab, service_target,
+    wanted,
+};
+use crate::schedule::{ScheduleError, Scheduler, cron, launchd, run, schtasks, systemd};
+
+impl Machine<'_> {
+    /// What this system's schedulers hold of ours.
+    #[must_use]
+    pub fn find(&self) -> Findings {
+        let mut findings = Findings::default();
+        for scheduler in Scheduler::of_this_system() {
+            match self.find_in(*scheduler) {
+                Ok(found) => findings.found.extend(found),
+                Err(error) if error.is_not_installed() => {}
+                Err(error) => findings.unknown.push((*scheduler, error)),
+            }
+        }
+        findings
+    }
+
+    fn find_in(&self, scheduler: Scheduler) -> Result<Option<Found>, ScheduleError> {
+        match scheduler {
+            Scheduler::Systemd => self.find_units(),
+            Scheduler::Cron => Ok(crontab()?.and_then(|crontab| {
+                let found = cron::find(&crontab)?;
+                Some(Found {
+                    scheduler,
+                    place: "crontab".to_owned(),
+                    job: found.job,
+                    active: true,
+                })
+            })),
+            Scheduler::Launchd => {
+                let path = self.agent()?;
+                let Some(plist) = read(&path)? else {
+                    return Ok(None);
+                };
+                let loaded = run::output(&["launchctl", "print", &service_target()], b"")?;
+                Ok(Some(Found {
+                    scheduler,
+                    place: path.display().to_string(),
+                    job: launchd::read(&String::from_utf8_lossy(&plist)),
+                    active: loaded.status.success(),
+                }))
+            }
+            Scheduler::Schtasks => self.find_task(),
+        }
+    }
+
+    fn find_units(&self) -> Result<Option<Found>, ScheduleError> {
+        let dir = self.unit_dir()?;
+        let service = read(&dir.join(systemd::SERVICE))?;
+        let timer = read(&dir.join(systemd::TIMER))?;
+        if service.is_none() && timer.is_none() {
+            return Ok(None);
+        }
+        let text =
+            |file: Option<Vec<u8>>| String::from_utf8_lossy(&file.unwrap_or_default()).into_owned();
+        Ok(Some(Found {
+            scheduler: Scheduler::Systemd,
+            place: dir.join(systemd::TIMER).display().to_string(),
+            job: systemd::read(&text(service), &text(timer)),
+            active: fs::symlink_metadata(wanted(&dir)).is_ok(),
+        }))
+    }
+
+    fn find_task(&self) -> Result<Option<Found>, ScheduleError> {
+        let name = self.task_name();
+        let file = read(&self.home.file(schtasks::FILE))?;
+        let task = run::output(&["schtasks", "/query", "/tn", &name, "/xml"], b"")?;
+        // It prints UTF-16 or the console's character set; the name is the same without zeros.
+        let printed: Vec<u8> = task.stdout.into_iter().filter(|byte| *byte != 0).collect();
+        let is_ours = String::from_utf8_lossy(&printed).contains("jmo-telemetry");
+        if file.is_none() && !(task.status.success() && is_ours) {
+            return Ok(None);
+        }
+        let text = file.and_then(|file| schtasks::text(&file));
+        Ok(Some(Found {
+            scheduler: Scheduler::Schtasks,
+            place: name,
+            job: text.and_then(|text| schtasks::read(&text)),
+            active: task.status.success(),
+        }))
+    }
+
+    /// Removes what a scheduler holds of ours. Tells whether there was anything.
+    ///
+    /// # Errors
+    /// When it can't be removed.
+    pub fn remove(&self, scheduler: Scheduler) -> Result<bool, ScheduleError> {
+        if self.find_in(scheduler)?.is_none() {
+            return Ok(false);
+        }
+        match scheduler {
+            Scheduler::Systemd => self.remove_units()?,
+            Scheduler::Cron => {
+                match cron::without(&crontab()?.unwrap_or_default()) {
+                    Some(crontab) => run::succeed(&WRITE_CRONTAB, &crontab)?,
+                    None => run::succeed(&["crontab", "-r"], b"")?,
+                };
+            }
+            Scheduler::Launchd => {
+                run::output(&["launchctl", "bootout", &service_target()], b"")?;
+                delete(&self.agent()?)?;
+            }
+            Scheduler::Schtasks => {
+                let query = ["schtasks", "/query", "/tn", &self.task_name()];
+                if run::output(&query, b"")?.status.success() {
+                    let name = self.task_name();
+                    run::succeed(&["schtasks", "/delete", "/tn", &name, "/f"], b"")?;
+                }
+                delete(&self.home.file(schtasks::FILE))?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn remove_units(&self) -> Result<(), ScheduleError> {
+        let dir = self.unit_dir()?;
+        let service = dir.join(systemd::SERVICE);
+        let folders = systemd::folders(&String::from_utf8_lossy(
+            &read(&service)?.unwrap_or_default(),
+        ));
+        // Where no manager runs, nothing is to be stopped, and the link is a file.
+        let _ = run::output(&SYSTEMD_STOP, b"");
+        let wanted = wanted(&dir);
+        if fs::symlink_metadata(&wanted).is_ok() {
+            delete(&wanted)?;
+            if let Some(wants) = wanted.parent() {
+                // Only where nothing else is in it.
+                let _ = fs::remove_dir(wants);
+            }
+        }
+        delete(&dir.join(systemd::TIMER))?;
+        delete(&service)?;
+        let _ = run::output(&SYSTEMD_RELOAD, b"");
+        if let Ok(stamp) = self.stamp() {
+            delete(&stamp)?;
+        }
+        for folder in dir.ancestors().take(folders) {
+            if fs::remove_dir(folder).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,90 @@
+//! Files of a schedule, written and put back.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::files;
+use crate::schedule::ScheduleError;
+
+/// How many folders of a path are not there.
+pub(super) fn missing(dir: &Path) -> usize {
+    dir.ancestors().take_while(|dir| !dir.exists()).count()
+}
+
+fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ScheduleError {
+    move |source| ScheduleError::File {
+        operation,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// A file's content; `None` when it is not there.
+pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, ScheduleError> {
+    match fs::read(path) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if is_absent(&error) => Ok(None),
+        Err(error) => Err(failed("read", path)(error)),
+    }
+}
+
+/// Deletes a file that may be gone.
+pub(super) fn delete(path: &Path) -> Result<(), ScheduleError> {
+    match fs::remove_file(path) {
+        Err(error) if !is_absent(&error) => Err(failed("delete", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Replaces a file in one step.
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = files::NewFile::shared(path)?;
+    file.write_all(content)?;
+    file.finish()
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+/// Files that were written, and what they were before.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    files: Vec<(PathBuf, Option<Vec<u8>>)>,
+    /// Folders that were made, the innermost first.
+    folders: Vec<PathBuf>,
+}
+
+impl Written {
+    pub(super) fn write(&mut self, path: &Path, content: &[u8]) -> Result<(), ScheduleError> {
+        let before = read(path)?;
+        if before.as_deref() == Some(content) {
+            return Ok(());
+        }
+        if let Some(dir) = path.parent() {
+            let made = dir.ancestors().take(missing(dir)).map(Path::to_owned);
+            self.folders.extend(made);
+            fs::create_dir_all(dir).map_err(failed("create directory", dir))?;
+        }
+        self.files.push((path.to_owned(), before));
+        replace(path, content).map_err(failed("write", path))
+    }
+
+    /// Puts back what was there.
+    pub(super) fn undo(self) {
+        // The failure that led here is the one that is told.
+        for (path, before) in self.files {
+            let _ = match before {
+                Some(content) => replace(&path, &content),
+                None => fs::remove_file(&path),
+            };
+        }
+        for folder in self.folders {
+            let _ = fs::remove_dir(folder);
+        }
+    }
+}
