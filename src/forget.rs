@@ -57,8 +57,8 @@ impl<'h> Forgetting<'h> {
         Ok(())
     }
 
-    /// Deletes everything here: rows, overflow, damaged copies, what `view` kept; and makes a new
-    /// id if there was one.
+    /// Deletes everything here: rows, overflow, damaged copies, what `view` kept, the count of scans;
+    /// and makes a new id if there was one.
     ///
     /// # Errors
     /// When the home can't be written.
@@ -66,6 +66,7 @@ impl<'h> Forgetting<'h> {
         let deleted = Spool::write(self.home, Caller::Command, |writer| writer.purge(true))?;
         self.home.delete_quarantined()?;
         self.home.delete_view_cache()?;
+        self.home.forget_scan_count()?;
         self.home.forget_anonymous_id()?;
         Ok(Deleted {
             sent: deleted.sent + self.sent,

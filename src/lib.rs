@@ -47,7 +47,7 @@
 //! | layer | modules |
 //! | --- | --- |
 //! | command line | [`cli`], the only place that prints; [`settings`] resolves what it was given |
-//! | use cases | [`record`], [`flush`], [`forget`], [`request`], [`view`], [`schedule`] (the regular flush) |
+//! | use cases | [`record`], [`flush`], [`forget`], [`status`](mod@status), [`request`], [`view`], [`schedule`] (the regular flush) |
 //! | adapters | [`spool`] (all SQL), [`destination`] (all HTTP), [`home`] (files and locks), [`consent`] (gathers what decides), [`env`](mod@env), [`clock`], [`files`] |
 //! | pure decisions | [`event`], [`consent::decide`], [`consent::jmo_yml`], [`destination::verdict`], [`destination::retry`], [`destination::segment`], [`spool::retention`], [`command_line`], [`limits`], [`terminal`] |
 //!
@@ -65,6 +65,7 @@ pub mod command_line;
 pub mod consent;
 pub mod destination;
 pub mod env;
+pub mod error;
 pub mod event;
 pub mod files;
 pub mod flush;
@@ -79,5 +80,6 @@ pub mod request;
 pub mod schedule;
 pub mod settings;
 pub mod spool;
+pub mod status;
 pub mod terminal;
 pub mod view;

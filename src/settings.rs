@@ -90,6 +90,13 @@ impl Settings {
         Ok(remembered.map(|connection| Chosen::by_user(connection.target)))
     }
 
+    /// Whether the configured destination waits for the notice to be shown.
+    #[must_use]
+    pub fn needs_notice(&self) -> bool {
+        matches!(self.chosen(None), Ok(Some(chosen)) if chosen.notice_first)
+            && !self.home.notice_shown()
+    }
+
     /// Opens a destination with what belongs to it; contacts nobody.
     ///
     /// # Errors

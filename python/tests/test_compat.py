@@ -239,5 +239,5 @@ def test_the_example_runs(world: World) -> None:
         "tool.failed",
         "scan.completed",
     ]
-    assert "JMo Security keeps anonymous usage counts" in ran.stderr
+    assert "JMo Security records anonymous usage events" in ran.stderr
     assert PROGRAM.name in ran.stderr

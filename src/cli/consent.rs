@@ -6,12 +6,12 @@ use serde::Serialize;
 
 use super::exit::{Code, Failure};
 use super::out::Out;
-use super::status::Status;
 use super::{schedule, words};
 use crate::clock;
 use crate::home::Choice;
 use crate::settings::Settings;
 use crate::spool::{Caller, Spool};
+use crate::status::Status;
 
 /// Choose to take part
 #[derive(Debug, ClapArgs)]
@@ -95,7 +95,10 @@ impl EnableArgs {
 
 impl DisableArgs {
     pub(super) fn run(self, settings: &Settings, out: &mut Out) -> Result<Code, Failure> {
-        choose(settings, false)?;
+        choose(settings, false).map_err(|failure| {
+            failure
+                .hint("set JMO_TELEMETRY_DISABLE=1: it disables telemetry without writing a file")
+        })?;
         let deleted = if self.keep {
             None
         } else {

@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use super::words;
 use crate::clock;
 use crate::destination::ReadError;
+use crate::error::chain;
 use crate::event::EventError;
 use crate::files::NotOrdinary;
 use crate::home::{HomeError, OwnerError, lock};
@@ -47,16 +48,7 @@ impl Failure {
 
     /// The error with its causes, each told once, on one line.
     pub(super) fn told(&self) -> String {
-        let mut text = self.error.to_string();
-        let mut cause = self.error.source();
-        while let Some(error) = cause {
-            let message = error.to_string();
-            if !text.ends_with(&message) {
-                text = format!("{text}: {message}");
-            }
-            cause = error.source();
-        }
-        text
+        chain(self.error.as_ref())
     }
 
     pub(super) fn hint(self, hint: impl Into<String>) -> Self {

@@ -80,11 +80,10 @@ struct Left {
 
 impl Args {
     pub(super) fn run(self, settings: &Settings, out: &mut Out) -> Result<Code, Failure> {
-        super::spool::confirm(
-            "delete everything that was recorded, here and at the destination?",
-            self.yes,
-            out,
-        )?;
+        let question = "delete everything that was recorded, here and at the destination?";
+        if !super::spool::confirm(question, self.yes, out)? {
+            return Ok(Code::Done);
+        }
         let mut forgetting = Forgetting::begin(&settings.home)?;
         let (mut remote_deleted, mut remote_left) = (Vec::new(), Vec::new());
         for (target, files) in forgetting.remote_files()? {
@@ -107,6 +106,9 @@ impl Args {
             remote_left,
         };
         self.show(&report, out)?;
+        if !self.json {
+            tell_what_stays(settings, out);
+        }
         schedule::leave(settings, self.schedule, out)?;
         Ok(if report.remote_left.is_empty() {
             Code::Done
@@ -120,7 +122,7 @@ impl Args {
             return out.json(report);
         }
         out.line(format_args!(
-            "deleted {} here, and the id",
+            "deleted {} here, the id and the count of scans",
             words::events(report.deleted as u64)
         ))?;
         for file in &report.remote_deleted {
@@ -134,6 +136,23 @@ impl Args {
             ))?;
         }
         Ok(())
+    }
+}
+
+/// Says what `forget` does not change.
+fn tell_what_stays(settings: &Settings, out: &mut Out) {
+    if let Ok(Some(connection)) = settings.home.connection() {
+        let what = if connection.token.is_some() {
+            "the destination and its token stay"
+        } else {
+            "the destination stays"
+        };
+        out.say(format_args!(
+            "{what} in destination.json; `jmo-telemetry disconnect` deletes it"
+        ));
+    }
+    if settings.consent.now().enabled {
+        out.say("telemetry is still enabled, under a new id; `jmo-telemetry disable` stops it");
     }
 }
 

@@ -1,20 +1,18 @@
-//! `info` and `banner`: what is collected, made from the event types themselves so that it can't
-//! drift from what is sent, and the notice that says so on the first scans.
+//! `info`: what is collected, made from the event types themselves so that it can't drift from what
+//! is sent.
 
 use std::io;
 
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::Args as ClapArgs;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::exit::{Code, Failure};
 use super::out::Out;
 use super::record;
-use super::status::Status;
 use crate::event::json_schema::json_schema;
 use crate::event::vocabulary::ScanFrequency;
 use crate::event::{EVENTS, EventSpec, FieldSpec, Kind, Payload, Stamp, event_id};
-use crate::limits::BANNER_SCANS;
 use crate::settings::Settings;
 
 /// What the envelope adds to each event.
@@ -210,77 +208,6 @@ impl Args {
         out.line("  in CI telemetry is off by itself")?;
         Ok(Code::Done)
     }
-}
-
-/// Show the notice, on the first 3 scans and always in docker
-#[derive(Debug, ClapArgs)]
-pub(super) struct BannerArgs {
-    /// How the scanner was started
-    #[arg(long, default_value = "cli")]
-    mode: BannerMode,
-    /// As JSON on stdout, whether it would be shown and what it says
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum BannerMode {
-    Cli,
-    Wizard,
-    Docker,
-}
-
-#[derive(Serialize)]
-struct Banner {
-    shown: bool,
-    can_leave: bool,
-    destination: Option<String>,
-    text: String,
-}
-
-impl BannerArgs {
-    pub(super) fn run(self, settings: &Settings, out: &mut Out) -> Result<Code, Failure> {
-        let shown_already = settings.environment.get("JMO_TELEMETRY_SHOWN") == Some("1");
-        let new_here = self.mode == BannerMode::Docker || settings.home.scan_count() < BANNER_SCANS;
-        let shown = settings.consent.now().enabled && !shown_already && new_here;
-        if !shown && !self.json {
-            return Ok(Code::Done);
-        }
-        let status = Status::of(settings);
-        let text = notice(&status);
-        if shown {
-            out.say(&text);
-        }
-        if self.json {
-            out.json(&Banner {
-                shown,
-                can_leave: status.can_leave,
-                destination: status.destination,
-                text,
-            })?;
-        }
-        Ok(Code::Done)
-    }
-}
-
-/// The notice: what really happens to events on this machine, and every way to stop it.
-fn notice(status: &Status) -> String {
-    let where_to = match (&status.destination, status.can_leave) {
-        (Some(destination), true) => format!("They are uploaded to {destination}."),
-        (Some(destination), false) => {
-            format!("None of them can leave this machine now: {destination} can't be used.")
-        }
-        (None, _) => {
-            "None of them can leave this machine: no destination is configured.".to_owned()
-        }
-    };
-    format!(
-        "JMo Security keeps anonymous usage counts: which tools ran, how long (as a range), whether they failed.\n\
-         Never names, paths, findings or any text. {where_to}\n\
-         What is kept:   jmo-telemetry info, jmo-telemetry spool list\n\
-         To opt out:     jmo-telemetry disable, or JMO_TELEMETRY_DISABLE=1, or DO_NOT_TRACK=1,\n\
-         \x20               or `telemetry: {{enabled: false}}` in jmo.yml. In CI it is off."
-    )
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! one file with one `run` that calls the library and shows the result through `out`, the one
 //! mouth.
 
+mod banner;
 mod connect;
 mod consent;
 mod count_scan;
@@ -71,7 +72,7 @@ enum Command {
     Enable(consent::EnableArgs),
     Disable(consent::DisableArgs),
     Info(info::Args),
-    Banner(info::BannerArgs),
+    Banner(banner::Args),
     Id(forget::IdArgs),
     #[command(hide = true)]
     CountScan(count_scan::Args),

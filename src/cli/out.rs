@@ -8,9 +8,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::exit::{Code, Failure};
+use super::words;
 use crate::limits::LONG_READ_BYTES;
 use crate::terminal;
 use crate::view::Progress;
+
+/// The columns of the names of rows.
+const ROW_NAME: usize = 13;
 
 pub(super) struct Out {
     data: BufWriter<StdoutLock<'static>>,
@@ -64,6 +68,21 @@ impl Out {
     /// A line of data.
     pub(super) fn line(&mut self, line: impl std::fmt::Display) -> Result<(), Failure> {
         Ok(writeln!(self.data, "{line}")?)
+    }
+
+    /// A row of a name and a value; a person sees no line that is broken by the terminal.
+    pub(super) fn row(&mut self, name: &str, value: &str) -> Result<(), Failure> {
+        let width = if self.is_terminal() {
+            self.columns().saturating_sub(ROW_NAME + 1).max(20)
+        } else {
+            usize::MAX
+        };
+        let mut name = name;
+        for line in words::wrap(value, width) {
+            self.line(format_args!("{name:<ROW_NAME$} {line}"))?;
+            name = "";
+        }
+        Ok(())
     }
 
     /// One JSON object on a line of its own, with escapes for what a terminal would obey.

@@ -327,7 +327,9 @@ impl PurgeArgs {
         } else {
             "all events that were not sent"
         };
-        confirm(&format!("delete {what}?"), self.yes, out)?;
+        if !confirm(&format!("delete {what}?"), self.yes, out)? {
+            return Ok(Code::Done);
+        }
         let deleted = Spool::write(&settings.home, Caller::Command, |writer| {
             writer.purge(self.all)
         })?;
@@ -344,26 +346,23 @@ impl PurgeArgs {
     }
 }
 
-/// Asks a person; a program has to say `--yes`.
-pub(super) fn confirm(question: &str, yes: bool, out: &mut Out) -> Result<(), Failure> {
+/// Asks a person, and gives the answer; a program has to say `--yes`.
+pub(super) fn confirm(question: &str, yes: bool, out: &mut Out) -> Result<bool, Failure> {
     if yes {
-        return Ok(());
+        return Ok(true);
     }
-    let refused = || {
-        Failure::new(Code::Usage, "nothing was deleted")
-            .hint("say --yes to delete without being asked")
-    };
     if !io::stdin().is_terminal() {
-        return Err(refused());
+        return Err(Failure::new(Code::Usage, "nothing was deleted")
+            .hint("say --yes to delete without being asked"));
     }
     out.say(format_args!("{question} [y/N]"));
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
-    if ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()) {
-        Ok(())
-    } else {
-        Err(refused())
+    let agreed = ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str());
+    if !agreed {
+        out.say("nothing was deleted");
     }
+    Ok(agreed)
 }
 
 impl RetryArgs {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
+use unicode_width::UnicodeWidthStr as _;
 
 /// "now", "3 min ago", "in 2 h".
 pub(super) fn relative(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
@@ -14,23 +15,47 @@ pub(super) fn relative(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
     }
 }
 
-/// A duration in its largest unit.
+/// A duration in its largest unit, rounded to the nearest whole one.
 pub(super) fn rough(seconds: i64) -> String {
-    match seconds {
-        ..=59 => format!("{seconds} s"),
-        60..=3599 => format!("{} min", seconds / 60),
-        3600..=86_399 => format!("{} h", seconds / 3600),
-        _ => format!("{} d", seconds / 86_400),
+    let rounded = |unit: i64| (seconds + unit / 2) / unit;
+    if seconds < 60 {
+        format!("{seconds} s")
+    } else if rounded(60) < 60 {
+        format!("{} min", rounded(60))
+    } else if rounded(3600) < 24 {
+        format!("{} h", rounded(3600))
+    } else {
+        format!("{} d", rounded(86_400))
     }
 }
 
 /// "1 event", "2 events".
-pub(super) fn events(count: u64) -> String {
-    if count == 1 {
-        "1 event".to_owned()
-    } else {
-        format!("{count} events")
+pub(super) fn events(number: u64) -> String {
+    count(number, "event")
+}
+
+/// "1 line", "2 lines".
+pub(super) fn count(number: u64, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
+/// Text in lines of at most `width` columns, broken between words; a longer word is a line of its
+/// own.
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("there is always a line");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.width() + 1 + word.width() <= width {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
     }
+    lines
 }
 
 /// A path as a shell takes it for one word.
@@ -54,6 +79,13 @@ mod tests {
     use chrono::TimeDelta;
 
     #[test]
+    fn lines_break_between_words_and_never_in_one() {
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("incomprehensible", 5), ["incomprehensible"]);
+        assert_eq!(wrap("", 5), [""]);
+    }
+
+    #[test]
     fn a_path_is_one_word_for_a_shell() {
         let shell = |path| shell(Path::new(path));
         assert_eq!(shell("/home/a-b/.jmo-security"), "/home/a-b/.jmo-security");
@@ -66,7 +98,9 @@ mod tests {
         let now = "2026-11-22T10:00:00Z".parse().expect("a time");
         assert_eq!(relative(now, now), "now");
         assert_eq!(relative(now - TimeDelta::seconds(59), now), "59 s ago");
-        assert_eq!(relative(now - TimeDelta::minutes(119), now), "1 h ago");
+        assert_eq!(relative(now + TimeDelta::seconds(119), now), "in 2 min");
+        assert_eq!(relative(now - TimeDelta::minutes(119), now), "2 h ago");
+        assert_eq!(relative(now + TimeDelta::minutes(1430), now), "in 1 d");
         assert_eq!(relative(now + TimeDelta::minutes(12), now), "in 12 min");
         assert_eq!(relative(now - TimeDelta::days(40), now), "40 d ago");
     }

@@ -91,6 +91,14 @@ impl Home {
         Ok((1..=scans).map(move |n| ScanFrequency::of_scan(before.saturating_add(n))))
     }
 
+    /// Forgets how many scans were counted: the next one is the first one of a new id.
+    ///
+    /// # Errors
+    /// When the file can't be deleted.
+    pub fn forget_scan_count(&self) -> Result<(), HomeError> {
+        self.remove("scan-count").map(drop)
+    }
+
     /// How many scans were counted; 0 when the file is not there or holds no number.
     #[must_use]
     pub fn scan_count(&self) -> u64 {

@@ -18,6 +18,8 @@ pub use connection::ConnectionError;
 pub use owner::OwnerError;
 pub use view_cache::{CachedLines, NewCache};
 
+use chrono::{DateTime, SecondsFormat, Utc};
+
 use crate::env::Environment;
 use crate::files;
 use crate::limits::SMALL_FILE_BYTES;
@@ -96,6 +98,18 @@ impl Home {
     pub fn notice_shown(&self) -> bool {
         let file = fs::symlink_metadata(self.file("notice-shown"));
         file.is_ok_and(|file| file.is_file())
+    }
+
+    /// Notes when the banner was first shown.
+    ///
+    /// # Errors
+    /// When the home can't be written.
+    pub fn note_notice_shown(&self, at: DateTime<Utc>) -> Result<(), HomeError> {
+        if self.notice_shown() {
+            return Ok(());
+        }
+        let text = format!("{}\n", at.to_rfc3339_opts(SecondsFormat::Secs, true));
+        self.replace("notice-shown", text.as_bytes())
     }
 
     /// The database's write-ahead log.

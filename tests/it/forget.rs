@@ -321,3 +321,31 @@ fn what_was_sent_stays_at_the_destination_when_it_is_purged_here() {
     assert_eq!(there, sent, "its file is not written again without it");
     world.check();
 }
+
+#[test]
+fn forget_begins_the_count_of_scans_anew_and_says_what_stays() {
+    let server = GistServer::start();
+    let world = World::new().with("JMO_TELEMETRY_GITHUB_API", server.api());
+    world
+        .run_with(["connect", "gist", server.gist_id()], server.token())
+        .ok();
+    for _ in 0..2 {
+        world
+            .run("record scan.started --mode cli --profile fast".split_whitespace())
+            .ok();
+    }
+    let ran = world.run(["forget", "--yes"]).ok();
+    for what in [
+        "token",
+        "jmo-telemetry disconnect",
+        "still enabled",
+        "jmo-telemetry disable",
+    ] {
+        assert!(ran.stderr.contains(what), "{what}: {ran}");
+    }
+    assert!(!world.file("scan-count").exists());
+    world
+        .run("record scan.started --mode cli --profile fast".split_whitespace())
+        .ok();
+    assert!(world.payloads()[0].contains("first_time"));
+}

@@ -28,6 +28,7 @@ mod privacy;
 mod recording;
 mod scanner;
 mod schedule;
+mod status;
 mod storage;
 mod support;
 mod token;

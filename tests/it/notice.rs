@@ -48,7 +48,13 @@ fn the_banner_is_not_shown_to_who_has_seen_it_or_said_no() {
             assert_eq!(banner(&world, mode), "", "{name}");
         }
         assert_eq!(world.run(["banner", "--json"]).ok().json()["shown"], false);
-        assert!(!world.home().exists(), "looking makes nothing");
+        let counts_as_shown = name == "JMO_TELEMETRY_SHOWN";
+        assert_eq!(
+            world.file("notice-shown").exists(),
+            counts_as_shown,
+            "{name}"
+        );
+        assert_eq!(world.home().exists(), counts_as_shown, "{name}");
     }
 }
 
@@ -68,8 +74,11 @@ fn the_banner_names_every_way_to_opt_out() {
     ] {
         assert!(said.contains(way), "{way} in {said}");
     }
-    assert!(said.lines().all(|line| line.len() <= 110), "{said}");
-    assert!(!world.home().exists());
+    assert!(said.lines().all(|line| line.len() <= 80), "{said}");
+    let names = std::fs::read_dir(world.home())
+        .expect("a directory")
+        .count();
+    assert_eq!(names, 1, "nothing but the note that it was shown");
 }
 
 #[test]
@@ -106,6 +115,21 @@ fn the_banner_tells_the_truth_about_what_can_leave() {
         "{said}"
     );
     assert_eq!(server.connections(), 0);
+}
+
+#[test]
+fn what_was_shown_is_noted_once_and_asking_for_json_does_not_count() {
+    let world = World::new();
+    assert_eq!(world.run(["banner", "--json"]).ok().json()["shown"], true);
+    assert!(!world.home().exists());
+    banner(&world, "cli");
+    let noted = std::fs::read_to_string(world.file("notice-shown")).expect("is there");
+    let at = chrono::DateTime::parse_from_rfc3339(noted.trim());
+    assert!(at.is_ok() && noted.ends_with("Z\n"), "{noted:?}");
+    std::fs::write(world.file("notice-shown"), "2026-01-01T00:00:00Z\n").expect("writes");
+    banner(&world, "docker");
+    let kept = std::fs::read_to_string(world.file("notice-shown")).expect("is there");
+    assert_eq!(kept, "2026-01-01T00:00:00Z\n");
 }
 
 #[test]
