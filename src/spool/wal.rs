@@ -1,6 +1,8 @@
 //! Keeping the WAL small. Closing does not checkpoint, so a writer does it when the WAL has grown
 //! past its limit.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, Transaction};
 
 use super::{PAGE_BYTES, SpoolError, Writer};
@@ -41,7 +43,7 @@ impl Writer<'_> {
     pub(super) fn bound_wal(&mut self) {
         let size = files::size_of(&self.spool.home.spool_wal());
         if size > WAL_MAX_BYTES {
-            let _ = self.checkpoint();
+            let _ = self.truncate_unless_read();
         } else if size > WAL_CHECKPOINT_BYTES
             && self
                 .wal_frames()
@@ -52,6 +54,16 @@ impl Writer<'_> {
                 .connection
                 .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
         }
+    }
+
+    /// Writes the WAL back and truncates it, without waiting for anybody who reads.
+    fn truncate_unless_read(&mut self) -> rusqlite::Result<()> {
+        let connection = &self.spool.connection;
+        let wait = connection.query_row("PRAGMA busy_timeout", [], |row| row.get::<_, u32>(0))?;
+        connection.busy_timeout(Duration::ZERO)?;
+        let truncated = checkpoint(connection);
+        connection.busy_timeout(Duration::from_millis(wait.into()))?;
+        truncated.map(drop)
     }
 
     /// Pages in the WAL that are not known to be written back.

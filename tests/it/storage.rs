@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -448,6 +449,62 @@ fn a_torn_line_in_the_overflow_costs_no_other_event() {
     fs::write(&path, torn).expect("writes");
     world.run(ONE).ok();
     assert_eq!(world.rows().len(), 5);
+    world.check();
+}
+
+#[test]
+fn a_reader_that_pauses_keeps_nobody_waiting_and_no_log_growing() {
+    let readers: [&[&str]; 2] = [
+        &["spool", "list", "--limit", "0", "--json"],
+        &["view", "--from", "spool", "--raw"],
+    ];
+    for reader in readers {
+        let world = World::new();
+        world.record_many(5_000);
+        let mut paused = world
+            .command(reader)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let mut stdout = paused.stdout.take().expect("piped");
+        // It has begun, and nobody takes the rest from the pipe.
+        stdout.read_exact(&mut [0; 1]).expect("reads");
+        let log = || {
+            fs::metadata(world.file("spool.db-wal"))
+                .expect("metadata")
+                .len()
+        };
+        for _ in 0..6 {
+            world.record_many(5_000);
+            world.run(ONE).ok();
+            assert!(log() < 6 << 20, "{} bytes", log());
+        }
+        assert_eq!(world.flush(["--to", &world.out_target()])["remaining"], 0);
+        world.run(["disable"]).ok();
+        let mut text = String::new();
+        stdout.read_to_string(&mut text).expect("reads");
+        assert!(paused.wait().expect("ends").success());
+        assert!(text.lines().count() > 100);
+        world.check();
+    }
+}
+
+#[test]
+fn record_waits_for_nobody_who_reads() {
+    let world = World::new();
+    world.run(ONE).ok();
+    let reader = rusqlite::Connection::open(world.file("spool.db")).expect("opens");
+    reader
+        .execute_batch("BEGIN; SELECT count(*) FROM event")
+        .expect("reads");
+    // The log is larger than it should be, and the reader needs it as it is.
+    world.record_many(10_000);
+    let outcome = Tracer::new(world.command(ONE)).trace().expect("traces");
+    assert!(succeeded(&outcome));
+    let waits = |call: &&Call| is(call, &["nanosleep", "clock_nanosleep"]);
+    assert_eq!(outcome.calls.iter().filter(waits).count(), 0);
+    drop(reader);
+    assert_eq!(world.stats()["recorded"], 10_002);
     world.check();
 }
 
