@@ -139,6 +139,14 @@ pub const SENT_KEPT_ROWS: u64 = 10_000;
 /// Pending rows are kept this long: a collector takes no older ones.
 pub const PENDING_KEPT_FOR: Duration = Duration::from_secs(90 * 86_400);
 
+/// A step of the clock between two prunes that is believed at once: a machine that is used once a
+/// week takes it.
+pub const CLOCK_LEAP: Duration = Duration::from_secs(7 * 86_400);
+
+/// How much later than the first reading after a larger step a second one must be to confirm it: a
+/// wrong clock is usually set right within a day.
+pub const CLOCK_SETTLED_AFTER: Duration = Duration::from_secs(86_400);
+
 /// Rows that retention deletes in one transaction, so that the WAL stays under 2 MiB: half a
 /// megabyte of usual rows.
 pub const RETENTION_STEP_ROWS: u32 = 1_000;

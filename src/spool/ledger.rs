@@ -5,12 +5,12 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
-use super::{Overflow, SetAside, Spool, SpoolError, State, Writer, access, ms, repair};
+use super::{Overflow, SetAside, Spool, SpoolError, State, Writer, access, ms, repair, time};
 use crate::event::Payload;
 use crate::files;
 use crate::home::Home;
 use crate::limits::{RETENTION_STEP_PAGES, RETENTION_STEP_ROWS};
-use crate::spool::retention::{self, Cutoffs};
+use crate::spool::retention::{self, ClockMemory, Cutoffs};
 
 /// What was deleted, in events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -164,7 +164,8 @@ impl Writer<'_> {
     /// # Errors
     /// When the database can't be written.
     pub fn prune(&mut self, now: DateTime<Utc>, max_bytes: u64) -> Result<Deleted, SpoolError> {
-        let cutoffs = retention::cutoffs(now);
+        let believed = self.commit(PRUNE, |transaction| read_clock(transaction, now))?;
+        let cutoffs = retention::cutoffs(believed);
         let mut deleted = Deleted::default();
         loop {
             let step = self.commit(PRUNE, |transaction| expire(transaction, &cutoffs))?;
@@ -245,6 +246,36 @@ impl Writer<'_> {
             .map(|_| ())
             .map_err(self.spool.fail(PRUNE))
     }
+}
+
+/// Begins to remember the clock, in a new spool.
+pub(super) fn start_clock(connection: &Connection, now: DateTime<Utc>) -> rusqlite::Result<()> {
+    connection
+        .execute(
+            "INSERT OR IGNORE INTO clock (id, believed) VALUES (1, ?1)",
+            [ms(now)],
+        )
+        .map(drop)
+}
+
+/// Remembers this reading of the clock, and gives the time by which rows expire.
+fn read_clock(connection: &Connection, now: DateTime<Utc>) -> rusqlite::Result<DateTime<Utc>> {
+    let known = connection
+        .query_row("SELECT believed, doubted FROM clock", [], |row| {
+            Ok(ClockMemory {
+                believed: time(row.get(0)?),
+                doubted: row.get::<_, Option<i64>>(1)?.map(time),
+            })
+        })
+        .optional()?;
+    let memory = known.unwrap_or(ClockMemory::starting_at(now)).after(now);
+    if known != Some(memory) {
+        connection.execute(
+            "INSERT OR REPLACE INTO clock (id, believed, doubted) VALUES (1, ?1, ?2)",
+            params![ms(memory.believed), memory.doubted.map(ms)],
+        )?;
+    }
+    Ok(memory.believed)
 }
 
 /// Sent rows that may go: of sealed segments with nothing under way. The others' files are written

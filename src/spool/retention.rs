@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 
 use crate::clock;
-use crate::limits::{PENDING_KEPT_FOR, SENT_KEPT_FOR, SENT_KEPT_ROWS};
+use crate::limits::{
+    CLOCK_LEAP, CLOCK_SETTLED_AFTER, PENDING_KEPT_FOR, SENT_KEPT_FOR, SENT_KEPT_ROWS,
+};
 
 /// What retention would delete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +28,51 @@ pub fn cutoffs(now: DateTime<Utc>) -> Cutoffs {
     }
 }
 
+/// What retention remembers of the clock. A clock that is wrong by a year would expire everything
+/// at once, so a leap forward is believed only when a second reading confirms it, a day or more
+/// after the first. Until then retention goes by the last reading that was believed. A clock that
+/// is set back is believed at once: it keeps rows longer, and harms nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockMemory {
+    /// The last reading that is believed.
+    pub believed: DateTime<Utc>,
+    /// The first reading after a leap, while it is not confirmed.
+    pub doubted: Option<DateTime<Utc>>,
+}
+
+impl ClockMemory {
+    /// Begins with a reading that is believed.
+    #[must_use]
+    pub fn starting_at(now: DateTime<Utc>) -> Self {
+        Self {
+            believed: now,
+            doubted: None,
+        }
+    }
+
+    /// The memory after one more reading.
+    #[must_use]
+    pub fn after(self, now: DateTime<Utc>) -> Self {
+        let is_leap = now > clock::after(self.believed, CLOCK_LEAP);
+        if !is_leap {
+            return Self::starting_at(now);
+        }
+        match self.doubted {
+            Some(first) if confirms(first, now) => Self::starting_at(now),
+            Some(first) if first <= now && now < clock::after(first, CLOCK_SETTLED_AFTER) => self,
+            _ => Self {
+                doubted: Some(now),
+                ..self
+            },
+        }
+    }
+}
+
+/// Whether a reading confirms an earlier one: later by a day or more, and not by another leap.
+fn confirms(first: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    now >= clock::after(first, CLOCK_SETTLED_AFTER) && now <= clock::after(first, PENDING_KEPT_FOR)
+}
+
 /// How many bytes to free when the spool has `bytes` of at most `max`: a sixteenth more than
 /// needed, so that a full spool does not have to be pruned again for each event.
 #[must_use]
@@ -40,14 +87,30 @@ pub fn excess(bytes: u64, max: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chrono::TimeDelta;
     use proptest::prelude::*;
 
+    fn start() -> DateTime<Utc> {
+        "2026-11-22T10:00:00Z".parse().expect("a time")
+    }
+
     #[test]
-    fn cutoffs_lie_as_far_back_as_the_contract_says() {
-        let now = "2026-11-22T10:00:00Z".parse().expect("a time");
-        let cutoffs = cutoffs(now);
-        assert_eq!((now - cutoffs.sent_before).num_days(), 30);
-        assert_eq!((now - cutoffs.pending_before).num_days(), 90);
+    fn cutoffs_lie_a_month_and_three_months_back() {
+        let cutoffs = cutoffs(start());
+        assert_eq!((start() - cutoffs.sent_before).num_days(), 30);
+        assert_eq!((start() - cutoffs.pending_before).num_days(), 90);
+    }
+
+    #[test]
+    fn a_machine_that_was_off_for_a_year_is_believed_after_a_day() {
+        let memory = ClockMemory::starting_at(start());
+        let back = start() + TimeDelta::days(365);
+        let memory = memory.after(back);
+        assert_eq!(memory.believed, start());
+        let memory = memory.after(back + TimeDelta::hours(23));
+        assert_eq!(memory.believed, start());
+        let later = back + TimeDelta::hours(24);
+        assert_eq!(memory.after(later), ClockMemory::starting_at(later));
     }
 
     proptest! {
@@ -56,6 +119,35 @@ mod tests {
             let left = bytes - excess(bytes, max).min(bytes);
             prop_assert!(left <= max);
             prop_assert!(bytes > max || left == bytes);
+        }
+
+        #[test]
+        fn one_wrong_reading_expires_nothing_and_is_forgotten(wrong_by in 8i64..100_000, hours in 0i64..48) {
+            let wrong = ClockMemory::starting_at(start()).after(start() + TimeDelta::days(wrong_by));
+            prop_assert_eq!(wrong.believed, start());
+            let right = start() + TimeDelta::hours(hours);
+            prop_assert_eq!(wrong.after(right), ClockMemory::starting_at(right));
+        }
+
+        #[test]
+        fn a_clock_that_goes_on_steadily_is_believed_at_every_reading(hours in proptest::collection::vec(0i64..=7 * 24, 1..50)) {
+            let mut memory = ClockMemory::starting_at(start());
+            let mut now = start();
+            for step in hours {
+                now += TimeDelta::hours(step);
+                memory = memory.after(now);
+                prop_assert_eq!(memory, ClockMemory::starting_at(now));
+            }
+        }
+
+        #[test]
+        fn whatever_the_clock_says_it_is_never_believed_to_be_later_than_it_says(days in proptest::collection::vec(-4000i64..4000, 1..50)) {
+            let mut memory = ClockMemory::starting_at(start());
+            for day in days {
+                let now = start() + TimeDelta::days(day);
+                memory = memory.after(now);
+                prop_assert!(memory.believed <= now);
+            }
         }
     }
 }

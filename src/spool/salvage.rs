@@ -17,7 +17,7 @@ const PATIENCE: u32 = 4_000;
 const MISSES_PER_STEP: u32 = 64;
 
 /// Everything but the events.
-const TABLES: [&str; 4] = ["segment", "destination", "attempt", "ledger"];
+const TABLES: [&str; 5] = ["segment", "destination", "attempt", "ledger", "clock"];
 
 /// Copies what can be read of `source`, a damaged database, into `target`, a new one. Gives the
 /// number of events that were found.

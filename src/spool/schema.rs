@@ -10,7 +10,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 
-use super::{Spool, SpoolError, repair};
+use super::{Spool, SpoolError, ledger, repair};
+use crate::clock;
 use crate::files::{self, size_of};
 use crate::home::{Home, HomeError, SpoolLock};
 use crate::limits::SQLITE_BUSY_WAIT;
@@ -20,6 +21,7 @@ use crate::limits::SQLITE_BUSY_WAIT;
 const MIGRATIONS: &[M<'_>] = &[
     M::up(include_str!("../../migrations/0001_spool.sql")),
     M::up(include_str!("../../migrations/0002_destination_answer.sql")),
+    M::up(include_str!("../../migrations/0003_clock.sql")),
 ];
 
 /// The files of one SQLite database, by what is added to its name.
@@ -75,7 +77,8 @@ impl Spool {
                 path: home.spool_wal(),
             });
         }
-        let new = build(home, |_| Ok(()))?;
+        let now = clock::now();
+        let new = build(home, |target| ledger::start_clock(target, now))?;
         fs::rename(new, home.spool_db())
             .and_then(|()| files::sync_dir(home.dir()))
             .map_err(|source| HomeError {

@@ -656,6 +656,44 @@ fn a_flush_on_a_full_or_failing_disk_sends_nothing_twice_and_loses_nothing() {
     }
 }
 
+/// Runs SQL on the spool, for what no command does.
+fn change(world: &World, sql: &str) {
+    let database = rusqlite::Connection::open(world.file("spool.db")).expect("opens");
+    database.execute_batch(sql).expect("changes");
+}
+
+#[test]
+fn pending_events_expire_after_three_months_but_not_by_one_wrong_clock() {
+    const DAY: u64 = 86_400_000;
+    let expired = |world: &World| {
+        world.run(["spool", "prune"]).ok();
+        let stats = world.stats();
+        world.check();
+        stats["dropped"]["expired"].as_u64().unwrap_or(0)
+    };
+    let world = World::new();
+    world.record_many(3);
+    change(
+        &world,
+        &format!("UPDATE event SET recorded_at = recorded_at - 91 * {DAY} WHERE seq = 1"),
+    );
+    assert_eq!(expired(&world), 1, "by a clock that goes on steadily");
+    // All of it was a hundred days ago, or so the clock says now.
+    change(
+        &world,
+        &format!(
+            "UPDATE event SET recorded_at = recorded_at - 100 * {DAY}; UPDATE clock SET believed = believed - 100 * {DAY}"
+        ),
+    );
+    assert_eq!(expired(&world), 1, "by a clock that leapt");
+    assert_eq!(expired(&world), 1, "by the same clock a moment later");
+    change(
+        &world,
+        &format!("UPDATE clock SET doubted = doubted - {DAY}"),
+    );
+    assert_eq!(expired(&world), 3, "by the same clock a day later");
+}
+
 #[test]
 fn a_spool_over_its_limit_drops_the_oldest_counts_them_and_gives_space_back() {
     let world = World::new().with("JMO_TELEMETRY_SPOOL_MAX", "1MiB");
