@@ -1,0 +1,146 @@
+#!/usr/bin/env bash
+# Builds every package of this platform and checks it, and checks the workflows. Debian or Ubuntu; as root it installs
+# what is missing (apt, PyPI, crates.io).
+#
+#   packaging/check.sh            all
+#   packaging/check.sh static     only what needs no build: Dockerfile, WinGet, Homebrew, workflows
+#   packaging/check.sh built      also what is in dist/ already, without building it anew
+set -euo pipefail
+cd "$(dirname "$0")/.."
+what=${1:-all}
+tools=$PWD/target/packaging-tools
+checks=0
+
+say() { echo "packaging: $*"; }
+pass() { checks=$((checks + 1)); say "ok: $*"; }
+fail() { say "FAILED: $*" >&2; exit 1; }
+
+missing=()
+for pair in ruby:ruby lintian:lintian buildah:buildah dpkg-deb:dpkg mandoc:mandoc; do
+  command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
+done
+if [ "${#missing[@]}" -gt 0 ]; then
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
+fi
+[ -x "$tools/bin/python" ] || python3 -m venv "$tools"
+"$tools/bin/pip" install --quiet --disable-pip-version-check -r packaging/requirements.txt
+export PATH="$tools/bin:$PATH"
+
+# What needs no build.
+hadolint packaging/docker/Dockerfile || fail "hadolint"
+pass "hadolint"
+UNBUILT=1 packaging/build.sh manifests
+ruby -c dist/homebrew/jmo-telemetry.rb >/dev/null || fail "the Homebrew formula is no Ruby"
+pass "Homebrew: syntax"
+check-jsonschema --quiet --schemafile packaging/winget/schema.json dist/winget/*.yaml || fail "WinGet manifests"
+pass "WinGet: the manifests fit their schema"
+if grep -rn "@VERSION@\|@SHA256\|@DATE@" dist/homebrew dist/winget; then fail "a placeholder is left"; fi
+check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml || fail "workflow schema"
+actionlint .github/workflows/*.yml || fail "actionlint"
+zizmor --offline --quiet --no-progress .github/workflows || fail "zizmor"
+pass "workflows: schema, actionlint, zizmor"
+# A job may name only what is in the repository.
+for script in $(grep -oEh '(packaging|python|tests)/[a-z-]+\.sh' .github/workflows/*.yml | sort -u); do
+  [ -x "$script" ] || [ -f "$script" ] || fail "a workflow names $script, which is missing"
+done
+pass "workflows: every script is there"
+if [ "$what" = static ]; then say "all $checks checks passed"; exit; fi
+
+# Everything is built.
+if [ ! -x target/python-tools/bin/maturin ]; then
+  python3 -m venv target/python-tools
+  target/python-tools/bin/pip install --quiet --disable-pip-version-check -r python/requirements-dev.txt
+fi
+command -v cargo-deb >/dev/null || cargo install --locked --quiet cargo-deb@3.8.0
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+if [ "$what" = all ]; then
+  rm -rf dist
+  UNBUILT=1 packaging/build.sh
+  cp -r dist "$root/first"
+  # The same source gives the same files. The program itself is not compiled twice.
+  UNBUILT=1 packaging/build.sh
+  for file in dist/*.sha256; do
+    cmp -s "$file" "$root/first/$(basename "$file")" || fail "$(basename "$file" .sha256) differs when built again"
+  done
+  pass "built again, every file is the same"
+fi
+VERSION=$(target/release/jmo-telemetry --version | cut -d' ' -f2)
+(cd dist && sha256sum --check --quiet ./*.sha256) || fail "a checksum is wrong"
+ls dist/*"$VERSION"* >/dev/null || fail "the version is not that of the program"
+pass "checksums, version $VERSION"
+
+run() { env -i HOME="$root" PATH=/usr/bin:/bin JMO_TELEMETRY_HOME="$root/home" "$@"; }
+# main_job PROGRAM… records, flushes and lists.
+main_job() {
+  rm -rf "$root/home" "$root/out"
+  run "$@" record tool.failed --tool trivy --failure-type crash --profile fast
+  run "$@" flush --strict --to "dir:$root/out"
+  run "$@" spool list --json --state sent | grep -q '"tool.failed"' || fail "$1 does not do the main job"
+}
+
+# The archive.
+tar -C "$root" -xJf dist/jmo-telemetry-*.tar.xz
+folder=$(echo "$root"/jmo-telemetry-*)
+main_job "$folder/jmo-telemetry"
+for file in README.md LICENSE CHANGELOG.md THIRD-PARTY-LICENSES.txt jmo-telemetry.cdx.json man/jmo-telemetry.1 \
+  completions/jmo-telemetry.bash completions/_jmo-telemetry completions/jmo-telemetry.fish \
+  completions/_jmo-telemetry.ps1 completions/jmo-telemetry.elv; do
+  [ -s "$folder/$file" ] || fail "the archive has no $file"
+done
+if ldd "$folder/jmo-telemetry" >/dev/null 2>&1 && ! ldd "$folder/jmo-telemetry" 2>&1 | grep -q "statically"; then
+  fail "the program of the archive is not static"
+fi
+for page in "$folder"/man/*.1; do
+  mandoc -W error "$page" >/dev/null || fail "$page is no man page"
+done
+python3 - "$folder/jmo-telemetry.cdx.json" <<'PY'
+import json, sys
+sbom = json.load(open(sys.argv[1]))
+assert sbom["bomFormat"] == "CycloneDX" and len(sbom["components"]) > 50
+text = json.dumps(sbom)
+assert "/work/" not in text and "/home/" not in text, "the SBOM names a folder of the builder"
+PY
+pass "archive: complete, static, does the main job"
+
+# The Debian package: its form, and a root of its own in which it is installed, used and purged.
+lintian --fail-on error,warning dist/*.deb || fail "lintian"
+pass "deb: lintian has neither errors nor warnings"
+admin="$root/debian/var/lib/dpkg"
+mkdir -p "$admin/info" "$admin/updates"
+touch "$admin/status" "$admin/available"
+apt_root=(dpkg --root="$root/debian" --log=/dev/null --force-not-root --force-depends)
+"${apt_root[@]}" --install dist/*.deb >/dev/null 2>&1 || fail "the .deb does not install"
+main_job "$root/debian/usr/bin/jmo-telemetry"
+"${apt_root[@]}" --purge jmo-telemetry >/dev/null 2>&1 || fail "the .deb does not purge"
+left=$(find "$root/debian" -path "$root/debian/var" -prune -o -type f -print)
+[ -z "$left" ] || fail "after the purge these are left: $left"
+pass "deb: installed, used, purged; nothing is left"
+
+# The image.
+storage=(--storage-driver vfs --root "$root/storage" --runroot "$root/run")
+buildah "${storage[@]}" bud --isolation chroot --quiet --tag jmo-telemetry dist/image >/dev/null || fail "buildah bud"
+container=$(buildah "${storage[@]}" from jmo-telemetry)
+record=(record tool.failed --tool trivy --failure-type crash --profile fast)
+buildah "${storage[@]}" run --isolation chroot "$container" -- /usr/bin/jmo-telemetry "${record[@]}" || fail "the image does not run"
+buildah "${storage[@]}" inspect --format '{{.OCIv1.Config.User}}' "$container" | grep -qx 65532:65532 || fail "the image runs as root"
+mounted=$(buildah "${storage[@]}" mount "$container")
+# `buildah run` at times loses the last of what a short process says, so what is said is looked at without it.
+in_image() { env -i HOME=/home/jmo "$(command -v chroot)" --userspec=65532:65532 "$mounted" /usr/bin/jmo-telemetry "$@"; }
+in_image "${record[@]}"
+[[ $(in_image spool list --json) == *'"tool.failed"'* ]] || fail "the image does not record"
+for _ in 1 2; do
+  [[ $(in_image banner --mode docker 2>&1) == *"jmo-telemetry disable"* ]] || fail "the image shows no banner"
+done
+files=$(cd "$mounted" && find . -type f -not -path './home/*' -not -path './etc/host*' -not -path './etc/resolv.conf' | sort | tr '\n' ' ')
+expected="./etc/ssl/certs/ca-certificates.crt ./usr/bin/jmo-telemetry ./usr/share/doc/jmo-telemetry/LICENSE ./usr/share/doc/jmo-telemetry/THIRD-PARTY-LICENSES.txt "
+[ "$files" = "$expected" ] || fail "the image has other files: $files"
+buildah "${storage[@]}" umount "$container" >/dev/null
+pass "image: built from scratch, records, shows the banner on every run, runs as its own user"
+
+# The source archive is what Homebrew and crates.io build.
+cargo publish --dry-run --locked --quiet --allow-dirty --no-verify 2>"$root/publish" || { cat "$root/publish" >&2; fail "cargo publish --dry-run"; }
+if grep "^warning" "$root/publish" | grep -qv "aborting upload"; then cat "$root/publish" >&2; fail "cargo publish --dry-run warns"; fi
+pass "crate: cargo publish --dry-run is clean"
+say "all $checks checks passed"
