@@ -72,6 +72,8 @@ pub mod flush;
 pub mod forget;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+#[cfg(test)]
+mod generated;
 pub mod home;
 pub mod json;
 pub mod limits;

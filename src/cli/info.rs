@@ -213,23 +213,9 @@ impl Args {
 #[cfg(test)]
 mod generated {
     use std::fmt::Write as _;
-    use std::path::Path;
 
     use super::*;
-
-    /// Compares a file of the repository with what it is made from; with `REGENERATE=1` writes it.
-    #[expect(clippy::disallowed_methods, reason = "the tests' own switch")]
-    fn is_fresh(path: &str, text: &str) {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-        if std::env::var_os("REGENERATE").is_some() {
-            std::fs::write(&file, text).expect("writes");
-        }
-        let found = std::fs::read_to_string(&file).unwrap_or_default();
-        assert!(
-            found == text,
-            "{path} is stale; run `REGENERATE=1 cargo test --lib generated`"
-        );
-    }
+    use crate::generated::is_fresh;
 
     #[test]
     fn the_collector_has_the_schema_that_info_prints() {

@@ -8,7 +8,7 @@ use std::iter::once;
 
 use super::dimensions::{DIMENSIONS, Dimension};
 use super::{Consumer, Event};
-use crate::event::EVENTS;
+use crate::event::{EVENTS, FieldSpec, Kind};
 use crate::json::{Object, Value};
 use crate::terminal;
 
@@ -27,9 +27,6 @@ const FIRST: [&str; 8] = [
 /// Members beside the metadata that are in no dimension.
 const BESIDE: [&str; 3] = ["timestamp", "anonymous_id", "event_id"];
 
-/// Each kind of target has a column for its count.
-const TARGETS: [&str; 6] = ["repos", "images", "urls", "iac", "gitlab", "k8s"];
-
 /// A column.
 #[derive(Debug, Clone, Copy)]
 enum Column {
@@ -41,8 +38,8 @@ enum Column {
     Detail(&'static str),
     /// How many tools a scan started with.
     ToolsCount,
-    /// A count of `target_types`.
-    Targets(&'static str),
+    /// A count in an object of the metadata: its name, and the object's.
+    Count(&'static str, &'static str),
     /// All that has no column of its own.
     Other,
 }
@@ -50,9 +47,10 @@ enum Column {
 impl Column {
     fn name(self) -> &'static str {
         match self {
-            Self::Word(name, _) | Self::Beside(name) | Self::Detail(name) | Self::Targets(name) => {
-                name
-            }
+            Self::Word(name, _)
+            | Self::Beside(name)
+            | Self::Detail(name)
+            | Self::Count(name, _) => name,
             Self::ToolsCount => "tools_count",
             Self::Other => "other",
         }
@@ -66,10 +64,32 @@ pub struct Csv<W: Write> {
     held: Vec<Held>,
 }
 
-/// A member of an event that has a column, and which values of it the column holds.
+/// A member of an event that has a column.
 struct Held {
     name: &'static str,
-    holds: fn(&Value<'_>) -> bool,
+    values: Values,
+}
+
+/// Which values of a member its columns hold.
+enum Values {
+    All,
+    /// All but lists and objects.
+    Single,
+    /// An object that has no other members than these.
+    Counts(&'static [FieldSpec]),
+}
+
+impl Held {
+    fn holds(&self, value: &Value<'_>) -> bool {
+        match self.values {
+            Values::All => true,
+            Values::Single => !matches!(value, Value::List(_) | Value::Object(_)),
+            Values::Counts(members) => value.object().is_some_and(|object| {
+                let known = |name| members.iter().any(|member| member.name == name);
+                object.iter().all(|(name, _)| known(name))
+            }),
+        }
+    }
 }
 
 impl<W: Write> Csv<W> {
@@ -99,46 +119,47 @@ impl<W: Write> Csv<W> {
 
 /// Every column in its order, and the members of an event that they hold.
 fn columns() -> (Vec<Column>, Vec<Held>) {
-    let one_word = |name| Held {
+    let single = |name| Held {
         name,
-        holds: |value| !matches!(value, Value::List(_) | Value::Object(_)),
+        values: Values::Single,
     };
     let mut columns = Vec::new();
-    let mut held = vec![Held {
-        name: "target_types",
-        holds: has_only_known_kinds,
-    }];
+    let mut held = Vec::new();
     for dimension in DIMENSIONS {
-        if let Some(column) = &dimension.column {
-            columns.push(Column::Word(column.name, dimension));
-            held.extend(column.fields.iter().copied().map(one_word));
+        if let Some(name) = dimension.column {
+            columns.push(Column::Word(name, dimension));
+            held.extend(dimension.fields.iter().copied().map(single));
         }
     }
     columns.extend(BESIDE.map(Column::Beside));
-    held.extend(BESIDE.map(one_word));
+    held.extend(BESIDE.map(single));
     columns.push(Column::ToolsCount);
     for field in EVENTS.iter().flat_map(|event| event.fields) {
-        if held.iter().all(|held| held.name != field.name) {
-            columns.push(Column::Detail(field.name));
-            held.push(Held {
-                name: field.name,
-                holds: |_| true,
-            });
+        let name = field.name;
+        if held.iter().any(|held| held.name == name) {
+            continue;
         }
+        let values = match field.kind {
+            Kind::Counts(members) => {
+                let counts = members
+                    .iter()
+                    .map(|member| Column::Count(member.name, name));
+                columns.extend(counts);
+                Values::Counts(members)
+            }
+            _ => {
+                columns.push(Column::Detail(name));
+                Values::All
+            }
+        };
+        held.push(Held { name, values });
     }
-    columns.extend(TARGETS.map(Column::Targets));
     columns.push(Column::Other);
     columns.sort_by_key(|column| {
         let place = FIRST.iter().position(|first| *first == column.name());
         place.unwrap_or(FIRST.len())
     });
     (columns, held)
-}
-
-fn has_only_known_kinds(value: &Value<'_>) -> bool {
-    value
-        .object()
-        .is_some_and(|kinds| kinds.iter().all(|(kind, _)| TARGETS.contains(&kind)))
 }
 
 impl<W: Write> Consumer for Csv<W> {
@@ -153,9 +174,9 @@ impl<W: Write> Consumer for Csv<W> {
                 Column::Beside(name) => event.text(name),
                 Column::Detail(name) => event.value(name).and_then(flat),
                 Column::ToolsCount => Some(event.tools().count().to_string().into()),
-                Column::Targets(kind) => event
-                    .value("target_types")
-                    .and_then(|targets| targets.object()?.get(kind))
+                Column::Count(name, object) => event
+                    .value(object)
+                    .and_then(|counts| counts.object()?.get(name))
                     .and_then(Value::to_text),
                 Column::Other => other(event, &self.held),
             };
@@ -185,7 +206,7 @@ fn flat<'v>(value: &'v Value<'_>) -> Option<Cow<'v, str>> {
 fn other(event: &Event<'_>, held: &[Held]) -> Option<Cow<'static, str>> {
     let is_held = |name: &str, value: &Value<'_>| {
         let column = held.iter().find(|held| held.name == name);
-        column.is_some_and(|held| (held.holds)(value))
+        column.is_some_and(|held| held.holds(value))
     };
     let members: Object<'_> = event
         .beside()

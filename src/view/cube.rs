@@ -10,7 +10,7 @@
 //!
 //! | member | what |
 //! | --- | --- |
-//! | `dimensions` | the table of [`dimensions`](super::dimensions), in the order of the charts: `name`, `title`, `chart` (`bars`, `columns`, `ring`), `share` (of `all`, of `scans`, `none`), `order` (`count`, `natural`, or a list of words) |
+//! | `dimensions` | the table of [`dimensions`](super::dimensions), in the order of the charts: `name`, `title`, `chart` (`bars`, `columns`, `ring`), `share` (of `all`, of `scans`, `none`), `order` (`count`, `natural`, or a list of words), and for collectors `fields` and `in_json` |
 //! | `days` | the days on which something happened, ascending: `YYYY-MM-DD` |
 //! | `events`, `versions` | the words of the two axes, `by_event` and `by_version` |
 //! | `words` | `[dimension's name, word]`, for all other dimensions |
@@ -253,6 +253,7 @@ impl Serialize for GroupWords<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn cube(lines: impl Iterator<Item = String>) -> Cube {
         let mut cube = Cube::default();
@@ -286,6 +287,68 @@ mod tests {
             data["visits"][0],
             serde_json::json!([0, 0, [0, 3, 1, 2, 1, 1]])
         );
+    }
+
+    /// The counts of a dimension, put together again as the page does it.
+    fn put_together(data: &serde_json::Value, dimension: &str) -> BTreeMap<String, u64> {
+        let mut counts = BTreeMap::new();
+        let mut add = |word: &serde_json::Value, count: u64| {
+            let word = word.as_str().expect("a word").to_owned();
+            *counts.entry(word).or_default() += count;
+        };
+        let number = |value: &serde_json::Value| value.as_u64().expect("a number");
+        let place = |value: &serde_json::Value| usize::try_from(number(value)).expect("a place");
+        for group in data["groups"].as_array().expect("a list") {
+            let axis = match dimension {
+                dimensions::EVENT => Some(&data["events"][place(&group[1])]),
+                dimensions::VERSION => Some(&data["versions"][place(&group[2])]),
+                _ => None,
+            };
+            if let Some(word) = axis {
+                add(word, number(&group[3]));
+            }
+            for pair in group[4].as_array().expect("a list").chunks(2) {
+                let word = &data["words"][place(&pair[0])];
+                if word[0] == dimension {
+                    add(&word[1], number(&pair[1]));
+                }
+            }
+        }
+        counts
+    }
+
+    proptest! {
+        #[test]
+        fn the_page_and_the_summary_count_the_same(
+            events in prop::collection::vec(
+                (0..4_usize, 0..3_usize, 1..20_u32, 0..5_usize, prop::collection::vec(0..6_usize, 0..4), 0..9_u64), 0..60
+            )
+        ) {
+            let lines = events.iter().map(|(event, version, day, word, tools, count)| {
+                let event = ["scan.started", "scan.completed", "tool.failed", "else"][*event];
+                let platform = ["Linux", "Darwin", "x", "", "y"][*word];
+                let tools: Vec<_> = tools.iter().map(|tool| format!("t{tool}")).collect();
+                serde_json::json!({
+                    "event": event, "version": format!("1.{version}"), "platform": platform,
+                    "timestamp": format!("2026-01-{day:02}T00:00:00Z"),
+                    "metadata": {"profile": format!("p{word}"), "mode": format!("m{word}"), "tools": tools, "tool": format!("t{word}"),
+                        "failure_type": "crash", "duration_bucket": "<5min", "findings_bucket": "0", "target_types": {"repos": count}},
+                })
+                .to_string()
+            });
+            let lines: Vec<_> = lines.collect();
+            let (mut unit, mut progress) = ((), ());
+            let mut pass = super::super::Pass::new(super::super::Period::default(), &mut unit, &mut progress);
+            for line in &lines {
+                pass.payload(line).expect("counts");
+            }
+            let cube = cube(lines.into_iter());
+            let data = serde_json::to_value(cube.data()).expect("serializes");
+            for (dimension, counts) in pass.finish().summary.dimensions() {
+                let counts: BTreeMap<_, _> = counts.iter().map(|(word, count)| (word.to_owned(), count)).collect();
+                prop_assert_eq!(put_together(&data, dimension.name), counts, "{}", dimension.name);
+            }
+        }
     }
 
     #[test]

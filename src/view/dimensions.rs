@@ -22,11 +22,13 @@ pub struct Dimension {
     /// The order of its words.
     pub order: Order,
     /// Whether `--json` has it. Scripts rely on its members, so it gets new ones rarely.
+    pub in_json: bool,
+    /// The members of an event that hold its words; the first that is there counts.
+    pub fields: &'static [&'static str],
+    /// Its column in the CSV, for a dimension that has one word an event and tells it otherwise than
+    /// its fields do.
     #[serde(skip)]
-    pub(super) in_json: bool,
-    /// Its column in the CSV, for a dimension that has one word an event.
-    #[serde(skip)]
-    pub(super) column: Option<Column>,
+    pub(super) column: Option<&'static str>,
     /// Where its words come from.
     #[serde(skip)]
     words: Words,
@@ -34,15 +36,6 @@ pub struct Dimension {
 
 /// Hands each word of an event to the function, with how often it counts.
 type Words = fn(&Event<'_>, &mut dyn FnMut(&str, u64));
-
-/// A column of the CSV.
-#[derive(Debug)]
-pub(super) struct Column {
-    /// Its name.
-    pub(super) name: &'static str,
-    /// The members of an event that it stands for.
-    pub(super) fields: &'static [&'static str],
-}
 
 /// The forms of a chart.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -110,7 +103,8 @@ pub const DIMENSIONS: &[Dimension] = &[
         share: Share::All,
         order: Order::Count,
         in_json: true,
-        column: column("event", &["event"]),
+        fields: &["event"],
+        column: Some("event"),
         words: |event, take| take(event.name(), 1),
     },
     Dimension {
@@ -120,7 +114,8 @@ pub const DIMENSIONS: &[Dimension] = &[
         share: Share::All,
         order: Order::Count,
         in_json: true,
-        column: column("platform", &["platform"]),
+        fields: &["platform"],
+        column: Some("platform"),
         words: |event, take| once(event.platform(), take),
     },
     Dimension {
@@ -130,7 +125,8 @@ pub const DIMENSIONS: &[Dimension] = &[
         share: Share::All,
         order: Order::Natural,
         in_json: true,
-        column: column("python_version", &["python_version"]),
+        fields: &["python_version"],
+        column: Some("python_version"),
         words: |event, take| once(event.text("python_version"), take),
     },
     Dimension {
@@ -140,7 +136,8 @@ pub const DIMENSIONS: &[Dimension] = &[
         share: Share::All,
         order: Order::Count,
         in_json: true,
-        column: column("version", &["version"]),
+        fields: &["version"],
+        column: Some("version"),
         words: |event, take| once(event.text("version"), take),
     },
     Dimension {
@@ -150,7 +147,8 @@ pub const DIMENSIONS: &[Dimension] = &[
         share: Share::All,
         order: Order::Count,
         in_json: true,
-        column: column("profile", &["profile", "profile_selected"]),
+        fields: &["profile", "profile_selected"],
+        column: Some("profile"),
         words: |event, take| once(event.profile(), take),
     },
     Dimension {
@@ -160,7 +158,8 @@ pub const DIMENSIONS: &[Dimension] = &[
         share: Share::All,
         order: Order::Count,
         in_json: true,
-        column: column("mode", &["mode"]),
+        fields: &["mode"],
+        column: Some("mode"),
         words: |event, take| once(event.detail("mode"), take),
     },
     Dimension {
@@ -170,6 +169,7 @@ pub const DIMENSIONS: &[Dimension] = &[
         share: Share::Scans,
         order: Order::Count,
         in_json: true,
+        fields: &["tools"],
         column: None,
         words: |event, take| event.tools().for_each(|tool| take(&tool, 1)),
     },
@@ -180,6 +180,7 @@ pub const DIMENSIONS: &[Dimension] = &[
         share: Share::All,
         order: Order::Count,
         in_json: true,
+        fields: &["tool"],
         column: None,
         words: |event, take| once(event.failed_tool(), take),
     },
@@ -190,6 +191,7 @@ pub const DIMENSIONS: &[Dimension] = &[
         share: Share::All,
         order: Order::Count,
         in_json: false,
+        fields: &["failure_type"],
         column: None,
         words: |event, take| once(event.detail("failure_type"), take),
     },
@@ -200,7 +202,8 @@ pub const DIMENSIONS: &[Dimension] = &[
         share: Share::All,
         order: Order::Listed(DurationBucket::WORDS),
         in_json: true,
-        column: column("duration", &["duration_bucket", "duration_seconds"]),
+        fields: &["duration_bucket", "duration_seconds"],
+        column: Some("duration"),
         words: |event, take| once(event.duration(), take),
     },
     Dimension {
@@ -210,7 +213,8 @@ pub const DIMENSIONS: &[Dimension] = &[
         share: Share::All,
         order: Order::Listed(FindingsBucket::WORDS),
         in_json: true,
-        column: column("findings", &["total_findings_bucket", "findings_bucket"]),
+        fields: &["total_findings_bucket", "findings_bucket"],
+        column: Some("findings"),
         words: |event, take| once(event.findings(), take),
     },
     Dimension {
@@ -220,14 +224,11 @@ pub const DIMENSIONS: &[Dimension] = &[
         share: Share::None,
         order: Order::Count,
         in_json: true,
+        fields: &["target_types"],
         column: None,
         words: |event, take| event.targets().for_each(|(kind, count)| take(kind, count)),
     },
 ];
-
-const fn column(name: &'static str, fields: &'static [&'static str]) -> Option<Column> {
-    Some(Column { name, fields })
-}
 
 fn once(word: Option<Cow<'_, str>>, take: &mut dyn FnMut(&str, u64)) {
     if let Some(word) = word {
@@ -243,10 +244,8 @@ mod tests {
     #[test]
     fn names_titles_and_columns_are_unique() {
         let unique = |names: Vec<&str>| names.iter().collect::<BTreeSet<_>>().len() == names.len();
-        let columns = DIMENSIONS
-            .iter()
-            .filter_map(|dimension| dimension.column.as_ref());
-        assert!(unique(columns.map(|column| column.name).collect()));
+        let columns = DIMENSIONS.iter().filter_map(|dimension| dimension.column);
+        assert!(unique(columns.collect()));
         assert!(unique(
             DIMENSIONS.iter().map(|dimension| dimension.name).collect()
         ));
@@ -254,15 +253,15 @@ mod tests {
             DIMENSIONS.iter().map(|dimension| dimension.title).collect()
         ));
     }
+}
+
+#[cfg(test)]
+mod generated {
+    use super::DIMENSIONS;
 
     #[test]
     fn the_collector_has_the_same_table() {
-        let table = serde_json::to_string_pretty(DIMENSIONS).expect("serializes") + "\n";
-        let path = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/collector/schema/dimensions.json"
-        );
-        let there = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(there == table, "`{path}` must hold\n{table}");
+        let table = serde_json::to_string_pretty(DIMENSIONS).expect("serializes");
+        crate::generated::is_fresh("collector/schema/dimensions.json", &format!("{table}\n"));
     }
 }

@@ -1,0 +1,17 @@
+//! Files of the repository that are made from the program's own tables, and checked by its tests.
+
+use std::path::Path;
+
+/// Compares a file of the repository with what it is made from; with `REGENERATE=1` writes it.
+#[expect(clippy::disallowed_methods, reason = "the tests' own switch")]
+pub(crate) fn is_fresh(path: &str, text: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    if std::env::var_os("REGENERATE").is_some() {
+        std::fs::write(&file, text).expect("writes");
+    }
+    let found = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        found == text,
+        "{path} is stale; run `REGENERATE=1 cargo test --lib generated`"
+    );
+}
