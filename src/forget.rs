@@ -32,9 +32,7 @@ impl<'h> Forgetting<'h> {
                 _no_flush: Some(lock),
                 sent: 0,
             }),
-            None => Err(SpoolError::Locked {
-                path: home.file("flush.lock"),
-            }),
+            None => Err(SpoolError::locked(home.file("flush.lock"))),
         }
     }
 

@@ -8,7 +8,11 @@ pub const RECORD_LOCK_WAIT: Duration = Duration::from_secs(2);
 
 /// How long a command that a person or cron started waits for `spool.lock`: longer than `record`,
 /// since it has no overflow to fall back on, and shorter than a person's patience.
-pub const COMMAND_LOCK_WAIT: Duration = Duration::from_secs(10);
+pub const COMMAND_LOCK_WAIT: Duration = Duration::from_secs(4);
+
+/// How long a command that only reads waits for `spool.lock` when it can't get at the database
+/// otherwise: the longest usual write takes less.
+pub const READ_LOCK_WAIT: Duration = Duration::from_secs(2);
 
 /// How long a writer that already holds `spool.lock` waits for SQLite's own locks, which only
 /// foreign programs (the `sqlite3` shell) or a reader at the wrong moment can hold. Together with

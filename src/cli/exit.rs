@@ -123,8 +123,14 @@ impl From<SpoolError> for Failure {
     fn from(error: SpoolError) -> Self {
         match error {
             SpoolError::Home(error) => error.into(),
-            SpoolError::Locked { .. } => {
-                Self::new(Code::TryLater, error).hint("try again in a moment")
+            SpoolError::Locked { ref holder, .. } => {
+                let hint = match holder {
+                    Some(holder) if holder.is_stopped() => {
+                        "continue that process (`kill -CONT`) or end it, and try again"
+                    }
+                    _ => "try again in a moment",
+                };
+                Self::new(Code::TryLater, error).hint(hint)
             }
             error => Self::new(Code::Io, error),
         }

@@ -3,6 +3,7 @@
 
 mod choice;
 mod connection;
+mod holder;
 mod identity;
 pub mod lock;
 mod owner;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 pub use choice::Choice;
 pub use connection::ConnectionError;
+pub use holder::Holder;
 pub use owner::OwnerError;
 pub use view_cache::{CachedLines, NewCache};
 

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use super::overflow::Overflow;
 use super::repair::{self, Budget};
-use super::schema::{SCHEMA, Sharing, is_busy, is_there};
+use super::schema::{SCHEMA, Sharing, is_busy, is_read_only, is_there};
 use super::{Spool, SpoolError, Writer};
 use crate::clock::{self, Deadline};
 use crate::files::size_of;
-use crate::home::{Home, SpoolLock};
+use crate::home::{Holder, Home, SpoolLock};
 use crate::limits::{
-    COMMAND_LOCK_WAIT, RECORD_IMPORT_BYTES, RECORD_IMPORT_SPOOL_BYTES, RECORD_LOCK_WAIT,
-    RECORD_REPAIR_BYTES, RECORD_REPAIR_TIME,
+    COMMAND_LOCK_WAIT, READ_LOCK_WAIT, RECORD_IMPORT_BYTES, RECORD_IMPORT_SPOOL_BYTES,
+    RECORD_LOCK_WAIT, RECORD_REPAIR_BYTES, RECORD_REPAIR_TIME,
 };
 
 /// Who writes: this decides how long the write may wait, and what it may make.
@@ -77,7 +77,8 @@ impl Spool {
     /// Runs `work`, which reads, on the spool of a home; where there is none, the result is the
     /// default. Takes in what waits in `overflow.jsonl` first, where that can be done at once.
     /// Needs no lock otherwise, except to migrate an older spool, to repair a damaged one, and when
-    /// writers follow each other so closely that SQLite finds no moment between them.
+    /// writers follow each other so closely that SQLite finds no moment between them. Where a
+    /// stopped process keeps the database, or the home can't be written, it is read as it is.
     ///
     /// # Errors
     /// When there is a spool and it can't be opened or read.
@@ -86,7 +87,7 @@ impl Spool {
         mut work: impl FnMut(&Self) -> Result<T, SpoolError>,
     ) -> Result<T, SpoolError> {
         if Overflow::of(home).waits()
-            && let Ok(Some(lock)) = home.lock_spool(RECORD_LOCK_WAIT)
+            && let Some(lock) = lock_if_possible(home)
         {
             // Reading goes on without it: `overflow` in the numbers says that it still waits.
             let _ = write_locked(home, &lock, Caller::Command, |_| Ok(()));
@@ -135,8 +136,14 @@ impl Spool {
         let connect = || Self::connect(home, &home.spool_db(), Sharing::Shared);
         let spool = match connect() {
             Err(SpoolError::Database { source, .. }) if is_busy(&source) => {
-                let _no_writer = lock(home, COMMAND_LOCK_WAIT)?;
-                connect()?
+                match lock_if_possible(home) {
+                    Some(_no_writer) => connect()?,
+                    None => Self::connect_without_locks(home)?,
+                }
+            }
+            // The home can't be written.
+            Err(SpoolError::Database { source, .. }) if is_read_only(&source) => {
+                Self::connect_without_locks(home)?
             }
             other => other?,
         };
@@ -184,9 +191,15 @@ pub(super) fn without_repair<T: Default>(
     home: &Home,
     work: impl FnOnce(&Spool) -> Result<T, SpoolError>,
 ) -> Result<T, SpoolError> {
-    match Spool::open_to_read(home)? {
-        Some(spool) => work(&spool),
-        None => Ok(T::default()),
+    let Some(spool) = Spool::open_to_read(home)? else {
+        return Ok(T::default());
+    };
+    match work(&spool) {
+        // The process that has the database may have changed it meanwhile.
+        Err(error) if spool.unlocked && error.is_damage() => {
+            Err(SpoolError::locked(home.file("spool.lock")))
+        }
+        other => other,
     }
 }
 
@@ -202,7 +215,19 @@ pub(super) fn repair_unless_done(home: &Home, quarantined: &[String]) -> Result<
 }
 
 fn lock(home: &Home, wait: Duration) -> Result<SpoolLock, SpoolError> {
-    home.lock_spool(wait)?.ok_or_else(|| SpoolError::Locked {
-        path: home.file("spool.lock"),
+    home.lock_spool(wait)?
+        .ok_or_else(|| SpoolError::locked(home.file("spool.lock")))
+}
+
+/// The lock for a reader, who can do without it: `None` when it is held for longer than
+/// [`READ_LOCK_WAIT`], at once when by a process that is stopped, or when there can be no lock.
+fn lock_if_possible(home: &Home) -> Option<SpoolLock> {
+    let now = home.lock_spool(Duration::ZERO).ok()?;
+    now.or_else(|| {
+        let holder = Holder::of(&home.file("spool.lock"));
+        if holder.is_some_and(|holder| holder.is_stopped()) {
+            return None;
+        }
+        home.lock_spool(READ_LOCK_WAIT).ok()?
     })
 }

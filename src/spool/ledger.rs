@@ -133,9 +133,7 @@ impl Writer<'_> {
         let fail = self.spool.fail("purge");
         match self.purge_rows(all).map_err(fail)? {
             (deleted, true) => Ok(deleted),
-            (_, false) => Err(SpoolError::Locked {
-                path: self.spool.home.spool_db(),
-            }),
+            (_, false) => Err(SpoolError::locked(self.spool.home.spool_db())),
         }
     }
 

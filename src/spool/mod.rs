@@ -39,7 +39,7 @@ pub use list::{Filter, Row, Stats, list};
 pub use overflow::{Overflow, SetAside};
 pub use segments::{Attempt, BatchLimits, Halved};
 
-use crate::home::{Home, HomeError, SpoolLock};
+use crate::home::{Holder, Home, HomeError, SpoolLock};
 
 /// The page size of every spool: SQLite's default.
 const PAGE_BYTES: usize = 4096;
@@ -83,6 +83,9 @@ impl State {
 pub struct Spool {
     connection: Connection,
     home: Home,
+    /// Read without any lock: another process may change it meanwhile, and what looks like damage
+    /// need not be any.
+    unlocked: bool,
 }
 
 /// An open spool with `spool.lock` in hand, for writing.
@@ -137,14 +140,23 @@ pub enum SpoolError {
         path: PathBuf,
     },
     /// Another process holds `spool.lock` or the database.
-    #[error("gave up waiting for `{}`: another process holds it", path.display())]
+    #[error("gave up waiting for `{}`: {} holds it", path.display(), holder.as_ref().map_or("another process".to_owned(), ToString::to_string))]
     Locked {
         /// The lock file.
         path: PathBuf,
+        /// The other process, if the system tells.
+        holder: Option<Holder>,
     },
 }
 
 impl SpoolError {
+    /// Another process holds the lock on this file.
+    #[must_use]
+    pub fn locked(path: PathBuf) -> Self {
+        let holder = Holder::of(&path);
+        Self::Locked { path, holder }
+    }
+
     /// Whether the database itself can't be understood: damaged, cut, or not ours.
     #[must_use]
     pub fn is_damage(&self) -> bool {

@@ -170,9 +170,9 @@ impl<'h> Overflow<'h> {
         if !self.home.overflow().exists() {
             return Ok(None);
         }
-        self.lock()?.map(Some).ok_or_else(|| SpoolError::Locked {
-            path: self.home.overflow(),
-        })
+        self.lock()?
+            .map(Some)
+            .ok_or_else(|| SpoolError::locked(self.home.overflow()))
     }
 
     fn lock(&self) -> Result<Option<Held>, HomeError> {

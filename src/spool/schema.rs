@@ -116,6 +116,37 @@ impl Spool {
         Ok(Self {
             connection,
             home: home.clone(),
+            unlocked: false,
+        })
+    }
+
+    /// Connects for reading alone, without SQLite's locks and without any file of theirs.
+    pub(super) fn connect_without_locks(home: &Home) -> Result<Self, SpoolError> {
+        const NO_LOCKS: &str = if cfg!(windows) {
+            "win32-none"
+        } else {
+            "unix-none"
+        };
+        let path = home.spool_db();
+        let connect = || {
+            let connection = Connection::open_with_flags_and_vfs(
+                &path,
+                OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+                NO_LOCKS,
+            )?;
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+            // SQLite then keeps the index of the WAL in its own memory.
+            connection.execute_batch("PRAGMA locking_mode=EXCLUSIVE")?;
+            Ok(connection)
+        };
+        Ok(Self {
+            connection: connect().map_err(|source| SpoolError::Database {
+                operation: "open",
+                path: path.clone(),
+                source,
+            })?,
+            home: home.clone(),
+            unlocked: true,
         })
     }
 
@@ -262,6 +293,14 @@ fn try_exclusive(connection: &Connection) -> rusqlite::Result<bool> {
 /// Whether another connection is in the way.
 pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+}
+
+/// Whether the database could not be opened for want of the right to write beside it.
+pub(super) fn is_read_only(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)
+    )
 }
 
 /// Makes sure that the WAL has a name which survives a power cut: SQLite syncs no directory for it

@@ -4,13 +4,16 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
 use crate::support::tracer::{Call, End, Outcome, Tracer, Verdict};
-use crate::support::world::{ONE, World};
+use crate::support::world::{ONE, Ran, World};
 
 /// Brings the WAL's content into the database, so that damage to the file is damage to events.
 fn settle(world: &World) {
@@ -380,6 +383,83 @@ fn a_lock_held_by_a_stopped_process_costs_record_seconds_and_no_event() {
         0
     );
     world.check();
+}
+
+#[test]
+fn a_record_that_was_stopped_hides_nothing_and_is_named() {
+    let world = World::new();
+    world.record_many(3);
+    let mut ran = Vec::new();
+    let outcome = Tracer::new(world.command(ONE))
+        .run(|call| {
+            let log = call
+                .path
+                .as_ref()
+                .is_some_and(|path| path.ends_with("spool.db-wal"));
+            // It has the lock, and the database for itself, and goes no further for now.
+            if log && is(call, &["fdatasync", "fsync"]) && ran.is_empty() {
+                ran.push(world.run(["spool", "list", "--json"]));
+                ran.push(world.run(["status", "--json"]));
+                ran.push(world.run(["spool", "prune"]));
+                ran.push(world.run(ONE));
+            }
+            Verdict::Run
+        })
+        .expect("traces");
+    assert!(succeeded(&outcome));
+    let mut ran = ran.into_iter();
+    let mut next = || ran.next().expect("it was stopped");
+    assert!(next().ok().json_lines().len() >= 3);
+    let status = next().ok().json();
+    assert!(status["spool"]["recorded"].as_u64() >= Some(3), "{status}");
+    let prune = next().exits(75);
+    let pid = outcome.calls[0].pid;
+    assert!(
+        prune
+            .stderr
+            .contains(&format!("process {pid} (jmo-telemetry, stopped) holds it"))
+            && prune.stderr.contains("hint: continue that process"),
+        "{prune}"
+    );
+    next().ok();
+    assert_eq!(world.rows().len(), 5);
+    world.check();
+}
+
+#[test]
+fn a_home_that_can_not_be_written_is_read_all_the_same() {
+    // Root may write everywhere, so this is for another user.
+    let nobody = 65_534;
+    let world = World::new();
+    world.record_many(3);
+    let as_nobody = |args: &[&str]| {
+        let mut command = world.command(args);
+        command.uid(nobody).gid(nobody);
+        let output = command.output().expect("runs");
+        Ran::from_output(&command, output)
+    };
+    if nix::unistd::geteuid().is_root() {
+        let chown = |path: &Path, mode: u32| {
+            std::os::unix::fs::chown(path, Some(nobody), Some(nobody)).expect("gives it away");
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("changes");
+        };
+        fs::set_permissions(world.cwd(), fs::Permissions::from_mode(0o755)).expect("changes");
+        for entry in fs::read_dir(world.home()).expect("the home") {
+            chown(&entry.expect("an entry").path(), 0o400);
+        }
+        chown(&world.home(), 0o500);
+        assert_eq!(
+            as_nobody(&["spool", "list", "--json"])
+                .ok()
+                .json_lines()
+                .len(),
+            3
+        );
+        let stats = as_nobody(&["spool", "stats", "--json"]).ok().json();
+        assert_eq!(stats["recorded"], 3);
+        let status = as_nobody(&["status", "--json"]).ok().json();
+        assert_eq!(status["spool"]["recorded"], 3, "{status}");
+    }
 }
 
 #[test]
