@@ -216,6 +216,13 @@ while True:
     sleep 0.1
   done
   kill "$server"
+  # It ends with the server, and who comes second leaves until then.
+  tries=0
+  while program flush --json | grep -q '"outcome":"busy"'; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 300 ] || fail "the detached flush ends"
+    sleep 0.1
+  done
 }
 
 macos() {

@@ -70,23 +70,34 @@ impl Machine<'_> {
         }))
     }
 
+    /// By the file in the home: Task Scheduler takes long to answer.
     fn find_task(&self) -> Result<Option<Found>, ScheduleError> {
-        let name = self.task_name();
-        let file = read(&self.home.file(schtasks::FILE))?;
-        let task = run::output(&["schtasks", "/query", "/tn", &name, "/xml"], b"")?;
-        // It prints UTF-16 or the console's character set; the name is the same without zeros.
-        let printed: Vec<u8> = task.stdout.into_iter().filter(|byte| *byte != 0).collect();
-        let is_ours = String::from_utf8_lossy(&printed).contains("jmo-telemetry");
-        if file.is_none() && !(task.status.success() && is_ours) {
+        let Some(file) = read(&self.home.file(schtasks::FILE))? else {
             return Ok(None);
-        }
-        let text = file.and_then(|file| schtasks::text(&file));
+        };
+        let place = self.task_name();
+        let query = run::output(&["schtasks", "/query", "/tn", &place], b"")?;
         Ok(Some(Found {
             scheduler: Scheduler::Schtasks,
-            place: name,
-            job: text.and_then(|text| schtasks::read(&text)),
-            active: task.status.success(),
+            place,
+            job: schtasks::text(&file).and_then(|text| schtasks::read(&text)),
+            active: query.status.success(),
         }))
+    }
+
+    /// Also where the home, and the file in it, was deleted or is another one.
+    fn remove_task(&self) -> Result<bool, ScheduleError> {
+        let (name, path) = (self.task_name(), self.home.file(schtasks::FILE));
+        let had_file = read(&path)?.is_some();
+        let query = run::output(&["schtasks", "/query", "/tn", &name, "/xml"], b"")?;
+        // It prints UTF-16 or the console's character set; the name is the same without zeros.
+        let printed: Vec<u8> = query.stdout.into_iter().filter(|byte| *byte != 0).collect();
+        let is_ours = had_file || String::from_utf8_lossy(&printed).contains("jmo-telemetry");
+        if query.status.success() && is_ours {
+            run::succeed(&["schtasks", "/delete", "/tn", &name, "/f"], b"")?;
+        }
+        delete(&path)?;
+        Ok(is_ours)
     }
 
     /// Removes what a scheduler holds of ours. Tells whether there was anything.
@@ -94,34 +105,29 @@ impl Machine<'_> {
     /// # Errors
     /// When it can't be removed.
     pub fn remove(&self, scheduler: Scheduler) -> Result<bool, ScheduleError> {
-        if self.find_in(scheduler)?.is_none() {
+        match scheduler {
+            Scheduler::Systemd => self.remove_units(),
+            Scheduler::Cron => remove_line(),
+            Scheduler::Launchd => self.remove_agent(),
+            Scheduler::Schtasks => self.remove_task(),
+        }
+    }
+
+    fn remove_agent(&self) -> Result<bool, ScheduleError> {
+        let agent = self.agent()?;
+        if read(&agent)?.is_none() {
             return Ok(false);
         }
-        match scheduler {
-            Scheduler::Systemd => self.remove_units()?,
-            Scheduler::Cron => {
-                match cron::without(&crontab()?.unwrap_or_default()) {
-                    Some(crontab) => run::succeed(&WRITE_CRONTAB, &crontab)?,
-                    None => run::succeed(&["crontab", "-r"], b"")?,
-                };
-            }
-            Scheduler::Launchd => {
-                run::output(&["launchctl", "bootout", &service_target()], b"")?;
-                delete(&self.agent()?)?;
-            }
-            Scheduler::Schtasks => {
-                let query = ["schtasks", "/query", "/tn", &self.task_name()];
-                if run::output(&query, b"")?.status.success() {
-                    let name = self.task_name();
-                    run::succeed(&["schtasks", "/delete", "/tn", &name, "/f"], b"")?;
-                }
-                delete(&self.home.file(schtasks::FILE))?;
-            }
-        }
+        // Fails where it is not loaded.
+        run::output(&["launchctl", "bootout", &service_target()], b"")?;
+        delete(&agent)?;
         Ok(true)
     }
 
-    fn remove_units(&self) -> Result<(), ScheduleError> {
+    fn remove_units(&self) -> Result<bool, ScheduleError> {
+        if self.find_units()?.is_none() {
+            return Ok(false);
+        }
         let dir = self.unit_dir()?;
         let service = dir.join(systemd::SERVICE);
         let folders = systemd::folders(&String::from_utf8_lossy(
@@ -148,6 +154,19 @@ impl Machine<'_> {
                 break;
             }
         }
-        Ok(())
+        Ok(true)
     }
+}
+
+/// Removes the line of ours from the crontab.
+fn remove_line() -> Result<bool, ScheduleError> {
+    let crontab = crontab()?.unwrap_or_default();
+    if cron::find(&crontab).is_none() {
+        return Ok(false);
+    }
+    match cron::without(&crontab) {
+        Some(crontab) => run::succeed(&WRITE_CRONTAB, &crontab)?,
+        None => run::succeed(&["crontab", "-r"], b"")?,
+    };
+    Ok(true)
 }
