@@ -24,7 +24,7 @@ pub(super) struct EnableArgs {
 /// Choose not to take part; deletes what was not sent
 #[derive(Debug, ClapArgs)]
 #[command(
-    after_help = "Examples:\n  disable\n  disable --keep    (what was not sent stays, and is not sent while disabled)"
+    after_help = "Examples:\n  jmo-telemetry disable\n  jmo-telemetry disable --keep    (what was not sent stays, and is not sent)"
 )]
 pub(super) struct DisableArgs {
     /// Keep what was not sent

@@ -13,6 +13,7 @@ mod info;
 mod out;
 mod progress;
 mod record;
+mod reference;
 mod schedule;
 mod shell;
 mod spool;
@@ -30,27 +31,9 @@ use crate::settings::Settings;
 use exit::{Code, Failure};
 use out::Out;
 
-const EXIT_CODES: &str = "\
-Exit codes:
-  0   done (flush: also nothing to do, and every network failure)
-  2   usage
-  65  bad event
-  73  the home can't be written
-  74  I/O error
-  75  try later (flush --strict: something due stayed)
-  78  configuration (flush --strict: no destination works)
-  130, 143  stopped by Ctrl-C, by SIGTERM
-
-Examples:
-  jmo-telemetry record scan.started --mode cli --profile balanced --tool trivy --repos 3
-  jmo-telemetry flush --to dir:/tmp/telemetry
-  jmo-telemetry spool list
-  jmo-telemetry status
-  jmo-telemetry view";
-
 /// Anonymous usage events for JMo Security: recorded at once, uploaded later, all of it visible.
 #[derive(Debug, Parser)]
-#[command(name = "jmo-telemetry", version, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(name = "jmo-telemetry", version, after_help = reference::short_help(), after_long_help = reference::long_help(), max_term_width = 100)]
 pub struct Cli {
     /// The scanner's configuration, which may opt out [default: ./jmo.yml]
     #[arg(long, global = true, value_name = "PATH")]

@@ -28,6 +28,7 @@ mod privacy;
 mod recording;
 mod scanner;
 mod schedule;
+mod shell;
 mod status;
 mod storage;
 mod support;

@@ -1,0 +1,267 @@
+//! Completions, tried in the shells themselves, and the man pages.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::support::world::World;
+
+/// Whether a shell is installed here; the gate installs bash, zsh and fish.
+fn has(shell: &str) -> bool {
+    let found = Command::new(shell)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .status()
+        .is_ok();
+    if !found {
+        eprintln!("{shell} is not installed: its completions were not tried");
+    }
+    found
+}
+
+fn completions(world: &World, shell: &str) -> String {
+    world.run(["completions", shell]).ok().stdout
+}
+
+/// What must be offered after a line, at each level.
+const CASES: [(&str, &[&str]); 7] = [
+    (
+        "jmo-telemetry ",
+        &["record", "flush", "spool", "view", "man"],
+    ),
+    ("jmo-telemetry fl", &["flush"]),
+    ("jmo-telemetry spool ", &["list", "show", "stats", "retry"]),
+    (
+        "jmo-telemetry spool list --",
+        &["--state", "--json", "--limit"],
+    ),
+    (
+        "jmo-telemetry flush --",
+        &["--to", "--deadline", "--strict"],
+    ),
+    ("jmo-telemetry banner --mode ", &["cli", "wizard", "docker"]),
+    (
+        "jmo-telemetry record scan.started --mode ",
+        &["cli", "docker", "wizard"],
+    ),
+];
+
+/// What is for other programs alone, and no line may offer.
+const INTERNAL: [&str; 3] = ["--detached", "--scheduled", "count-scan"];
+
+#[track_caller]
+fn check(shell: &str, offered: impl Fn(&str) -> String) {
+    for (line, words) in CASES {
+        let text = offered(line);
+        let offered: Vec<_> = text.split_whitespace().collect();
+        for word in words {
+            assert!(
+                offered.contains(word),
+                "{shell}: {word} after `{line}` in {text}"
+            );
+        }
+        for internal in INTERNAL {
+            assert!(
+                !offered.contains(&internal),
+                "{shell}: {internal} after `{line}`"
+            );
+        }
+    }
+}
+
+#[test]
+fn bash_completes_at_every_level() {
+    if !has("bash") {
+        return;
+    }
+    let world = World::new();
+    let script = world.cwd().join("completion.bash");
+    std::fs::write(&script, completions(&world, "bash")).expect("writes");
+    check("bash", |line| {
+        let words: Vec<_> = line.split(' ').collect();
+        let program = format!(
+            "source {}; COMP_WORDS=({}); COMP_CWORD={}; \
+             _jmo__telemetry jmo-telemetry '{}' '{}'; echo \"${{COMPREPLY[@]}}\"",
+            script.display(),
+            words
+                .iter()
+                .map(|word| format!("'{word}' "))
+                .collect::<String>(),
+            words.len() - 1,
+            words[words.len() - 1],
+            words[words.len() - 2],
+        );
+        text_of(Command::new("bash").args(["--norc", "-c", &program]))
+    });
+}
+
+#[test]
+fn fish_completes_at_every_level() {
+    if !has("fish") {
+        return;
+    }
+    let world = World::new();
+    let script = world.cwd().join("completion.fish");
+    std::fs::write(&script, completions(&world, "fish")).expect("writes");
+    check("fish", |line| {
+        let program = format!("source {}; complete -C '{line}'", script.display());
+        text_of(
+            Command::new("fish")
+                .args(["--no-config", "-c", &program])
+                .env("HOME", world.cwd()),
+        )
+    });
+}
+
+#[test]
+fn zsh_completes_at_every_level() {
+    if !has("zsh") {
+        return;
+    }
+    let world = World::new();
+    let dir = world.cwd().join("functions");
+    std::fs::create_dir(&dir).expect("makes it");
+    std::fs::write(dir.join("_jmo-telemetry"), completions(&world, "zsh")).expect("writes");
+    check("zsh", |line| zsh_offers(&world, &dir, line));
+}
+
+/// What a zsh runs before the line is typed: it prints what would be completed, and ends.
+const ZSH: &str = r#"
+PROMPT=
+stty columns 10000
+fpath=(FUNCTIONS $fpath)
+autoload -U compinit
+compinit -u -D
+bindkey '^I' complete-word
+comppostfuncs=(exit)
+compadd() {
+    if [[ ${@[1,(i)(-|--)]} == *-(O|A|D)\ * ]]; then
+        builtin compadd "$@"
+        return
+    fi
+    typeset -a found
+    builtin compadd -A found "$@"
+    print -l -- "" $found
+}
+print READY
+"#;
+
+/// Types a line and a tab into a zsh of its own, and gives what it offers.
+fn zsh_offers(world: &World, functions: &Path, line: &str) -> String {
+    let start = world.cwd().join("start.zsh");
+    let text = ZSH.replace("FUNCTIONS", &functions.display().to_string());
+    std::fs::write(&start, text).expect("writes");
+    let program = format!(
+        "zmodload zsh/zpty; zpty z zsh -f -i; zpty -w z 'source {}'; \
+         zpty -r z out '*READY*'; zpty -w -n z '{line}'$'\\t'; \
+         while zpty -r z out; do print -r -- $out; done",
+        start.display()
+    );
+    let text = text_of(
+        Command::new("timeout")
+            .args(["20", "zsh", "-f", "-c", &program])
+            .env("HOME", world.cwd())
+            .env("TERM", "dumb"),
+    );
+    text.replace('\r', "\n")
+}
+
+fn text_of(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output().expect("runs");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn the_other_shells_get_every_command_and_nothing_internal() {
+    let world = World::new();
+    for shell in ["powershell", "elvish"] {
+        let text = completions(&world, shell);
+        for word in [
+            "record",
+            "scan.started",
+            "spool;list",
+            "--deadline",
+            "schedule",
+        ] {
+            assert!(text.contains(word), "{shell}: {word}");
+        }
+        for internal in INTERNAL {
+            assert!(!text.contains(internal), "{shell}: {internal}");
+        }
+    }
+}
+
+#[test]
+fn every_command_has_a_page_with_its_environment_files_and_exit_status() {
+    let world = World::new();
+    for args in [
+        "man",
+        "man record",
+        "man spool list",
+        "man record scan.started",
+        "man forget",
+    ] {
+        let page = world.run(args.split(' ')).ok().stdout;
+        for section in [
+            ".SH SYNOPSIS",
+            ".SH \"ENVIRONMENT\"",
+            ".SH FILES",
+            ".SH \"EXIT STATUS\"",
+        ] {
+            assert!(page.contains(section), "{section} of {args}: {page}");
+        }
+        for fact in ["JMO_TELEMETRY_HOME", "destination.json", "\\fB78\\fR"] {
+            assert!(page.contains(fact), "{fact} of {args}");
+        }
+        assert!(!page.contains("detached"), "{args}");
+        if Command::new("man")
+            .arg("--version")
+            .stdout(Stdio::null())
+            .status()
+            .is_ok()
+        {
+            let file = world.cwd().join("page.1");
+            std::fs::write(&file, &page).expect("writes");
+            let output = Command::new("man")
+                .args(["--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z"])
+                .arg(&file)
+                .output()
+                .expect("runs");
+            assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{args}");
+        }
+    }
+    world.run(["man", "nothing"]).exits(2);
+}
+
+#[test]
+fn help_says_what_is_read_besides_the_arguments_and_fits_a_terminal() {
+    let world = World::new();
+    let help = world.run(["--help"]).ok().stdout;
+    for fact in [
+        "JMO_TELEMETRY_ENDPOINT",
+        "overflow.jsonl",
+        "DO_NOT_TRACK",
+        "78 ",
+    ] {
+        assert!(help.contains(fact), "{fact} in {help}");
+    }
+    insta::assert_snapshot!("help", help);
+    let lines = help.lines().skip_while(|line| *line != "Environment:");
+    let lines = lines.take_while(|line| *line != "Examples:");
+    assert!(
+        lines.clone().all(|line| line.chars().count() <= 80),
+        "{help}"
+    );
+    for command in [
+        "status",
+        "enable",
+        "disable",
+        "banner",
+        "id",
+        "forget",
+        "completions",
+        "man",
+    ] {
+        let ran = world.run(command.split(' ').chain(["--help"])).ok();
+        insta::assert_snapshot!(command.replace(' ', "_"), ran.stdout);
+    }
+}
