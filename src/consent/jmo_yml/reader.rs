@@ -93,6 +93,11 @@ impl<'a> Reader<'a> {
             Event::Scalar(text, style, _, tag) => {
                 let plain = style == ScalarStyle::Plain;
                 self.check_key(span)?;
+                if self.open.is_empty() && self.nodes.is_empty() && !plain {
+                    // PyYAML ends a block scalar where the next line is not indented, and then
+                    // finds more than one document; the parser here takes all of it for text.
+                    return Err(syntax(here, "a document that is a single text"));
+                }
                 if plain && self.in_flow() && (text.contains('?') || text.starts_with(':')) {
                     return Err(syntax(here, "an unquoted `?` or `:` in a flow collection"));
                 }

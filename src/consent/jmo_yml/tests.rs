@@ -498,3 +498,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn no_tag_of_the_whole_document_hides_what_it_says() {
+    for header in [
+        "!!null >",
+        "!!null |",
+        "!!null >-",
+        "--- !!null >",
+        "!!null |1",
+        "!!str >",
+    ] {
+        let text = format!("{header}\ntelemetry:\n  enabled: false\n");
+        let said = telemetry_enabled(text.as_bytes());
+        assert!(
+            !matches!(said, Ok(Said::Nothing | Said::Yes(_))),
+            "{text}: {said:?}"
+        );
+    }
+}
