@@ -144,7 +144,7 @@ impl Args {
 
     fn raw(&self, source: &mut dyn Source, out: &mut Out) -> Result<(), Failure> {
         let to_terminal = out.is_terminal();
-        // The lines themselves show how far it is; a bar between them would only disturb.
+        // The lines themselves show progress; a bar between them would only disturb.
         let mut raw = Raw::new(out.stream(), to_terminal);
         let collected = collect(source, self.period(), &mut raw, &mut ())?;
         out.stream().flush()?;
@@ -155,7 +155,7 @@ impl Args {
     fn export(&self, source: &mut dyn Source, path: &Path, out: &mut Out) -> Result<(), Failure> {
         if path == Path::new("-") {
             let mut csv = Csv::new(out.stream())?;
-            // As for `--raw`, the rows show how far it is.
+            // As for `--raw`, the rows show progress.
             let collected = collect(source, self.period(), &mut csv, &mut ())?;
             csv.finish()?;
             out.stream().flush()?;
@@ -214,7 +214,7 @@ impl Args {
     }
 }
 
-/// This machine's own numbers. What can't be read is told there, not failed on.
+/// This machine's own numbers. A spool that can't be read is no failure; the dashboard says why.
 fn local(settings: &Settings) -> Local {
     let stats = Spool::read(&settings.home, Spool::stats);
     Local {
@@ -229,7 +229,7 @@ fn local(settings: &Settings) -> Local {
     }
 }
 
-/// What a person should know about numbers that are printed elsewhere.
+/// Says on stderr what a person should know about the numbers.
 fn tell_notes(collected: &Collected, out: &mut Out) {
     for note in &collected.notes {
         out.say(note);

@@ -1,5 +1,5 @@
-//! A collected event, read leniently: ours, the former module's, and whatever else has an `event`
-//! name. What is missing or has another shape is nothing, never an error.
+//! A collected event, read leniently: one of ours, of the former module, or anything else that has
+//! an `event` name. A member that is missing or has another shape is left out; it is no error.
 
 use std::borrow::Cow;
 
@@ -54,7 +54,7 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// When it happened, if it says so in a way that can be understood.
+    /// When it happened; `None` without a timestamp that can be understood.
     #[must_use]
     pub fn at(&self) -> Option<DateTime<Utc>> {
         self.at
@@ -66,13 +66,13 @@ impl<'a> Event<'a> {
         self.text("timestamp")
     }
 
-    /// What tells it from all others: ours have a UUID, the former module's have nothing.
+    /// Its unique id. Events of the former module have none.
     #[must_use]
     pub fn event_id(&self) -> Option<u128> {
         self.text("event_id").map(|id| key(&id))
     }
 
-    /// Whose it is.
+    /// The anonymous id of the machine that sent it.
     #[must_use]
     pub fn anonymous_id(&self) -> Option<u128> {
         self.text("anonymous_id").map(|id| key(&id))

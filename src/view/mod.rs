@@ -1,12 +1,12 @@
-//! Seeing what was collected: a [`Source`] feeds one streaming [`Pass`],
-//! which counts each event once and hands it to a [`Consumer`]; the renderings show what came of
-//! it.
+//! Viewing what was collected. A [`Source`] feeds one streaming [`Pass`], which counts each event
+//! once; the output formats are made from its summary, or take each event as a [`Consumer`].
 //!
 //! | step | file |
 //! | --- | --- |
 //! | where events are | `source/`, one file per kind |
-//! | lines of any length, any JSON, any event | `lines`, `event`, [`crate::json`] |
-//! | once each, in the period | `pass` |
+//! | lines of any length, any JSON, any event | `lines`, [`crate::json`], `event` |
+//! | each once, if it is in the period | `pass`, `period` |
+//! | by which words they are counted | `dimensions`, one row per chart |
 //! | the numbers | `summary`, the whole of `--json` |
 //! | the terminal | `dashboard` |
 //! | JSONL and CSV | `raw`, `csv` |
@@ -44,7 +44,7 @@ use crate::destination::ReadError;
 use crate::spool::SpoolError;
 use crate::terminal::clean;
 
-/// Takes every event of a pass, as a rendering that needs more than the summary.
+/// Takes every event of a pass: an output format that needs more than the summary.
 pub trait Consumer {
     /// One event, and the line it was read from.
     ///
@@ -60,15 +60,15 @@ impl Consumer for () {
     }
 }
 
-/// Whoever watches a long read.
+/// Is told how far a long read is.
 pub trait Progress {
-    /// So many bytes more will come.
+    /// This many more bytes will come.
     fn expect(&mut self, bytes: u64);
-    /// So many have come.
+    /// This many more bytes have come.
     fn advance(&mut self, bytes: u64);
 }
 
-/// Nobody watches.
+/// Shows nothing.
 impl Progress for () {
     fn expect(&mut self, _: u64) {}
     fn advance(&mut self, _: u64) {}
@@ -96,7 +96,7 @@ pub enum ViewError {
         /// Why.
         source: ReadError,
     },
-    /// What is rendered can't be written.
+    /// The output can't be written.
     #[error("failed to write the events")]
     Write(#[source] io::Error),
 }

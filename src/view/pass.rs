@@ -1,5 +1,5 @@
-//! The one pass over a source: line → event → counted once, in the period → the summary, the last
-//! few, and whatever a rendering collects.
+//! The one pass over a source. Each line is read as an event; if it is in the period and was not
+//! counted before, it goes into the summary, the last events, and to the consumer.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -120,7 +120,7 @@ impl<'p> Pass<'p> {
         }
     }
 
-    /// Whoever wants to know how far we are.
+    /// Where progress is reported.
     pub(super) fn progress(&mut self) -> &mut dyn Progress {
         self.progress
     }
@@ -128,7 +128,7 @@ impl<'p> Pass<'p> {
     /// A whole file.
     ///
     /// # Errors
-    /// When it can't be read, which `name` is told for, or the rendering can't be written.
+    /// When it can't be read (the error names `name`), or the consumer can't write.
     pub fn file(&mut self, name: &str, content: impl Read) -> Result<(), ViewError> {
         // Large, since a line that lies within the buffer is not copied.
         self.lines(name, BufReader::with_capacity(256 * 1024, content))
@@ -159,7 +159,7 @@ impl<'p> Pass<'p> {
     /// One payload.
     ///
     /// # Errors
-    /// When the rendering can't be written.
+    /// When the consumer can't write.
     pub fn payload(&mut self, payload: &str) -> Result<(), ViewError> {
         self.line(&Line::Whole(payload.as_bytes()))
     }
@@ -170,8 +170,8 @@ impl<'p> Pass<'p> {
             return Ok(());
         };
         self.progress.advance(line.len() as u64 + 1);
-        // A mark that some editors put at the start of a file, and blanks around a line, are
-        // nobody's data.
+        // The byte order mark that some editors put at the start of a file, and blanks around a
+        // line, are not data.
         let line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line);
         let line = line.trim_ascii();
         if line.is_empty() {

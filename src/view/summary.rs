@@ -11,12 +11,12 @@ use super::dimensions::{self, DIMENSIONS, Dimension, Order};
 use super::event::Event;
 use crate::limits::{VIEW_WORD_CHARS, VIEW_WORDS};
 
-/// Events by some word of theirs.
+/// How often each word was counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Counts(BTreeMap<String, u64>);
 
-/// Where words are counted that come after the first [`VIEW_WORDS`].
+/// Stands for all words after the first [`VIEW_WORDS`].
 const OTHERS: &str = "(others)";
 
 impl Counts {
@@ -153,7 +153,7 @@ impl Serialize for Summary {
     }
 }
 
-/// A summary that grows.
+/// A summary that is being counted.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) summary: Summary,

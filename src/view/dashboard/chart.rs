@@ -1,4 +1,4 @@
-//! The line over time: one column for so many days, four rows of eighths high.
+//! The chart over time: a column for each day or few days, four rows high in steps of an eighth.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -98,7 +98,7 @@ fn draw(text: &mut String, days: &BTreeMap<&NaiveDate, &u64>, width: usize, pain
     let _ = writeln!(text, "{}", paint.faint(&axis));
 }
 
-/// The part of a column that lies in a row, counted from below; something is never nothing.
+/// The part of a column that lies in a row, counted from below. Any event is at least an eighth.
 fn cell(count: u64, most: u64, row: usize) -> &'static str {
     const EIGHTHS: [&str; 9] = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
     #[expect(

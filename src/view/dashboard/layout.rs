@@ -97,7 +97,7 @@ impl Block {
     }
 }
 
-/// A bar of eighths; something is never nothing.
+/// A bar in steps of an eighth of a column. Any count is at least an eighth.
 fn bar(ratio: f64, width: usize) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     #[expect(
@@ -129,7 +129,8 @@ fn blanks(count: usize) -> String {
     " ".repeat(count)
 }
 
-/// At most so wide; a `…` stands for what is left out, if there is a way, after a whole word.
+/// The text, cut to a width. A `…` stands for what is left out; it comes after a whole word where
+/// there is one.
 pub(super) fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
@@ -151,7 +152,7 @@ pub(super) fn cut(text: &str, width: usize) -> String {
     }
 }
 
-/// The parts on as few lines as they need; each starts and ends on one line, if it fits on any.
+/// Writes the parts on as few lines as they need. No part is divided between lines.
 pub(super) fn wrapped(text: &mut String, parts: &[String], width: usize) {
     let mut line = String::new();
     for part in parts {
@@ -216,7 +217,7 @@ pub(super) fn table<const N: usize>(text: &mut String, rows: &[[String; N]], wid
                 widths[index].min(left)
             };
             let cell = cut(cell, room);
-            // A column that nobody fills takes no room.
+            // An empty column takes no room.
             let gap = match widths[index] {
                 0 => String::new(),
                 widest => blanks((widest + 2).saturating_sub(cell.width())),

@@ -15,20 +15,20 @@ use crate::spool::Stats;
 use crate::terminal::clean;
 use layout::Block;
 
-/// Where and how it is shown.
+/// Everything that the dashboard shows beside the events, and how.
 #[derive(Debug)]
 pub struct Frame<'f> {
-    /// Columns.
+    /// The width in columns.
     pub width: usize,
     /// Whether it may have colours.
     pub colour: bool,
-    /// What is shown.
+    /// The name of the source.
     pub source: &'f str,
     /// The time.
     pub now: DateTime<Utc>,
-    /// How the distance of a time from now is told.
+    /// Puts the distance between a time and now into words.
     pub relative: fn(DateTime<Utc>, DateTime<Utc>) -> String,
-    /// This machine's own.
+    /// This machine's own spool.
     pub local: &'f Local,
 }
 

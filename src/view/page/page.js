@@ -1,6 +1,6 @@
 // The page of `jmo-telemetry view --html`, and of a collector: filters over counts by day, event and version, and the
-// charts and tables that show them. The filters are kept in the address (#period=30&event=scan.started&version=1.0.2), so that a view can
-// be shared and a browser without hands can be sent to it.
+// charts and tables that show them. The filters are kept in the address
+// (#period=30&event=scan.started&version=1.0.2), so that a view can be shared, and opened by a test.
 "use strict";
 (() => {
   // What is shown; `receive` fills them. The data is embedded in the page or, where that is null, brought by a script
@@ -254,7 +254,7 @@
     Chart.defaults.color = color("faint");
     Chart.defaults.borderColor = color("line");
     Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
-    // A number is shown as it is at once, also to whoever takes a picture.
+    // Without an animation a number is right at once, also in a screenshot.
     Chart.defaults.animation = false;
     Chart.defaults.maintainAspectRatio = false;
   }
@@ -312,8 +312,8 @@
     // A ring is of all there is; a bar for all others would only make the rest look small.
     const rows = card.chart === "ring" ? firstFew(all, MOST_SERIES + 1) : all.slice(0, MOST_BARS);
     card.more.textContent = card.chart !== "ring" && all.length > MOST_BARS ? `and ${all.length - MOST_BARS} more in the table` : "";
-    const told = rows.slice(0, 3).map(([word, n]) => `${word} ${number.format(n)}`).join(", ");
-    card.canvas.setAttribute("aria-label", `Chart of ${card.title.toLowerCase()}: ${told}. The table has all numbers.`);
+    const largest = rows.slice(0, 3).map(([word, n]) => `${word} ${number.format(n)}`).join(", ");
+    card.canvas.setAttribute("aria-label", `Chart of ${card.title.toLowerCase()}: ${largest}. The table has all numbers.`);
     const ring = card.chart === "ring";
     const tooltip = { callbacks: { label: (at) => ` ${number.format(at.raw)}  ${share(at.raw)}` } };
     const options = ring
@@ -365,19 +365,19 @@
     const total = number.format(summary.events);
     const all = found.events !== summary.events ? `${number.format(found.events)} of ${total} events`
       : ["Nothing was collected here yet.", "The only event"][summary.events] ?? `All ${total} events`;
-    const untold = found.ids !== null ? ""
+    const unknownIds = found.ids !== null ? ""
       : cube.visits ? `. The anonymous ids of a part are known from ${cube.visits_from} on.`
       : ". There are too many anonymous ids to tell those of a part.";
-    byId("said").textContent = all + period + untold;
+    byId("said").textContent = all + period + unknownIds;
     for (const card of cards) draw(card, found);
   }
 
   function tellOrigin() {
     byId("origin").textContent = data.source;
-    const left = [];
-    if (summary.duplicates > 0) left.push(`${number.format(summary.duplicates)} duplicates`);
-    if (summary.malformed > 0) left.push(`${number.format(summary.malformed)} malformed lines`);
-    const not = left.length > 0 ? ` Not counted: ${left.join(", ")}.` : "";
+    const notCounted = [];
+    if (summary.duplicates > 0) notCounted.push(`${number.format(summary.duplicates)} duplicates`);
+    if (summary.malformed > 0) notCounted.push(`${number.format(summary.malformed)} malformed lines`);
+    const not = notCounted.length > 0 ? ` Not counted: ${notCounted.join(", ")}.` : "";
     byId("made").textContent = `Made by jmo-telemetry on ${data.made.slice(0, 16).replace("T", " ")} UTC; days are UTC.${not}`;
     const notes = data.notes.map((note) => make("li", { textContent: note }));
     byId("notes").replaceChildren(...notes);

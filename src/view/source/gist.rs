@@ -33,8 +33,7 @@ impl GistSource {
             );
         }
         let etag = listing.etag.as_deref();
-        // Without a cache the numbers are the same, so what keeps us from writing one is nobody's
-        // trouble.
+        // Without a cache the numbers are the same, so it is no failure when none can be written.
         let mut cache = etag.and_then(|etag| {
             self.home
                 .cache_lines(self.reader.address(), etag, &incomplete)

@@ -4,7 +4,7 @@ use std::io;
 
 use super::{Pass, Source, ViewError};
 
-/// What somebody sends into this process.
+/// The standard input of this process.
 #[derive(Debug, Clone, Copy)]
 pub struct StdinSource;
 

@@ -127,3 +127,33 @@ fn a_value_of_an_unexpected_shape_is_not_lost_in_the_csv() {
     let last = row.iter().next_back().expect("a cell");
     assert_eq!(last, r#"{"platform":["a"],"profile":{"b":1}}"#);
 }
+
+#[test]
+fn a_link_that_was_planted_beside_an_export_is_not_followed() {
+    let world = World::new();
+    let dir = dir_of(&world, "{\"event\":\"x\"}\n");
+    let victim = world.cwd().join("victim");
+    fs::write(&victim, "precious").expect("a file");
+    for (form, file) in [("--export", "a.csv"), ("--html", "a.html")] {
+        for planted in [
+            format!(".{file}.partial"),
+            format!("{file}.tmp"),
+            format!("{file}~"),
+        ] {
+            symlink("victim", world.cwd().join(planted)).expect("a link");
+        }
+        world.run(["view", "--from", &dir, form, file]).ok();
+        assert!(fs::read(world.cwd().join(file)).expect("a file").len() > 10);
+        assert_eq!(fs::read_to_string(&victim).expect("text"), "precious");
+    }
+    // A link that the user names is his own wish: it stays, and what it leads to is written.
+    fs::write(world.cwd().join("target.csv"), "").expect("a file");
+    symlink("target.csv", world.cwd().join("link.csv")).expect("a link");
+    world
+        .run(["view", "--from", &dir, "--export", "link.csv"])
+        .ok();
+    let link = fs::symlink_metadata(world.cwd().join("link.csv")).expect("there");
+    assert!(link.is_symlink());
+    let target = fs::read_to_string(world.cwd().join("target.csv")).expect("text");
+    assert!(target.starts_with("event,"), "{target}");
+}
