@@ -1,7 +1,8 @@
-//! `spool …`: see, check and tend the spool.
+//! `spool …`: see, check and clean the spool.
 
 use std::io::{self, BufRead, IsTerminal};
 
+use chrono::{DateTime, Utc};
 use clap::builder::PossibleValuesParser;
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use serde::Serialize;
@@ -22,7 +23,7 @@ Examples:
   spool show 17
   spool retry ALL";
 
-/// See, check and tend the spool
+/// See, check and clean the spool
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -167,24 +168,34 @@ impl ListArgs {
             spool::list(&settings.home, &filter, |row| out.json(&row))?;
             return Ok(Code::Done);
         }
+        const HEAD: [&str; 5] = ["seq", "age", "event", "state", "attempts or receipt"];
         let now = clock::now();
+        if !out.is_terminal() {
+            // Nobody needs columns, so nothing has to be held until the widest row is known.
+            out.line(HEAD.join("\t"))?;
+            spool::list(&settings.home, &filter, |row| {
+                out.line(cells(&row, now).join("\t"))
+            })?;
+            return Ok(Code::Done);
+        }
         let mut rows = Vec::new();
         spool::list::<Failure>(&settings.home, &filter, |row| {
-            rows.push(vec![
-                row.seq.to_string(),
-                words::relative(row.recorded_at, now),
-                row.event.clone(),
-                row.state.word().to_owned(),
-                progress(&row),
-            ]);
+            rows.push(cells(&row, now).to_vec());
             Ok(())
         })?;
-        out.table(
-            &["seq", "age", "event", "state", "attempts or receipt"],
-            &rows,
-        )?;
+        out.table(&HEAD, &rows)?;
         Ok(Code::Done)
     }
+}
+
+fn cells(row: &Row, now: DateTime<Utc>) -> [String; 5] {
+    [
+        row.seq.to_string(),
+        words::relative(row.recorded_at, now),
+        row.event.clone(),
+        row.state.word().to_owned(),
+        progress(row),
+    ]
 }
 
 /// The last column: where it went, or how often it was tried and why it is not there.
@@ -203,20 +214,7 @@ fn progress(row: &Row) -> String {
 
 impl ShowArgs {
     fn run(self, settings: &Settings, out: &mut Out) -> Result<Code, Failure> {
-        let missing = || {
-            Failure::new(Code::Usage, format!("no event {} in the spool", self.seq))
-                .hint("see `jmo-telemetry spool list`")
-        };
-        let mut found = None;
-        let filter = Filter {
-            seq: Some(self.seq),
-            ..Filter::default()
-        };
-        spool::list::<Failure>(&settings.home, &filter, |row| {
-            found = Some(row);
-            Ok(())
-        })?;
-        let row = found.ok_or_else(missing)?;
+        let row = find(settings, self.seq)?;
         if self.json {
             out.json(&Shown {
                 row: &row,
@@ -240,6 +238,23 @@ impl ShowArgs {
         }
         Ok(Code::Done)
     }
+}
+
+/// The event with this number.
+fn find(settings: &Settings, seq: i64) -> Result<Row, Failure> {
+    let mut found = None;
+    let filter = Filter {
+        seq: Some(seq),
+        ..Filter::default()
+    };
+    spool::list::<Failure>(&settings.home, &filter, |row| {
+        found = Some(row);
+        Ok(())
+    })?;
+    found.ok_or_else(|| {
+        Failure::new(Code::BadEvent, format!("no event {seq} in the spool"))
+            .hint("`jmo-telemetry spool list` shows the numbers")
+    })
 }
 
 #[derive(Serialize)]
@@ -372,6 +387,12 @@ impl RetryArgs {
             Which::All => None,
         };
         let retried = Spool::write(&settings.home, Caller::Command, |writer| writer.retry(seq))?;
+        if let (Some(seq), 0) = (seq, retried) {
+            let state = find(settings, seq)?.state.word();
+            out.say(format_args!(
+                "event {seq} is {state}; only held events are put back"
+            ));
+        }
         if self.json {
             out.json(&serde_json::json!({ "retried": retried }))?;
         } else {
@@ -380,9 +401,6 @@ impl RetryArgs {
                 words::events(retried as u64)
             ))?;
         }
-        Ok(match (seq, retried) {
-            (Some(_), 0) => Code::Usage,
-            _ => Code::Done,
-        })
+        Ok(Code::Done)
     }
 }

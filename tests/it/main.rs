@@ -29,6 +29,7 @@ mod recording;
 mod scanner;
 mod schedule;
 mod shell;
+mod spool_commands;
 mod status;
 mod storage;
 mod support;
