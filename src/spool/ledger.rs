@@ -215,8 +215,8 @@ impl Writer<'_> {
                 [],
                 |row| row.get::<_, Option<i64>>(0),
             );
-            let oldest = oldest.map_err(self.spool.fail(PRUNE))?;
-            appended.dropped_up_to = oldest.map_or(last, |seq| seq - 1);
+            // The events are added: nothing after that may say that they are not.
+            appended.dropped_up_to = oldest.map_or(0, |seq| seq.map_or(last, |seq| seq - 1));
         }
         Ok(appended)
     }

@@ -60,7 +60,7 @@ fn words_of(payload: &Value, words: &mut BTreeSet<String>) {
 }
 
 #[track_caller]
-fn is_all_from_the_contract(payloads: &[String]) {
+fn has_our_words_alone(payloads: &[String]) {
     let allowed: BTreeSet<&str> = WORDS.split_whitespace().collect();
     let mut words = BTreeSet::new();
     for line in payloads {
@@ -110,7 +110,7 @@ fn of_ten_thousand_poisoned_events_nothing_of_the_poison_is_kept_sent_or_said() 
     }
     let sent = world.lines_out();
     assert_eq!(sent.len() as u64, recorded);
-    is_all_from_the_contract(&sent);
+    has_our_words_alone(&sent);
     assert_eq!(traces_of(&[CANARY], &world.out()), Vec::<String>::new());
     assert_eq!(traces_of(&[CANARY], &world.home()), Vec::<String>::new());
     world.check();
@@ -129,7 +129,7 @@ fn the_overflow_takes_no_more_than_the_spool_does() {
     assert_eq!(waiting.lines().count() as u64, recorded);
     assert!(recorded > 80, "{recorded}");
     let waiting: Vec<_> = waiting.lines().map(str::to_owned).collect();
-    is_all_from_the_contract(&waiting);
+    has_our_words_alone(&waiting);
     assert_eq!(traces_of(&[CANARY], &world.home()), Vec::<String>::new());
     drop(lock);
     // Nor does what somebody else wrote into it get any further.
@@ -142,7 +142,11 @@ fn the_overflow_takes_no_more_than_the_spool_does() {
     foreign.push("canary".to_owned());
     std::fs::write(world.file("overflow.jsonl"), foreign.join("\n")).expect("writes");
     assert_eq!(world.rows().len() as u64, recorded + 1);
-    assert_eq!(traces_of(&[CANARY], &world.home()), Vec::<String>::new());
+    // It is kept aside, for whoever wrote it to find, and nowhere else.
+    let aside = format!("{}: canary", world.file("overflow.jsonl.corrupt").display());
+    assert_eq!(traces_of(&[CANARY], &world.home()), [aside]);
+    has_our_words_alone(&world.payloads());
+    std::fs::remove_file(world.file("overflow.jsonl.corrupt")).expect("is looked at and deleted");
     world.check();
 }
 
@@ -221,7 +225,7 @@ fn poison_in_the_flags_is_neither_kept_nor_repeated() {
         assert!([Some(2), Some(65)].contains(&ran.code), "{ran}");
     }
     assert_eq!(traces_of(&[CANARY], &world.home()), Vec::<String>::new());
-    is_all_from_the_contract(&world.payloads());
+    has_our_words_alone(&world.payloads());
     world.check();
 }
 

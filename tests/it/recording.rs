@@ -60,7 +60,7 @@ fn each_event_is_recorded_from_its_flags_in_silence() {
 }
 
 #[test]
-fn a_payload_has_the_contracts_field_order_and_the_list_its_fields() {
+fn a_payload_has_its_field_order_and_the_list_its_fields() {
     let world = World::new();
     world.run(ONE).ok();
     let shown = world.run(["spool", "show", "1"]).ok();
@@ -193,10 +193,33 @@ fn an_unwritable_home_is_73_with_its_path_and_the_way_out() {
     );
     assert!(
         ran.stderr
-            .contains("hint: make it writable, or set JMO_TELEMETRY_HOME"),
+            .contains("hint: set JMO_TELEMETRY_HOME to a directory"),
         "{ran}"
     );
     assert!(!ran.stderr.contains("panicked"), "{ran}");
+}
+
+#[test]
+fn where_nothing_can_be_stored_the_report_says_that_nothing_was() {
+    let world = World::new();
+    world.record();
+    for name in ["spool.lock", "overflow.jsonl"] {
+        let _ = std::fs::remove_file(world.file(name));
+        std::fs::create_dir(world.file(name)).expect("makes a directory in its place");
+    }
+    let good = lines(3);
+    for ran in [
+        world.run(ONE.into_iter().chain(["--json"])),
+        world.run_with(["record", "--stdin", "--json"], &good),
+    ] {
+        assert!([Some(73), Some(74)].contains(&ran.code), "{ran}");
+        assert!(ran.stderr.contains("spool.lock") && ran.stderr.contains("overflow.jsonl"));
+        let report = ran.json();
+        assert_eq!(
+            (&report["recorded"], &report["event_ids"]),
+            (&0.into(), &Value::Array(Vec::new()))
+        );
+    }
 }
 
 #[test]

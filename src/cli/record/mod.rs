@@ -133,22 +133,18 @@ impl Args {
         self.refuse_what_does_nothing()?;
         let Self { what, options } = self;
         let mut report = Report::new(options.json);
-        let (code, has_input) = match what {
-            What::Event(given) => {
-                let recorded = one(given, &options, settings, &mut report, out);
-                if recorded.is_err() {
-                    report.print(out)?;
-                }
-                (recorded?, false)
-            }
+        let (recorded, has_input) = match what {
+            What::Event(given) => (one(given, &options, settings, &mut report, out), false),
             _ => {
-                let code = stdin::record(settings, options.dry_run, &mut report, out)?;
+                let recorded = stdin::record(settings, options.dry_run, &mut report, out);
                 report.warn_of_fields(out);
-                (code, true)
+                (recorded, true)
             }
         };
         report.warn_of_drops(settings.spool_max, out);
+        // Also when it failed half-way: what came before is recorded.
         report.print(out)?;
+        let code = recorded?;
         // An empty input asks for the flush alone.
         if options.flush && (has_input || report.has_recorded()) {
             background::start_flush(settings, config)?;
