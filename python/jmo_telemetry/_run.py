@@ -14,7 +14,7 @@ from ._find import find_program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from subprocess import Popen
 
 # `record` ends within 4 s. With the time that killing takes, a call stays below 5 s.
@@ -45,6 +45,18 @@ def run(*arguments: str, data: bytes = b"") -> Answer:
     if _has_memory_files():
         return _run_on_files(command, data)
     return _run_on_pipes(command, data)
+
+
+def _environment() -> Mapping[str, str]:
+    """Give the environment; without HOME, which the static program needs, it is looked up."""
+    if os.name == "nt" or os.environ.get("HOME") or os.environ.get("JMO_TELEMETRY_HOME"):
+        return os.environ
+    import pwd
+
+    try:
+        return {**os.environ, "HOME": pwd.getpwuid(os.getuid()).pw_dir}
+    except KeyError:  # a container's user of no name
+        return os.environ
 
 
 def _timed_out(command: list[str]) -> TimeoutError:
@@ -100,7 +112,7 @@ def _spawn(command: list[str], streams: list[int]) -> int:
     ours = [(os.POSIX_SPAWN_DUP2, file, stream) for stream, file in enumerate(streams)]
     not_ours = [(os.POSIX_SPAWN_CLOSE, handle) for handle in _handles_of_the_host()]
     pid = os.posix_spawn(
-        command[0], command, os.environ, file_actions=[*ours, *not_ours], setsid=True
+        command[0], command, _environment(), file_actions=[*ours, *not_ours], setsid=True
     )
     try:
         process = os.pidfd_open(pid)
@@ -156,6 +168,7 @@ def _run_on_pipes(command: list[str], data: bytes) -> Answer:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env=_environment(),
         start_new_session=True,
         creationflags=sum(getattr(subprocess, flag, 0) for flag in windows),
     )
