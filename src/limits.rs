@@ -73,6 +73,11 @@ pub const SEGMENT_BYTES: usize = 512 * 1024;
 /// fail.
 pub const SEGMENTS_PER_REQUEST: usize = 8;
 
+/// The most events that one flush sends: it keeps the ids of what waits in memory, 16 bytes each, to
+/// see whether they have arrived already. More wait for the next flush, and a flush of the usual
+/// 30 s sends about 300,000.
+pub const FLUSH_EVENTS: usize = 500_000;
+
 /// Time to connect: a machine that does not answer within this is not there.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 

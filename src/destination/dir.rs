@@ -1,12 +1,13 @@
 //! A directory as a destination: the embedded one for trying it out, for air-gapped transfer, and
 //! for tests. Files appear in one step and are durable.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Answer, Capabilities, Confirmed, Destination, RemoteFile, Seen, Unconfirmed, Wanted};
+use crate::clock::{self, Deadline};
 use crate::destination::Target;
 use crate::destination::segment::{self, Receipt, SegmentFile};
 use crate::files::{self, NewFile};
@@ -27,13 +28,21 @@ pub(super) const CAPABILITIES: Capabilities = Capabilities {
 pub(super) struct Dir {
     path: PathBuf,
     target: Target,
+    /// Held from the first look to the end, so that another copy of this spool that flushes at the
+    /// same moment looks when we have written.
+    lock: Option<File>,
 }
+
+/// How long another flush into the same directory is waited for. It is a courtesy of those who can:
+/// a file system without locks is used without.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 impl Dir {
     pub(super) fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
             target: Target::dir(path),
+            lock: None,
         }
     }
 
@@ -61,6 +70,25 @@ impl Dir {
             Ok(Receipt::of(file.content.as_bytes(), self.url(&file.name)))
         };
         segments.iter().map(write).collect()
+    }
+
+    /// Takes the kernel's lock on the directory itself.
+    fn lock(&mut self, timeout: Duration) {
+        if self.lock.is_some() {
+            return;
+        }
+        let opened = fs::create_dir_all(&self.path).and_then(|()| File::open(&self.path));
+        let Ok(dir) = opened else {
+            return;
+        };
+        let deadline = Deadline::after(timeout.min(LOCK_WAIT));
+        while let Err(TryLockError::WouldBlock) = dir.try_lock() {
+            if deadline.passed() {
+                return;
+            }
+            clock::sleep(Duration::from_millis(5));
+        }
+        self.lock = Some(dir);
     }
 
     fn look_through(&self, wanted: Wanted<'_>) -> io::Result<Seen> {
@@ -113,7 +141,8 @@ impl Destination for Dir {
         self.answer("write to", self.write_all(files))
     }
 
-    fn look(&mut self, wanted: Wanted<'_>, _: Duration) -> Answer<Seen> {
+    fn look(&mut self, wanted: Wanted<'_>, timeout: Duration) -> Answer<Seen> {
+        self.lock(timeout);
         self.answer("look into", self.look_through(wanted))
     }
 

@@ -76,7 +76,7 @@ impl Run<'_> {
         )
     }
 
-    fn look(
+    pub(super) fn look(
         &mut self,
         files: &HashSet<String>,
         events: &HashSet<uuid::Uuid>,

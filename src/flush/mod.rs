@@ -6,6 +6,7 @@ mod batch_size;
 mod exchange;
 mod report;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -20,9 +21,9 @@ use crate::destination::segment::{Batch, Receipt, SegmentFile};
 use crate::destination::verdict::Verdict;
 use crate::destination::{Chosen, Confirmed, Destination, Target, Unconfirmed};
 use crate::home::Home;
-use crate::limits::FLUSH_DEADLINE;
+use crate::limits::{FLUSH_DEADLINE, FLUSH_EVENTS};
 use crate::request::{Closed, Gate};
-use crate::spool::{Attempt, Caller, Halved, Spool, SpoolError, Writer};
+use crate::spool::{Attempt, Caller, Halved, Reconciled, Spool, SpoolError, Writer};
 
 /// How to flush.
 #[derive(Debug, Clone, Copy)]
@@ -99,7 +100,8 @@ fn flush_alone(
         home,
         gate: Gate::new(home, consent, &chosen),
         deadline: Deadline::after(options.deadline),
-        left: options.limit.unwrap_or(usize::MAX),
+        left: options.limit.unwrap_or(FLUSH_EVENTS).min(FLUSH_EVENTS),
+        taken: HashSet::new(),
         batch_size: BatchSize::after(retry.failures, destination.capabilities()),
         destination,
         retry,
@@ -157,6 +159,8 @@ struct Run<'a> {
     deadline: Deadline,
     /// Events that may still be sent.
     left: usize,
+    /// Names at the destination that a new segment can't have.
+    taken: HashSet<String>,
     /// What the next request may carry.
     batch_size: BatchSize,
     retry: RetryState,
@@ -178,14 +182,23 @@ impl Run<'_> {
         }
         self.step(|writer| writer.reassign(target))?;
         self.report.outcome = Outcome::Sent;
+        let mut looked = !self.destination.capabilities().can_look;
         loop {
             if self.left == 0 || self.deadline.passed() {
                 return self.stop_early();
             }
             let limits = self.batch_size.limits(self.left);
-            let batch = self.step(|writer| writer.assign(target, limits))?;
+            let batch = self.step(|writer| writer.assign(target, limits, &self.taken))?;
             if batch.is_empty() {
                 return Ok(());
+            }
+            if !looked {
+                looked = true;
+                match self.reconcile(target, &batch)? {
+                    None => return Ok(()),
+                    Some(Reconciled { changed: true, .. }) => continue,
+                    Some(_) => {}
+                }
             }
             for step in batch.steps() {
                 if !self.deliver(target, &step)? {
@@ -231,28 +244,53 @@ impl Run<'_> {
                 Ok(true)
             }
             Ok(Err(unconfirmed)) => self.unconfirmed(target, batch, &unconfirmed),
-            Err(Stop::Closed(closed)) => {
-                self.stopped(closed);
-                Ok(false)
-            }
-            Err(Stop::Deadline) => {
-                self.report.outcome = Outcome::Unfinished;
+            Err(stop) => {
+                self.stopped(stop);
                 Ok(false)
             }
         }
     }
 
-    /// The gate is closed.
-    fn stopped(&mut self, closed: Closed) {
-        let error = closed.to_string();
-        (self.report.outcome, self.report.error) = match closed {
-            Closed::Disabled(decision) => (Outcome::Disabled, Some(decision.reason)),
-            Closed::NoticeFirst => (Outcome::NoticeFirst, Some(error)),
-            Closed::RateLimited(until) => {
+    /// A request was not made.
+    fn stopped(&mut self, stop: Stop) {
+        let told = |closed: Closed| Some(closed.to_string());
+        (self.report.outcome, self.report.error) = match stop {
+            Stop::Deadline => (Outcome::Unfinished, None),
+            Stop::Closed(Closed::Disabled(decision)) => (Outcome::Disabled, Some(decision.reason)),
+            Stop::Closed(closed @ Closed::NoticeFirst) => (Outcome::NoticeFirst, told(closed)),
+            Stop::Closed(closed @ Closed::RateLimited(until)) => {
                 self.report.next_attempt_at = Some(until);
-                (Outcome::Waiting, Some(error))
+                (Outcome::Waiting, told(closed))
             }
         };
+    }
+
+    /// Looks at the destination before anything is written there: another copy of this spool may
+    /// have. `None` ends the flush.
+    fn reconcile(
+        &mut self,
+        target: &Target,
+        batch: &Batch,
+    ) -> Result<Option<Reconciled>, SpoolError> {
+        let unsettled = Spool::read(self.home, |spool| spool.unsettled(target))?;
+        let seen = match self.look(&unsettled.files, &unsettled.events) {
+            Ok(Ok(seen)) => seen,
+            Ok(Err(unconfirmed)) => {
+                self.failed(target, batch, &unconfirmed)?;
+                return Ok(None);
+            }
+            Err(stop) => {
+                self.stopped(stop);
+                return Ok(None);
+            }
+        };
+        let now = clock::now();
+        let reconciled = self.step(|writer| {
+            writer.reconcile(target, &unsettled, &seen.proof, now, seen.http_status)
+        })?;
+        self.report.sent += reconciled.arrived;
+        self.taken = seen.proof.names;
+        Ok(Some(reconciled))
     }
 
     fn confirmed(

@@ -1,5 +1,7 @@
 //! Putting a request together: which segments, and which rows into them.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::destination::Capabilities;
@@ -30,6 +32,8 @@ struct Unfinished {
 pub(super) struct BatchBuilder<'d> {
     destination: &'d str,
     limits: BatchLimits,
+    /// Names that stand for other files at the destination.
+    taken: &'d HashSet<String>,
     unfinished: std::vec::IntoIter<Unfinished>,
     /// What goes into the request, so far.
     pub(super) batch: Batch,
@@ -40,10 +44,12 @@ impl<'d> BatchBuilder<'d> {
         connection: &Connection,
         destination: &'d str,
         limits: BatchLimits,
+        taken: &'d HashSet<String>,
     ) -> rusqlite::Result<Self> {
         Ok(Self {
             destination,
             limits,
+            taken,
             unfinished: unfinished(connection, destination)?.into_iter(),
             batch: Batch::default(),
         })
@@ -57,6 +63,7 @@ impl<'d> BatchBuilder<'d> {
         if let Some(segment) = self.unfinished.next() {
             let file = fill(connection, &segment, &mut self.limits)?;
             if file.unconfirmed > 0 || (segment.stale && file.events > 0) {
+                note_attempt(connection, &file)?;
                 self.batch.files.push(file);
             } else if segment.stale {
                 self.batch.stale.push(file.name);
@@ -66,10 +73,11 @@ impl<'d> BatchBuilder<'d> {
         if self.limits.events == 0 {
             return Ok(false);
         }
-        let Some(segment) = start_segment(connection, self.destination)? else {
+        let Some(segment) = start_segment(connection, self.destination, self.taken)? else {
             return Ok(false);
         };
         let file = fill(connection, &segment, &mut self.limits)?;
+        note_attempt(connection, &file)?;
         self.batch.files.push(file);
         Ok(true)
     }
@@ -98,6 +106,7 @@ fn unfinished(connection: &Connection, destination: &str) -> rusqlite::Result<Ve
 fn start_segment(
     connection: &Connection,
     destination: &str,
+    taken: &HashSet<String>,
 ) -> rusqlite::Result<Option<Unfinished>> {
     let first = connection
         .query_row(
@@ -110,6 +119,9 @@ fn start_segment(
     let event_id = Payload::event_id_of(&first);
     for nth in 0.. {
         let name = segment::name(event_id, nth);
+        if taken.contains(&name) {
+            continue;
+        }
         let made = connection.execute(
             "INSERT INTO segment (destination, name) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
             [destination, &name],
@@ -168,6 +180,19 @@ fn fill(
     } else {
         Ok(file)
     }
+}
+
+/// Stores what is about to be sent, so that it is known again when its answer is lost.
+fn note_attempt(connection: &Connection, file: &SegmentFile) -> rusqlite::Result<()> {
+    let sha256 = segment::sha256(file.content.as_bytes());
+    // The last twenty are plenty: each flush looks before it sends.
+    connection
+        .execute(
+            "UPDATE segment SET attempted = substr(coalesce(attempted, '') || ' ' || ?2, -1300)
+             WHERE id = ?1 AND instr(coalesce(attempted, ''), ?2) = 0",
+            params![file.id, sha256],
+        )
+        .map(|_| ())
 }
 
 fn read_segment(connection: &Connection, segment: &Unfinished) -> rusqlite::Result<SegmentFile> {

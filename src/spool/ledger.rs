@@ -115,6 +115,17 @@ pub(super) fn count(connection: &Connection, entry: &str, events: usize) -> rusq
     Ok(())
 }
 
+/// Takes back from an entry of the ledger.
+pub(super) fn uncount(connection: &Connection, entry: &str, events: usize) -> rusqlite::Result<()> {
+    if events > 0 {
+        connection.execute(
+            "UPDATE ledger SET count = count - ?2 WHERE entry = ?1",
+            params![entry, i64::try_from(events).unwrap_or(i64::MAX)],
+        )?;
+    }
+    Ok(())
+}
+
 /// For errors of retention.
 const PRUNE: &str = "prune";
 

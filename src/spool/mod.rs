@@ -20,6 +20,7 @@ mod import;
 mod ledger;
 mod list;
 mod overflow;
+mod reconcile;
 mod repair;
 pub mod retention;
 mod salvage;
@@ -37,6 +38,7 @@ pub use access::Caller;
 pub use ledger::{Appended, Check, Deleted, check};
 pub use list::{Filter, Row, Stats, list};
 pub use overflow::{Overflow, SetAside};
+pub use reconcile::{Reconciled, Unsettled};
 pub use segments::{Attempt, BatchLimits, Halved};
 
 use crate::home::{Holder, Home, HomeError, SpoolLock};

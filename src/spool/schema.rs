@@ -22,6 +22,7 @@ const MIGRATIONS: &[M<'_>] = &[
     M::up(include_str!("../../migrations/0001_spool.sql")),
     M::up(include_str!("../../migrations/0002_destination_answer.sql")),
     M::up(include_str!("../../migrations/0003_clock.sql")),
+    M::up(include_str!("../../migrations/0004_copies.sql")),
 ];
 
 /// The files of one SQLite database, by what is added to its name.

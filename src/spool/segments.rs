@@ -3,6 +3,7 @@
 //! segment is sent, and `sent` only after the proof. `flush.lock` makes sure that there is one
 //! deliverer.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -61,15 +62,20 @@ impl Writer<'_> {
     }
 
     /// Puts the next request together: first the segments whose upload is not confirmed, then
-    /// pending rows, oldest first, into the open segment and new ones after it. Afterwards every
-    /// row in it is `sending`.
+    /// pending rows, oldest first, into the open segment and new ones after it, whose names are not
+    /// `taken`. Afterwards every row in it is `sending`.
     ///
     /// # Errors
     /// When the database can't be read or written.
-    pub fn assign(&mut self, target: &Target, limits: BatchLimits) -> Result<Batch, SpoolError> {
+    pub fn assign(
+        &mut self,
+        target: &Target,
+        limits: BatchLimits,
+        taken: &HashSet<String>,
+    ) -> Result<Batch, SpoolError> {
         const OPERATION: &str = "assign events in";
         let destination = target.to_string();
-        let mut builder = BatchBuilder::start(&self.spool.connection, &destination, limits)
+        let mut builder = BatchBuilder::start(&self.spool.connection, &destination, limits, taken)
             .map_err(self.spool.fail(OPERATION))?;
         // One transaction for each segment: that bounds the WAL.
         while self.commit(OPERATION, |transaction| builder.step(transaction))? {}
@@ -86,6 +92,7 @@ impl Writer<'_> {
         limit: usize,
     ) -> Result<Vec<SegmentFile>, SpoolError> {
         let fail = self.spool.fail("preview");
+        let nothing_taken = HashSet::new();
         // Without a destination the files are those of any new one.
         let destination = target.map(Target::to_string).unwrap_or_default();
         let capabilities = target.map_or(Capabilities::USUAL, Target::capabilities);
@@ -100,7 +107,8 @@ impl Writer<'_> {
                 events: limit,
                 destination: capabilities,
             };
-            let mut builder = BatchBuilder::start(&transaction, &destination, limits)?;
+            let mut builder =
+                BatchBuilder::start(&transaction, &destination, limits, &nothing_taken)?;
             while builder.step(&transaction)? {}
             let batch = builder.batch;
             transaction.rollback()?;
@@ -387,7 +395,7 @@ fn confirm_file(
         params![file.id, ms(now)],
     )?;
     connection.execute(
-        "UPDATE segment SET stale = 0, last_error = NULL, bytes = ?2, sha256 = ?3, url = ?4, confirmed_at = ?5 WHERE id = ?1",
+        "UPDATE segment SET stale = 0, attempted = NULL, last_error = NULL, bytes = ?2, sha256 = ?3, url = ?4, confirmed_at = ?5 WHERE id = ?1",
         params![file.id, stored(receipt.bytes), receipt.sha256, receipt.url, ms(now)],
     )?;
     super::ledger::count(connection, "sent", sent)?;
@@ -491,7 +499,7 @@ fn set_retry_state(
         .map(|_| ())
 }
 
-fn remember(connection: &Connection, attempt: &Attempt) -> rusqlite::Result<()> {
+pub(super) fn remember(connection: &Connection, attempt: &Attempt) -> rusqlite::Result<()> {
     connection.execute(
         "INSERT INTO attempt (at, destination, outcome, http_status, events, error) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         params![
@@ -511,6 +519,6 @@ fn remember(connection: &Connection, attempt: &Attempt) -> rusqlite::Result<()> 
 }
 
 /// A size as SQLite stores it.
-fn stored(size: usize) -> i64 {
+pub(super) fn stored(size: usize) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
 }

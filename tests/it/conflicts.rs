@@ -41,10 +41,10 @@ fn one_refused_event_is_held_and_the_others_go_in_few_requests() {
             report["error"].as_str().is_some_and(|e| e.contains("422")),
             "{report}"
         );
-        // All, four halvings, the file without it, once more alone, is that gone, and those behind
+        // A look, all, four halvings, the file without it, once more alone, is that gone, and those behind
         // it.
         assert!(
-            report["requests"].as_u64().is_some_and(|n| n <= 9),
+            report["requests"].as_u64().is_some_and(|n| n <= 10),
             "{report}"
         );
         let held: Vec<_> = world
@@ -276,7 +276,7 @@ fn a_deletion_and_a_write_keep_their_distance() {
     let report = world.flush(["--now"]);
     assert_eq!(
         (report["sent"].as_u64(), report["requests"].as_u64()),
-        (Some(1), Some(3)),
+        (Some(1), Some(4)),
         "{report}"
     );
     assert_eq!(server.violations(), Vec::<String>::new());
@@ -320,7 +320,11 @@ fn another_content_of_the_same_size_is_no_proof() {
     server.put_file(&segment, &"x".repeat(size));
     server.plan(Fault::conflict(false));
     world.flush(["--now"]);
-    assert_eq!(server.lines(), world.payloads());
+    // Somebody else's is left alone, and ours is beside it.
+    let mut lines = server.lines();
+    lines.retain(|line| !line.starts_with("xx"));
+    assert_eq!(lines, world.payloads());
+    assert_eq!(world.count("sent"), 3);
 }
 
 #[test]

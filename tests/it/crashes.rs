@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::support::elsewhere::{all_of, later};
-use crate::support::gist_server::{Fault, GistServer};
+use crate::support::gist_server::{Fault, GistServer, Recorded};
 use crate::support::tracer::{Call, Tracer, Verdict};
 use crate::support::world::World;
 
@@ -153,11 +153,11 @@ fn who_says_no_while_a_request_is_under_way_sees_no_other() {
         .stdout(std::process::Stdio::piped())
         .spawn()
         .expect("starts");
-    assert!(server.wait_for(|state| !state.requests.is_empty(), BOUND));
+    assert!(server.wait_for(|state| state.requests.iter().any(Recorded::is_write), BOUND));
     world.run(["disable", "--keep"]).ok();
     world.run_with(["spool", "list"], "").ok();
     flush.wait_with_output().expect("ends");
-    assert_eq!(server.requests().len(), 1);
+    assert_eq!(server.requests().len(), 2, "the look and the write");
     assert_eq!(world.count("sent"), 4, "what was under way is confirmed");
 }
 
@@ -176,12 +176,12 @@ fn after_a_conflict_nothing_is_asked_of_the_server_once_somebody_said_no() {
         .stdout(std::process::Stdio::piped())
         .spawn()
         .expect("starts");
-    assert!(server.wait_for(|state| state.requests.len() == 2, BOUND));
+    assert!(server.wait_for(|state| state.requests.len() == 3, BOUND));
     world.run(["disable", "--keep"]).ok();
     let output = flush.wait_with_output().expect("ends");
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(report["outcome"], "disabled", "{report}");
-    assert_eq!(server.requests().len(), 2);
+    assert_eq!(server.requests().len(), 3);
     assert_eq!(world.count("sent"), 0);
     assert_eq!(server.lines(), Vec::<String>::new());
     world.check();

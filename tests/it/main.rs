@@ -15,6 +15,7 @@ mod choice;
 mod command_line;
 mod conflicts;
 mod consent;
+mod copies;
 mod crashes;
 mod delivery;
 mod forget;

@@ -1,6 +1,7 @@
 //! When a destination is left alone: waits that the server asks for, our own backoff, and the pause
 //! after a refusal. All of it outlives the process, since each cron run is a new one.
 
+use hyper::Method;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -102,7 +103,10 @@ fn a_limit_that_connect_meets_holds_for_the_flush_after_it() {
     let server = GistServer::start();
     let world = World::with_gist(&server);
     world.record_many(1);
-    server.plan(Fault::too_many_requests(RetryAfter::Seconds(3600)));
+    server.plan_on(
+        Method::GET,
+        Fault::too_many_requests(RetryAfter::Seconds(3600)),
+    );
     world.run(["connect", "gist", server.gist_id()]).exits(75);
     assert_eq!(world.flush(["--now"])["outcome"], "waiting");
     world.run(["connect", "gist", server.gist_id()]).exits(75);
@@ -258,7 +262,7 @@ fn what_goes_elsewhere_keeps_the_reason_why_it_did_not_leave_before() {
     let told = |row: &Value| {
         row["last_error"]
             .as_str()
-            .is_some_and(|e| e.contains("failed to write to"))
+            .is_some_and(|e| e.contains("failed to look into"))
     };
     assert!(rows.iter().all(told), "{rows:#?}");
 }

@@ -189,11 +189,11 @@ impl State {
     /// Takes the next planned fault that fits such a request, else the standing one.
     fn next_fault(&mut self, method: &str) -> Option<Fault> {
         let suits = |fault: &Fault| fault.suits(method == "PATCH");
-        let fits = |(only, fault): &(Option<Method>, Fault)| {
+        let fits = |(only, fault): &mut (Option<Method>, Fault)| {
             only.as_ref().is_none_or(|only| only == method) && suits(fault)
         };
-        match self.plan.iter().position(fits) {
-            Some(at) => self.plan.remove(at).map(|(_, fault)| fault),
+        match self.plan.pop_front_if(fits) {
+            Some((_, fault)) => Some(fault),
             None => self.always.clone().filter(suits),
         }
     }
@@ -377,18 +377,18 @@ impl GistServer {
         self.shared.look().violations.clone()
     }
 
-    /// The next request is answered with this fault; several are used up in order, each by the
-    /// first request that it suits.
+    /// The next write is answered with this fault; a flush looks before it writes.
     pub fn plan(&self, fault: Fault) {
         self.plan_many([fault]);
     }
 
-    /// The next requests are answered with these faults, one each.
+    /// The next write and the requests after it are answered with these faults, one each.
     pub fn plan_many(&self, faults: impl IntoIterator<Item = Fault>) {
         self.shared.change(|state| {
-            state
-                .plan
-                .extend(faults.into_iter().map(|fault| (None, fault)))
+            for fault in faults {
+                let only = state.plan.is_empty().then_some(Method::PATCH);
+                state.plan.push_back((only, fault));
+            }
         });
     }
 

@@ -1,5 +1,6 @@
 //! Gists as GitHub serves them, and as it refuses to.
 
+use hyper::Method;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
@@ -168,7 +169,7 @@ fn a_gist_that_can_not_be_read_is_told_in_one_line_with_a_way_out() {
         (Fault::rate_limited(hour), 75, "try again in "),
     ] {
         let what = format!("{fault:?}");
-        server.plan(fault);
+        server.plan_on(Method::GET, fault);
         let ran = world.run(["view", "--json"]).exits(code);
         assert!(ran.stderr.contains(words), "{what}\n{ran}");
         assert_eq!(
@@ -199,7 +200,7 @@ fn while_github_asks_to_wait_nobody_looks() {
     let server = GistServer::start();
     let world = World::with_gist(&server);
     world.record_many(1);
-    server.plan(Fault::rate_limited(Duration::from_secs(3600)));
+    server.plan_on(Method::GET, Fault::rate_limited(Duration::from_secs(3600)));
     world.flush([]);
     let before = server.connections();
     let ran = world.run(["view"]).exits(75);
@@ -217,7 +218,7 @@ fn a_look_that_is_limited_is_a_wait_for_flushes_too_if_it_had_their_token() {
         if !token {
             world.unset("JMO_TELEMETRY_GITHUB_TOKEN");
         }
-        server.plan(Fault::rate_limited(Duration::from_secs(3600)));
+        server.plan_on(Method::GET, Fault::rate_limited(Duration::from_secs(3600)));
         let ran = world.run(["view"]).exits(75);
         assert_eq!(ran.stderr.contains("instead of 60"), !token, "{ran}");
         world.set("JMO_TELEMETRY_GITHUB_TOKEN", server.token());
