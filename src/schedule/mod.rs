@@ -3,7 +3,7 @@
 //!
 //! What each of them reads is rendered from a [`Job`] by a pure function, and read back by its
 //! inverse, one file per kind: [`systemd`], [`cron`], [`launchd`], [`schtasks`]. [`machine`] writes
-//! the files, and [`run`] is the only place that starts another program.
+//! the files, and `run` is the only place that starts another program.
 //!
 //! There is one schedule per user. What it runs is `flush --scheduled`, which notes when it ran
 //! ([`last_run`]), since most schedulers don't tell.

@@ -10,7 +10,7 @@
 //!
 //! | member | what |
 //! | --- | --- |
-//! | `dimensions` | the table of [`dimensions`](super::dimensions), in the order of the charts: `name`, `title`, `chart` (`bars`, `columns`, `ring`), `share` (of `all`, of `scans`, `none`), `order` (`count`, `natural`, or a list of words), and for collectors `fields` and `in_json` |
+//! | `dimensions` | the table of [`super::dimensions`], in the order of the charts: `name`, `title`, `chart` (`bars`, `columns`, `ring`), `share` (of `all`, of `scans`, `none`), `order` (`count`, `natural`, or a list of words), and for collectors `fields` and `in_json` |
 //! | `days` | the days on which something happened, ascending: `YYYY-MM-DD` |
 //! | `events`, `versions` | the words of the two axes, `by_event` and `by_version` |
 //! | `words` | `[dimension's name, word]`, for all other dimensions |
