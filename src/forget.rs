@@ -1,5 +1,6 @@
 //! Forgetting: everything here, and this machine's files at the destinations.
 
+use crate::destination::Owned;
 use crate::home::{FlushLock, Home};
 use crate::spool::{Caller, Deleted, Spool, SpoolError};
 
@@ -36,12 +37,25 @@ impl<'h> Forgetting<'h> {
         }
     }
 
-    /// This machine's files, by destination.
+    /// What this machine sent, by destination.
     ///
     /// # Errors
     /// When the spool can't be read.
-    pub fn remote_files(&self) -> Result<Vec<(String, Vec<String>)>, SpoolError> {
-        Spool::read(self.home, Spool::remote_files)
+    pub fn owned(&self) -> Result<Vec<(String, Owned)>, SpoolError> {
+        let current = self.home.known_anonymous_id().ok().flatten();
+        Spool::read(self.home, |spool| {
+            let of = |(destination, files): (String, Vec<String>)| {
+                let mut anonymous_ids = spool.anonymous_ids(&destination)?;
+                // Events that retention took carried this one too.
+                anonymous_ids.extend(current.filter(|id| !anonymous_ids.contains(id)));
+                let owned = Owned {
+                    files,
+                    anonymous_ids,
+                };
+                Ok((destination, owned))
+            };
+            spool.remote_files()?.into_iter().map(of).collect()
+        })
     }
 
     /// Forgets the names of files that were deleted, and the rows that were in them.

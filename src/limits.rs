@@ -73,6 +73,21 @@ pub const SEGMENT_BYTES: usize = 512 * 1024;
 /// fail.
 pub const SEGMENTS_PER_REQUEST: usize = 8;
 
+/// The most events in one request to a collector, which takes no more.
+pub const COLLECTOR_EVENTS: usize = 500;
+
+/// The largest answer of a collector that is read, in bytes: 500 rejected lines take 60 KiB.
+pub const COLLECTOR_ANSWER_BYTES: u64 = 1024 * 1024;
+
+/// The largest page of a collector's events, in bytes: 1,000 lines of 4 KiB.
+pub const COLLECTOR_PAGE_BYTES: u64 = 1_000 * (4 * 1024 + 1);
+
+/// The most pages of a collector's events that are read: 20 million events.
+pub const COLLECTOR_PAGES: usize = 20_000;
+
+/// A collector that says that it is closed is asked again after this.
+pub const COLLECTOR_CLOSED_PAUSE: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// The most events that one flush sends: it keeps the ids of what waits in memory, 16 bytes each, to
 /// see whether they have arrived already. More wait for the next flush, and a flush of the usual
 /// 30 s sends about 300,000.

@@ -7,7 +7,7 @@ use bytesize::ByteSize;
 
 use crate::consent::Consent;
 use crate::destination::{
-    Chosen, Config, ConfigError, Connection, Destination, GistReader, Target,
+    Chosen, CollectorReader, Config, ConfigError, Connection, Destination, GistReader, Target,
 };
 use crate::env::Environment;
 use crate::home::{ConnectionError, Home, NoHome};
@@ -71,7 +71,7 @@ impl Settings {
     }
 
     /// The destination that is used: the one given (`--to`), else the environment's, else the
-    /// remembered one.
+    /// remembered one, else the one that is built in.
     ///
     /// # Errors
     /// When what is configured can't be understood.
@@ -86,8 +86,10 @@ impl Settings {
         if let Some(chosen) = Config::named_by(&self.environment)? {
             return Ok(Some(chosen));
         }
-        let remembered = self.home.connection()?;
-        Ok(remembered.map(|connection| Chosen::by_user(connection.target)))
+        match self.home.connection()? {
+            Some(connection) => Ok(Some(Chosen::by_user(connection.target))),
+            None => Ok(Config::built_in()?),
+        }
     }
 
     /// Whether the configured destination waits for the notice to be shown.
@@ -114,6 +116,25 @@ impl Settings {
     pub fn gist_reader(&self, target: &Target) -> Result<GistReader, SettingsError> {
         let remembered = self.remembered(target)?;
         Ok(self.config(remembered.as_ref()).gist_reader(target)?)
+    }
+
+    /// A collector to read from; contacts nobody.
+    ///
+    /// # Errors
+    /// When it can't be used.
+    pub fn collector_reader(&self, target: &Target) -> Result<CollectorReader, SettingsError> {
+        Ok(self.config(None).collector_reader(target)?)
+    }
+
+    /// Whether what was sent to the configured destination can be looked at from here.
+    ///
+    /// # Errors
+    /// When what is configured can't be understood.
+    pub fn shows(&self, chosen: &Chosen) -> Result<bool, SettingsError> {
+        let remembered = self.remembered(&chosen.target)?;
+        // Who has not seen the notice yet is not to contact anybody unawares.
+        let may_ask = !chosen.notice_first || self.home.notice_shown();
+        Ok(may_ask && self.config(remembered.as_ref()).shows(&chosen.target)?)
     }
 
     /// What `connect` is to remember: the destination with what the environment gives for it.

@@ -167,11 +167,37 @@ impl From<ViewError> for Failure {
                 }
                 _ => Self::new(Code::Io, error),
             },
+            ViewError::Collector { ref source, .. } => {
+                let (code, hint) = way_to_collector(source);
+                Self::new(code, error).hint(hint)
+            }
             ViewError::Gist { ref source, .. } => {
                 let (code, hint) = way_out(source);
                 Self::new(code, error).hint(hint)
             }
         }
+    }
+}
+
+/// What to do about a collector that can't be read.
+fn way_to_collector(error: &ReadError) -> (Code, String) {
+    match error {
+        ReadError::Refused { status: 401, .. } => (
+            Code::Configuration,
+            "set JMO_TELEMETRY_COLLECTOR_TOKEN to the collector's STATS_TOKEN".to_owned(),
+        ),
+        ReadError::Refused { .. } => (
+            Code::Configuration,
+            "there is no collector at this address; see that it is complete".to_owned(),
+        ),
+        ReadError::Limited { until, .. } => {
+            let when = words::relative(*until, clock::now());
+            (Code::TryLater, format!("try again {when}"))
+        }
+        ReadError::Later(_) => (
+            Code::TryLater,
+            "try again when the collector can be reached".to_owned(),
+        ),
     }
 }
 

@@ -86,8 +86,9 @@ impl Args {
         }
         let mut forgetting = Forgetting::begin(&settings.home)?;
         let (mut remote_deleted, mut remote_left) = (Vec::new(), Vec::new());
-        for (target, files) in forgetting.remote_files()? {
-            match delete_remote(settings, &target, &files) {
+        for (target, owned) in forgetting.owned()? {
+            let files = owned.files.clone();
+            match delete_remote(settings, &target, &owned) {
                 Ok(()) => {
                     forgetting.remote_is_gone(&target)?;
                     remote_deleted.extend(files);
@@ -158,20 +159,16 @@ fn tell_what_stays(settings: &Settings, out: &mut Out) {
 
 /// Deletes files at a destination. The user asked for it right now, so it is done after a "no" too:
 /// nothing is sent.
-fn delete_remote(settings: &Settings, target: &str, files: &[String]) -> Result<(), String> {
+fn delete_remote(settings: &Settings, target: &str, owned: &Owned) -> Result<(), String> {
     let target: Target = target
         .parse()
         .map_err(|error: crate::destination::TargetError| error.to_string())?;
     let mut destination = settings
         .destination(&target)
         .map_err(|error| Failure::from(error).told())?;
-    let owned = Owned {
-        files: files.to_vec(),
-        anonymous_ids: Vec::new(),
-    };
     let gate = Gate::new(&settings.home, &settings.consent, &Chosen::by_user(target));
     gate.ask(Purpose::Delete, destination.as_mut(), |destination| {
-        destination.forget(&owned, REQUEST_TIMEOUT)
+        destination.forget(owned, REQUEST_TIMEOUT)
     })
     .map_err(|error| error.to_string())
 }

@@ -34,8 +34,9 @@ Examples:
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Where the events are: gist, gist:ID, dir:PATH, spool, a JSONL file, or - for stdin [default:
-    /// the configured destination, else spool]
+    /// Where the events are: gist, gist:ID, dir:PATH, https://… (a collector, with its maintainer's
+    /// token in JMO_TELEMETRY_COLLECTOR_TOKEN), spool, a JSONL file, or - for stdin [default: the
+    /// configured destination where it can be read, else spool]
     #[arg(long, value_name = "SOURCE")]
     from: Option<From>,
     /// Only events from then on: a length of time before now (30d), a day (2026-11-01, UTC), or a
@@ -109,9 +110,9 @@ impl Args {
     fn source(&self, settings: &Settings) -> Result<Box<dyn Source>, Failure> {
         let configured = || Ok::<_, Failure>(settings.chosen(None)?.map(|chosen| chosen.target));
         let target = match &self.from {
-            None => match configured()? {
-                Some(target) => target,
-                None => return Ok(Box::new(SpoolSource::new(settings.home.clone()))),
+            None => match settings.chosen(None)? {
+                Some(chosen) if settings.shows(&chosen)? => chosen.target,
+                _ => return Ok(Box::new(SpoolSource::new(settings.home.clone()))),
             },
             Some(From::Gist) => configured()?
                 .filter(source::is_gist)

@@ -2,7 +2,10 @@
 //! remembered, by kind.
 
 use super::target::Kind;
-use super::{Destination, GistReader, Target, TargetError, Token, UploadError, dir, gist};
+use super::{
+    CollectorReader, Destination, GistReader, Target, TargetError, Token, UploadError, dir, gist,
+    https,
+};
 use crate::env::Environment;
 use crate::files;
 use crate::limits::SMALL_FILE_BYTES;
@@ -83,12 +86,23 @@ pub struct Config<'c> {
 }
 
 impl Config<'_> {
-    /// The destination that the environment names.
+    /// The destination that the environment names: a Gist before a collector.
     ///
     /// # Errors
     /// When what it names is none.
     pub fn named_by(environment: &Environment) -> Result<Option<Chosen>, ConfigError> {
-        gist::named_by(environment)
+        match gist::named_by(environment)? {
+            None => https::named_by(environment),
+            named => Ok(named),
+        }
+    }
+
+    /// The destination that was named when the program was compiled.
+    ///
+    /// # Errors
+    /// When what was named is none.
+    pub fn built_in() -> Result<Option<Chosen>, ConfigError> {
+        https::built_in()
     }
 
     /// Opens a destination with the token and the API that belong to it; contacts nobody.
@@ -98,6 +112,7 @@ impl Config<'_> {
     pub fn open(&self, target: &Target) -> Result<Box<dyn Destination>, ConfigError> {
         Ok(match target.kind() {
             Kind::Dir(path) => Box::new(dir::Dir::new(path)),
+            Kind::Collector(address) => Box::new(https::Collector::new(address)?),
             Kind::Gist(id) => {
                 let access = gist::Access::find(self, target)?;
                 Box::new(gist::Gist::new(id, &access)?)
@@ -115,13 +130,37 @@ impl Config<'_> {
         Ok(GistReader::new(target, &access)?)
     }
 
+    /// A collector to read from, with the maintainer's token from the environment; contacts
+    /// nobody.
+    ///
+    /// # Errors
+    /// When there is no token, or it can't be used.
+    pub fn collector_reader(&self, target: &Target) -> Result<CollectorReader, ConfigError> {
+        let token = https::read::token(self.environment)?.ok_or(UploadError::NoCollectorToken)?;
+        Ok(CollectorReader::new(target, &token)?)
+    }
+
+    /// Whether what is at this destination can be read with what is known: the configured one is
+    /// looked at without having been named, and the token is for none that a file names.
+    ///
+    /// # Errors
+    /// When the token that is given can't be read.
+    pub fn shows(&self, target: &Target) -> Result<bool, ConfigError> {
+        Ok(match target.kind() {
+            Kind::Dir(_) | Kind::Gist(_) => true,
+            Kind::Collector(_) => {
+                self.remembered(target).is_none() && https::read::token(self.environment)?.is_some()
+            }
+        })
+    }
+
     /// Whether what `connect` remembered matters for this destination.
     ///
     /// # Errors
     /// When the token that is given can't be read.
     pub fn needs_memory(&self, target: &Target) -> Result<bool, ConfigError> {
         Ok(match target.kind() {
-            Kind::Dir(_) => false,
+            Kind::Dir(_) | Kind::Collector(_) => false,
             Kind::Gist(_) => gist::Access::given(self.environment)?.token.is_none(),
         })
     }
@@ -132,7 +171,7 @@ impl Config<'_> {
     /// When the token that is given can't be read.
     pub fn connection(&self, target: Target) -> Result<Connection, ConfigError> {
         match target.kind() {
-            Kind::Dir(_) => Ok(Connection {
+            Kind::Dir(_) | Kind::Collector(_) => Ok(Connection {
                 target,
                 token: None,
                 api: None,

@@ -8,6 +8,7 @@ mod dir;
 mod dns;
 mod gist;
 mod http;
+mod https;
 pub mod retry;
 pub mod segment;
 mod target;
@@ -22,6 +23,7 @@ pub use self::config::{Chosen, Config, ConfigError, Connection};
 pub use self::gist::read::{Content, Fetched, GistFile, GistReader, Listing, ReadError};
 #[cfg(fuzzing)]
 pub(crate) use self::gist::read_for_fuzzing as read_gist_for_fuzzing;
+pub use self::https::read::{CollectorReader, EventsPage};
 pub use self::target::{Kind, KindInfo, Target, TargetError, Token};
 use crate::destination::segment::{Receipt, SegmentFile};
 use crate::destination::verdict::Verdict;
@@ -218,6 +220,12 @@ pub enum UploadError {
     /// The API base holds a user name or a password.
     #[error("JMO_TELEMETRY_GITHUB_API must not hold a user name or a password")]
     SecretInApi,
+    /// The address of a collector is none.
+    #[error("the collector's address is not a URL")]
+    BadCollector,
+    /// A collector shows what it has to its maintainer alone.
+    #[error("a collector is read with its maintainer's token; set JMO_TELEMETRY_COLLECTOR_TOKEN")]
+    NoCollectorToken,
     /// It is read as a Gist, and is none.
     #[error("the destination is not a Gist")]
     NoGist,

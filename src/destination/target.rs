@@ -4,10 +4,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::{Capabilities, dir, gist};
+use super::{Capabilities, dir, gist, https};
 
-/// The name of a destination: `gist:ID` or `dir:PATH`. The same words are stored, shown and given
-/// on the command line.
+/// The name of a destination: `gist:ID`, `dir:PATH` or a collector's `https://…`. The same words
+/// are stored, shown and given on the command line.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Target(Kind);
 
@@ -19,6 +19,8 @@ pub enum Kind {
     Gist(String),
     /// A directory.
     Dir(PathBuf),
+    /// A collector, by its address.
+    Collector(String),
 }
 
 /// One kind of destination, for people.
@@ -33,12 +35,17 @@ pub struct KindInfo {
 /// Text that names no destination.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
-    /// Neither `gist:` nor `dir:`.
-    #[error("a destination is gist:ID or dir:PATH")]
+    /// None of the kinds.
+    #[error("a destination is gist:ID, dir:PATH or https://…")]
     Kind,
     /// A Gist's id is letters and digits.
     #[error("a Gist's id is the last part of its URL: letters and digits")]
     GistId,
+    /// A collector's address goes into requests and messages, and must be safe in both.
+    #[error(
+        "a collector's address is https://HOST[:PORT][/PATH], without a user, query or fragment; plain http is accepted for this machine alone"
+    )]
+    Collector,
     /// A directory without a path.
     #[error("dir: needs a path")]
     EmptyPath,
@@ -55,6 +62,10 @@ impl Target {
             word: "dir",
             help: "a directory, by its path",
         },
+        KindInfo {
+            word: "collector",
+            help: "a collector, by its URL; it needs no token",
+        },
     ];
 
     /// The destination of the kind of this word at this place.
@@ -62,7 +73,10 @@ impl Target {
     /// # Errors
     /// When there is none.
     pub fn of_kind(word: &str, place: &str) -> Result<Self, TargetError> {
-        format!("{word}:{place}").parse()
+        match word {
+            "collector" => Self::collector(place),
+            _ => format!("{word}:{place}").parse(),
+        }
     }
 
     /// The Gist with this id, or with this URL.
@@ -80,6 +94,14 @@ impl Target {
         Self(Kind::Dir(path.into()))
     }
 
+    /// The collector at this address.
+    ///
+    /// # Errors
+    /// When it is no URL that may be used.
+    pub fn collector(address: &str) -> Result<Self, TargetError> {
+        https::address_of(address).map(|address| Self(Kind::Collector(address)))
+    }
+
     /// Which kind it is.
     #[must_use]
     pub fn kind(&self) -> &Kind {
@@ -92,6 +114,7 @@ impl Target {
         match self.0 {
             Kind::Gist(_) => gist::CAPABILITIES,
             Kind::Dir(_) => dir::CAPABILITIES,
+            Kind::Collector(_) => https::CAPABILITIES,
         }
     }
 
@@ -100,7 +123,7 @@ impl Target {
     pub fn absolute(self, working_dir: &Path) -> Self {
         match self.0 {
             Kind::Dir(path) => Self::dir(working_dir.join(path)),
-            other @ Kind::Gist(_) => Self(other),
+            other @ (Kind::Gist(_) | Kind::Collector(_)) => Self(other),
         }
     }
 }
@@ -110,6 +133,7 @@ impl FromStr for Target {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once(':') {
+            _ if https::is_address(text) => Self::collector(text),
             Some(("gist", id)) => Self::gist(id),
             Some(("dir", "")) => Err(TargetError::EmptyPath),
             Some(("dir", path)) => Ok(Self::dir(path)),
@@ -123,6 +147,7 @@ impl fmt::Display for Target {
         match &self.0 {
             Kind::Gist(id) => write!(f, "gist:{id}"),
             Kind::Dir(path) => write!(f, "dir:{}", path.display()),
+            Kind::Collector(address) => f.write_str(address),
         }
     }
 }
@@ -164,6 +189,7 @@ mod tests {
             "dir:/tmp/out",
             "dir:out",
             "dir:C:/out",
+            "https://t.example.org/telemetry",
         ] {
             assert_eq!(
                 text.parse::<Target>()

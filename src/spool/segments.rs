@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::assign::BatchBuilder;
 pub use super::assign::BatchLimits;
@@ -338,6 +339,23 @@ impl Spool {
             Ok(files)
         };
         read().map_err(self.fail("read the files of"))
+    }
+
+    /// The ids that the events of these files carry, as far as the events are still here.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub fn anonymous_ids(&self, destination: &str) -> Result<Vec<Uuid>, SpoolError> {
+        let read = || {
+            let mut statement = self.connection.prepare(
+                "SELECT DISTINCT payload ->> 'anonymous_id' FROM event
+                 WHERE segment IN (SELECT id FROM segment WHERE destination = ?1)",
+            )?;
+            let ids = statement.query_map([destination], |row| row.get::<_, String>(0))?;
+            ids.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        let ids = read().map_err(self.fail("read the ids of"))?;
+        Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
     }
 
     /// The last attempts, newest first; of one destination or of all.

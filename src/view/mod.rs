@@ -96,6 +96,14 @@ pub enum ViewError {
         /// Why.
         source: ReadError,
     },
+    /// A collector.
+    #[error("failed to read {target}")]
+    Collector {
+        /// Its address.
+        target: String,
+        /// Why.
+        source: ReadError,
+    },
     /// The output can't be written.
     #[error("failed to write the events")]
     Write(#[source] io::Error),

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 
 use super::event::Event;
 use super::lines::{Line, each_line};
@@ -118,6 +118,11 @@ impl<'p> Pass<'p> {
             let text = clean(&text);
             self.notes.push(Note { text, incomplete });
         }
+    }
+
+    /// The day before which nothing is wanted.
+    pub(super) fn since_day(&self) -> Option<NaiveDate> {
+        self.period.since_day()
     }
 
     /// Where progress is reported.

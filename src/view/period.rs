@@ -75,6 +75,12 @@ impl Period {
         self.since.is_none() && self.until.is_none()
     }
 
+    /// The day before which nothing is in it.
+    #[must_use]
+    pub fn since_day(&self) -> Option<NaiveDate> {
+        self.since.map(|since| since.date_naive())
+    }
+
     /// Whether nothing can be in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -12,6 +12,7 @@
 )]
 
 mod choice;
+mod collector;
 mod command_line;
 mod conflicts;
 mod consent;

@@ -1,10 +1,10 @@
 //! `view`: what was collected is what is shown, whatever the source holds and however it is
 //! shown.
 
-mod browser;
+pub(crate) mod browser;
 mod gist;
 mod hostile;
-mod keyboard;
+pub(crate) mod keyboard;
 mod sources;
 mod terminal;
 

@@ -1,11 +1,13 @@
 //! Where collected events are: one trait, one file per kind.
 
+mod collector;
 mod dir;
 mod file;
 mod gist;
 mod spool;
 mod stdin;
 
+pub use collector::CollectorSource;
 pub use dir::DirSource;
 pub use file::FileSource;
 pub use gist::GistSource;
@@ -23,6 +25,10 @@ use crate::settings::{Settings, SettingsError};
 pub fn of(target: &Target, settings: &Settings) -> Result<Box<dyn Source>, SettingsError> {
     Ok(match target.kind() {
         Kind::Dir(path) => Box::new(DirSource::new(path)),
+        Kind::Collector(_) => {
+            let reader = settings.collector_reader(target)?;
+            Box::new(CollectorSource::new(reader, settings.home.clone()))
+        }
         Kind::Gist(_) => {
             let reader = settings.gist_reader(target)?;
             Box::new(GistSource::new(reader, settings.home.clone()))

@@ -23,7 +23,7 @@ pub(super) const FLAGS: [&str; 9] = [
     "--disable-sync",
 ];
 
-pub(super) fn chromium() -> Option<PathBuf> {
+pub(crate) fn chromium() -> Option<PathBuf> {
     let found = [
         "/usr/bin/chromium",
         "/usr/bin/chromium-browser",

@@ -12,19 +12,19 @@ use super::browser::{FLAGS, chromium, page};
 use crate::support::world::World;
 
 /// A browser with one page open.
-struct Driver {
+pub(crate) struct Driver {
     browser: Child,
     to: File,
     from: BufReader<File>,
     calls: u64,
     session: Option<String>,
     /// What the page said or threw since it was opened.
-    said: Vec<Value>,
+    pub(crate) said: Vec<Value>,
     _profile: tempfile::TempDir,
 }
 
 impl Driver {
-    fn open(chromium: &Path, url: &str) -> Self {
+    pub(crate) fn open(chromium: &Path, url: &str) -> Self {
         let profile = tempfile::tempdir().expect("a directory");
         let pipe = |name: &str| {
             let path = profile.path().join(name);
@@ -80,7 +80,7 @@ impl Driver {
     }
 
     /// Calls a method and gives its result; what happens meanwhile is written down.
-    fn call(&mut self, method: &str, params: Value) -> Value {
+    pub(crate) fn call(&mut self, method: &str, params: Value) -> Value {
         self.calls += 1;
         let mut message = json!({"id": self.calls, "method": method, "params": params});
         if let Some(session) = &self.session {
@@ -114,7 +114,7 @@ impl Driver {
     }
 
     /// The value of an expression, as text.
-    fn text(&mut self, expression: &str) -> String {
+    pub(crate) fn text(&mut self, expression: &str) -> String {
         let result = self.call(
             "Runtime.evaluate",
             json!({"expression": format!("String({expression})")}),
@@ -126,7 +126,7 @@ impl Driver {
     }
 
     /// Waits until an expression is true.
-    fn until(&mut self, expression: &str) {
+    pub(crate) fn until(&mut self, expression: &str) {
         for _ in 0..3000 {
             if self.text(expression) == "true" {
                 return;

@@ -1,0 +1,460 @@
+//! A collector as a destination: each segment is one request, which needs no token. The service
+//! answers line by line, knows every event by its id, and gives nothing back to who sends.
+
+pub(super) mod read;
+
+use std::collections::HashSet;
+use std::io::{Read, Write as _};
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use reqwest::blocking::{Client, RequestBuilder, Response};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use reqwest::{StatusCode, Url};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::config::{Chosen, ConfigError};
+use super::http::{self, describe, refusal, unproven};
+use super::segment::{self, Receipt, RejectedLine, SegmentFile};
+use super::verdict::Verdict;
+use super::{
+    Answer, Capabilities, Confirmed, Destination, Owned, Seen, Target, TargetError, Unconfirmed,
+    UploadError, Wanted,
+};
+use crate::clock::Deadline;
+use crate::env::Environment;
+use crate::event::Payload;
+use crate::limits::{
+    COLLECTOR_ANSWER_BYTES, COLLECTOR_CLOSED_PAUSE, COLLECTOR_EVENTS, REQUEST_TIMEOUT,
+    SEGMENT_BYTES,
+};
+
+/// What a collector can do and wants.
+pub(super) const CAPABILITIES: Capabilities = Capabilities {
+    segments_grow: false,
+    max_bytes: SEGMENT_BYTES,
+    max_events: COLLECTOR_EVENTS,
+    segments_per_request: 1,
+    spacing: Duration::ZERO,
+    can_look: false,
+    uses_network: true,
+};
+
+/// The collector that the environment names. The user may not have set it himself, so the notice
+/// comes first.
+pub(super) fn named_by(environment: &Environment) -> Result<Option<Chosen>, ConfigError> {
+    const NAME: &str = "JMO_TELEMETRY_ENDPOINT";
+    let Some(text) = environment.get(NAME) else {
+        return Ok(None);
+    };
+    chosen_by_others(NAME, text.trim()).map(Some)
+}
+
+/// The collector that was named when the program was compiled. The notice comes first.
+pub(super) fn built_in() -> Result<Option<Chosen>, ConfigError> {
+    const NAME: &str = "JMO_TELEMETRY_DEFAULT_ENDPOINT";
+    match option_env!("JMO_TELEMETRY_DEFAULT_ENDPOINT") {
+        None | Some("") => Ok(None),
+        Some(text) => chosen_by_others(NAME, text).map(Some),
+    }
+}
+
+fn chosen_by_others(name: &'static str, text: &str) -> Result<Chosen, ConfigError> {
+    let target =
+        Target::collector(text).map_err(|source| ConfigError::Variable { name, source })?;
+    Ok(Chosen {
+        target,
+        notice_first: true,
+    })
+}
+
+/// The address in this text, as it is stored and shown: without a slash at its end.
+pub(super) fn address_of(text: &str) -> Result<String, TargetError> {
+    let url = Url::parse(text).map_err(|_| TargetError::Collector)?;
+    let is_plain = url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    if !is_plain || !http::is_safe(&url) {
+        return Err(TargetError::Collector);
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// Whether this text is meant as a collector's address.
+pub(super) fn is_address(text: &str) -> bool {
+    text.starts_with("https://") || text.starts_with("http://")
+}
+
+/// One collector.
+pub(super) struct Collector {
+    target: Target,
+    address: String,
+    client: Client,
+}
+
+impl Collector {
+    /// Contacts nobody.
+    pub(super) fn new(address: &str) -> Result<Self, UploadError> {
+        let url = Url::parse(address).map_err(|_| UploadError::BadCollector)?;
+        Ok(Self {
+            target: Target::collector(address).map_err(|_| UploadError::BadCollector)?,
+            address: address.to_owned(),
+            client: http::client(&url)?,
+        })
+    }
+
+    /// Posts a body and reads the JSON that is the answer.
+    fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        timeout: Duration,
+        make: impl Fn(RequestBuilder) -> RequestBuilder,
+    ) -> Result<(T, u16), Unconfirmed> {
+        let url = self.url(path)?;
+        let deadline = Deadline::after(timeout.min(REQUEST_TIMEOUT));
+        let response = http::send(&url, |url| {
+            make(self.client.post(url).timeout(deadline.left()))
+        });
+        read(response.map_err(|error| Unconfirmed::later(describe(error)))?)
+    }
+
+    fn url(&self, path: &str) -> Result<Url, Unconfirmed> {
+        Url::parse(&format!("{}{path}", self.address))
+            .map_err(|_| Unconfirmed::later("its address is no URL"))
+    }
+}
+
+/// The JSON of a success, of a bounded size.
+fn read<T: DeserializeOwned>(response: Response) -> Result<(T, u16), Unconfirmed> {
+    let status = response.status();
+    if status != StatusCode::OK {
+        return Err(advised(refusal(response)));
+    }
+    let mut body = Vec::new();
+    response
+        .take(COLLECTOR_ANSWER_BYTES)
+        .read_to_end(&mut body)
+        .map_err(|_| unproven(status.as_u16(), "the answer broke off"))?;
+    let answer = serde_json::from_slice(&body).map_err(|_| {
+        let why = "the answer is not a collector's; is there a login page or proxy in between?";
+        unproven(status.as_u16(), why)
+    })?;
+    Ok((answer, status.as_u16()))
+}
+
+/// With what somebody can do about it.
+fn advised(unconfirmed: Unconfirmed) -> Unconfirmed {
+    let (verdict, advice) = match (unconfirmed.verdict, unconfirmed.http_status) {
+        (Verdict::Refused(_), Some(410)) => (
+            Verdict::Refused(COLLECTOR_CLOSED_PAUSE),
+            "the collector is closed for good or for a while; it is asked again after a week",
+        ),
+        (verdict @ Verdict::Refused(_), Some(404)) => (
+            verdict,
+            "there is no collector at this address; see that it is complete",
+        ),
+        (verdict @ Verdict::Refused(_), _) => (
+            verdict,
+            "something at this address wants a login, and a collector wants none; see that it is right",
+        ),
+        _ => return unconfirmed,
+    };
+    Unconfirmed {
+        verdict,
+        advice: Some(advice.to_owned()),
+        ..unconfirmed
+    }
+}
+
+/// What a collector says of a batch.
+#[derive(Debug, Deserialize)]
+struct BatchAnswer {
+    batch: String,
+    sha256: String,
+    accepted: usize,
+    duplicates: usize,
+    rejected: Vec<LineAnswer>,
+}
+
+#[derive(Debug, Deserialize)]
+struct LineAnswer {
+    line: usize,
+    event_id: Option<String>,
+    reason: Reason,
+}
+
+/// Why a line was not taken. Another word than these is no collector's.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Reason {
+    NotJson,
+    Schema,
+    TooOld,
+    TooNew,
+    TooLarge,
+}
+
+impl Reason {
+    fn word(self) -> &'static str {
+        match self {
+            Self::NotJson => "not_json",
+            Self::Schema => "schema",
+            Self::TooOld => "too_old",
+            Self::TooNew => "too_new",
+            Self::TooLarge => "too_large",
+        }
+    }
+}
+
+/// A segment's name without its ending: what makes a repeat known as one.
+fn key(file: &SegmentFile) -> &str {
+    file.name.strip_suffix(".jsonl").unwrap_or(&file.name)
+}
+
+/// The proof: key and hash are ours, and every line of ours is accounted for once.
+fn proof(file: &SegmentFile, answer: BatchAnswer, url: String) -> Result<Receipt, &'static str> {
+    let receipt = Receipt::of(file.content.as_bytes(), url);
+    if answer.batch != key(file) {
+        return Err("the answer is of another batch");
+    }
+    if answer.sha256 != receipt.sha256 {
+        return Err("the answer has another hash than what was sent");
+    }
+    let lines: Vec<&str> = file.content.lines().collect();
+    let taken = answer.accepted.checked_add(answer.duplicates);
+    let counted = taken.and_then(|taken| taken.checked_add(answer.rejected.len()));
+    if counted != Some(lines.len()) {
+        return Err("the answer's counts do not add up to what was sent");
+    }
+    let mut seen = HashSet::new();
+    let mut rejected = Vec::new();
+    for said in answer.rejected {
+        let line = said.line.wrapping_sub(1);
+        let is_ours = lines.get(line).is_some_and(|text| {
+            let id = Payload::event_id_of(text).to_string();
+            said.event_id.is_none_or(|said| said == id)
+        });
+        if !is_ours || !seen.insert(line) {
+            return Err("the answer rejects a line that was not sent");
+        }
+        rejected.push(RejectedLine {
+            line,
+            reason: format!("rejected: {}", said.reason.word()),
+        });
+    }
+    Ok(Receipt {
+        rejected,
+        ..receipt
+    })
+}
+
+fn packed(content: &str) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder
+        .write_all(content.as_bytes())
+        .and_then(|()| encoder.finish())
+        .expect("memory takes what is written")
+}
+
+impl Destination for Collector {
+    fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Nothing but the address, so that a pause ends when that changes.
+    fn fingerprint(&self) -> String {
+        segment::sha256(self.address.as_bytes())[..16].to_owned()
+    }
+
+    fn write(&mut self, files: &[SegmentFile], timeout: Duration) -> Answer<Vec<Receipt>> {
+        let mut receipts = Vec::new();
+        let mut http_status = None;
+        for file in files {
+            let body = packed(&file.content);
+            let (answer, status) = self.post("/v1/events", timeout, |request| {
+                request
+                    .header(CONTENT_TYPE, "application/x-ndjson")
+                    .header(CONTENT_ENCODING, "gzip")
+                    .header("Idempotency-Key", key(file))
+                    .body(body.clone())
+            })?;
+            let receipt = proof(file, answer, format!("{}/v1/events", self.address))
+                .map_err(|why| unproven(status, why))?;
+            receipts.push(receipt);
+            http_status = Some(status);
+        }
+        Ok(Confirmed {
+            proof: receipts,
+            http_status,
+        })
+    }
+
+    /// A collector shows nothing to who sends.
+    fn look(&mut self, _: Wanted<'_>, _: Duration) -> Answer<Seen> {
+        Err(Unconfirmed::later("a collector can't be looked at"))
+    }
+
+    /// A collector has no files.
+    fn delete(&mut self, _: &[String], _: Duration) -> Answer<()> {
+        Err(Unconfirmed::later("a collector has no files to delete"))
+    }
+
+    fn forget(&mut self, owned: &Owned, timeout: Duration) -> Answer<()> {
+        #[derive(Deserialize)]
+        struct Forgotten {
+            #[serde(rename = "forgotten")]
+            _events: u64,
+        }
+        let mut http_status = None;
+        for id in &owned.anonymous_ids {
+            let body = json!({ "anonymous_id": id }).to_string();
+            let (_, status) = self.post::<Forgotten>("/v1/forget", timeout, |request| {
+                request
+                    .header(CONTENT_TYPE, "application/json")
+                    .body(body.clone())
+            })?;
+            http_status = Some(status);
+        }
+        Ok(Confirmed {
+            proof: (),
+            http_status,
+        })
+    }
+
+    /// Asks whether it is well; nothing of this machine's is told.
+    fn probe(&mut self, timeout: Duration) -> Answer<()> {
+        let url = self.url("/healthz")?;
+        let deadline = Deadline::after(timeout.min(REQUEST_TIMEOUT));
+        let response = http::send(&url, |url| self.client.get(url).timeout(deadline.left()))
+            .map_err(|error| Unconfirmed::later(describe(error)))?;
+        let (_, status) = read::<serde::de::IgnoredAny>(response)?;
+        Ok(Confirmed {
+            proof: (),
+            http_status: Some(status),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file() -> SegmentFile {
+        let line = |n: u8| {
+            format!(r#"{{"event":"x","event_id":"01a202b2-c57b-7000-8000-00000000000{n}"}}"#)
+        };
+        SegmentFile {
+            id: 1,
+            name: "events-20261122-0123456789abcdef.jsonl".to_owned(),
+            content: format!("{}\n{}\n", line(1), line(2)),
+            events: 2,
+            unconfirmed: 2,
+        }
+    }
+
+    fn judged(change: impl Fn(&mut serde_json::Value)) -> Result<Receipt, &'static str> {
+        let file = file();
+        let mut answer = json!({
+            "batch": "events-20261122-0123456789abcdef",
+            "sha256": segment::sha256(file.content.as_bytes()),
+            "accepted": 1,
+            "duplicates": 0,
+            "rejected": [{"line": 2, "event_id": "01a202b2-c57b-7000-8000-000000000002", "reason": "schema"}],
+        });
+        change(&mut answer);
+        let answer = serde_json::from_value(answer).map_err(|_| "no answer of a collector")?;
+        proof(&file, answer, String::new())
+    }
+
+    #[test]
+    fn an_answer_that_accounts_for_every_line_is_a_proof_and_no_other_is() {
+        let receipt = judged(|_| {}).expect("a proof");
+        let rejected = RejectedLine {
+            line: 1,
+            reason: "rejected: schema".to_owned(),
+        };
+        assert_eq!(receipt.rejected, [rejected]);
+        for (why, field, value) in [
+            (
+                "another batch",
+                "batch",
+                json!("events-20261122-0123456789abcdee"),
+            ),
+            ("another hash", "sha256", json!("0".repeat(64))),
+            ("counts", "accepted", json!(2)),
+            ("counts", "duplicates", json!(u64::MAX)),
+            ("counts", "rejected", json!([])),
+            (
+                "not sent",
+                "rejected",
+                json!([{"line": 3, "event_id": null, "reason": "schema"}]),
+            ),
+            (
+                "not sent",
+                "rejected",
+                json!([{"line": 0, "event_id": null, "reason": "schema"}]),
+            ),
+            (
+                "not sent",
+                "rejected",
+                json!([{"line": 2, "event_id": "somebody else's", "reason": "schema"}]),
+            ),
+            (
+                "no answer",
+                "rejected",
+                json!([{"line": 2, "event_id": null, "reason": "dislike"}]),
+            ),
+            ("no answer", "accepted", json!(-1)),
+            ("no answer", "accepted", json!("1")),
+        ] {
+            let answer = judged(|answer| answer[field] = value.clone());
+            assert!(
+                answer.as_ref().is_err_and(|text| text.contains(why)),
+                "{why}: {answer:?}"
+            );
+        }
+        let twice = json!({"line": 2, "event_id": null, "reason": "schema"});
+        let answer = judged(|answer| {
+            answer["accepted"] = json!(0);
+            answer["rejected"] = json!([twice, twice]);
+        });
+        assert!(answer.is_err());
+    }
+
+    #[test]
+    fn the_same_content_is_packed_into_the_same_bytes() {
+        assert_eq!(packed(&file().content), packed(&file().content));
+    }
+
+    #[test]
+    fn an_address_is_https_or_this_machine_and_holds_no_secret() {
+        for (text, address) in [
+            ("https://t.example.org", "https://t.example.org"),
+            ("https://t.example.org/", "https://t.example.org"),
+            (
+                "https://T.example.org:8443/telemetry/",
+                "https://t.example.org:8443/telemetry",
+            ),
+            ("http://127.0.0.1:8787", "http://127.0.0.1:8787"),
+            ("http://[::1]:1", "http://[::1]:1"),
+        ] {
+            assert_eq!(address_of(text).as_deref(), Ok(address));
+        }
+        for text in [
+            "http://t.example.org",
+            "https://user@t.example.org",
+            "https://user:secret@t.example.org",
+            "https://t.example.org/?token=1",
+            "https://t.example.org/#x",
+            "ftp://t.example.org",
+            "t.example.org",
+            "",
+        ] {
+            assert!(address_of(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! A collector as a source: its raw events page by page, for who has the maintainer's token.
+
+use std::io::Read as _;
+
+use chrono::NaiveDate;
+use reqwest::blocking::{Client, Response};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, LINK};
+use reqwest::{StatusCode, Url};
+use uuid::Uuid;
+
+use crate::destination::config::{self, ConfigError};
+use crate::destination::http::{self, describe, refusal};
+use crate::destination::verdict::Verdict;
+use crate::destination::{Kind, ReadError, Target, Token, UploadError};
+use crate::env::Environment;
+use crate::limits::{COLLECTOR_PAGE_BYTES, VIEW_TIMEOUT};
+
+/// The maintainer's token, if the environment has one.
+pub(in crate::destination) fn token(
+    environment: &Environment,
+) -> Result<Option<Token>, ConfigError> {
+    config::token(
+        environment,
+        "JMO_TELEMETRY_COLLECTOR_TOKEN",
+        "JMO_TELEMETRY_COLLECTOR_TOKEN_FILE",
+    )
+}
+
+/// One collector, for reading.
+#[derive(Debug)]
+pub struct CollectorReader {
+    target: Target,
+    address: String,
+    authorization: HeaderValue,
+    client: Client,
+}
+
+/// One page of raw events.
+#[derive(Debug)]
+pub struct EventsPage {
+    /// For asking whether it changed.
+    pub etag: Option<String>,
+    /// Its lines; nothing where it is still what had the ETag that was given.
+    pub lines: Option<Vec<u8>>,
+    /// Whether another page follows.
+    pub has_next: bool,
+}
+
+impl CollectorReader {
+    /// Contacts nobody.
+    ///
+    /// # Errors
+    /// When the address or the token can't be used.
+    pub(in crate::destination) fn new(target: &Target, token: &Token) -> Result<Self, UploadError> {
+        let Kind::Collector(address) = target.kind() else {
+            return Err(UploadError::BadCollector);
+        };
+        let url = Url::parse(address).map_err(|_| UploadError::BadCollector)?;
+        let mut authorization = HeaderValue::try_from(format!("Bearer {}", token.expose()))
+            .map_err(|_| UploadError::NoCollectorToken)?;
+        authorization.set_sensitive(true);
+        Ok(Self {
+            target: target.clone(),
+            address: address.clone(),
+            authorization,
+            client: http::client(&url)?,
+        })
+    }
+
+    /// Its name as a destination.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Where a page is: of the events since a day, those after an event.
+    #[must_use]
+    pub fn page(&self, since: Option<NaiveDate>, after: Option<Uuid>) -> String {
+        let since = since.map(|day| format!("since={day}"));
+        let after = after.map(|id| format!("after={id}"));
+        let query: Vec<_> = since.into_iter().chain(after).collect();
+        format!("{}/v1/events?{}", self.address, query.join("&"))
+    }
+
+    /// Asks for a page, or whether it still is what had this ETag.
+    ///
+    /// # Errors
+    /// When there is no usable answer.
+    pub fn fetch(&self, page: &str, etag: Option<&str>) -> Result<EventsPage, ReadError> {
+        let later = |why: &str| ReadError::Later(why.to_owned());
+        let url = Url::parse(page).map_err(|_| later("its address is no URL"))?;
+        let asked = http::send(&url, |url| {
+            let request = self.client.get(url).timeout(VIEW_TIMEOUT);
+            let request = request.header(AUTHORIZATION, self.authorization.clone());
+            match etag {
+                Some(etag) => request.header(IF_NONE_MATCH, etag),
+                None => request,
+            }
+        });
+        let response = asked.map_err(|error| ReadError::Later(describe(error)))?;
+        let text = |name| {
+            response
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+        };
+        let mut page = EventsPage {
+            etag: text(ETAG).map(str::to_owned),
+            lines: None,
+            has_next: text(LINK).is_some_and(|link| link.contains("rel=\"next\"")),
+        };
+        match response.status() {
+            StatusCode::NOT_MODIFIED if etag.is_some() => Ok(page),
+            StatusCode::OK
+                if text(CONTENT_TYPE)
+                    .is_some_and(|kind| kind.starts_with("application/x-ndjson")) =>
+            {
+                let mut lines = Vec::new();
+                response
+                    .take(COLLECTOR_PAGE_BYTES)
+                    .read_to_end(&mut lines)
+                    .map_err(|_| later("the answer broke off"))?;
+                page.lines = Some(lines);
+                Ok(page)
+            }
+            StatusCode::OK => Err(later(
+                "HTTP 200: the answer is not a collector's; is there a login page or proxy in between?",
+            )),
+            _ => Err(refused(response)),
+        }
+    }
+}
+
+fn refused(response: Response) -> ReadError {
+    let refusal = refusal(response);
+    let why = refusal.reason;
+    match refusal.verdict {
+        Verdict::RateLimited(until) => ReadError::Limited {
+            why,
+            until,
+            with_token: true,
+        },
+        Verdict::Refused(_) => ReadError::Refused {
+            status: refusal.http_status.unwrap_or_default(),
+            why,
+            with_token: true,
+        },
+        Verdict::Later | Verdict::Conflict | Verdict::Rejected => ReadError::Later(why),
+    }
+}

@@ -1,0 +1,442 @@
+//! The real collector for tests: workerd with a D1 file, started by `collector/serve.mjs`, and in
+//! front of it a proxy that does to requests what networks do.
+
+use std::collections::VecDeque;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::Value;
+
+/// The maintainer's token of every service here.
+pub(crate) const TOKEN: &str = "the-maintainers-token";
+
+/// Where the service's code is.
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("collector")
+}
+
+/// Whether the service can run here. `tests/all.sh` installs what it takes and requires it.
+pub(crate) fn is_there() -> bool {
+    let node = Command::new("node")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    let found = node && source().join("node_modules/miniflare").exists();
+    if !found {
+        assert!(
+            std::env::var_os("JMO_TELEMETRY_REQUIRE_NODE").is_none(),
+            "JMO_TELEMETRY_REQUIRE_NODE is set, and there is no Node or no `npm ci` in collector/"
+        );
+        let _ = writeln!(
+            std::io::stderr(),
+            "skipped: no Node here, or no packages (npm ci in collector/)"
+        );
+    }
+    found
+}
+
+/// A service with its data.
+pub(crate) struct Collector {
+    data: tempfile::TempDir,
+    settings: Vec<String>,
+    process: Child,
+    port: u16,
+}
+
+impl Collector {
+    /// A new service, or `None` where there is no Node.
+    pub(crate) fn start() -> Option<Self> {
+        Self::start_with(&["REQUESTS_A_MINUTE=100000"])
+    }
+
+    /// A new service with these settings.
+    pub(crate) fn start_with(settings: &[&str]) -> Option<Self> {
+        if !is_there() {
+            return None;
+        }
+        let data = tempfile::tempdir().expect("a directory");
+        let settings: Vec<_> = settings.iter().map(ToString::to_string).collect();
+        let (process, port) = spawn(data.path(), &settings, 0);
+        Some(Self {
+            data,
+            settings,
+            process,
+            port,
+        })
+    }
+
+    /// Kills it in the middle of whatever it does.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().expect("it runs");
+        self.process.wait().expect("it ends");
+    }
+
+    /// Starts it again on its data and its port.
+    pub(crate) fn restart(&mut self) {
+        (self.process, self.port) = spawn(self.data.path(), &self.settings, self.port);
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// What it answers to this request: status and body.
+    pub(crate) fn ask(&self, method: &str, path: &str) -> (u16, String) {
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: collector\r\nauthorization: Bearer {TOKEN}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+        );
+        let answer = forward(self.port, request.as_bytes()).expect("an answer");
+        (answer.status, String::from_utf8(answer.body).expect("text"))
+    }
+
+    /// Its statistics.
+    pub(crate) fn stats(&self) -> Value {
+        let (status, body) = self.ask("GET", "/v1/stats");
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).expect("JSON")
+    }
+
+    /// Every line that it holds, in order of `event_id`.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        loop {
+            let after = lines.last().map(|line| {
+                let line: Value = serde_json::from_str(line).expect("JSON");
+                format!("?after={}", line["event_id"].as_str().expect("an id"))
+            });
+            let path = format!("/v1/events{}", after.unwrap_or_default());
+            let (status, body) = self.ask("GET", &path);
+            assert_eq!(status, 200, "{body}");
+            if body.is_empty() {
+                return lines;
+            }
+            lines.extend(body.lines().map(str::to_owned));
+        }
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn spawn(data: &Path, settings: &[String], port: u16) -> (Child, u16) {
+    let mut command = Command::new("node");
+    command
+        .current_dir(source())
+        .args(["serve.mjs", "--stats-token", TOKEN])
+        .args(["--port", &port.to_string()])
+        .arg("--persist")
+        .arg(data);
+    for setting in settings {
+        command.args(["--env", setting]);
+    }
+    let mut process = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("node runs");
+    let mut first = String::new();
+    BufReader::new(process.stdout.take().expect("a pipe"))
+        .read_line(&mut first)
+        .expect("a line");
+    let first: Value = serde_json::from_str(&first).expect("JSON");
+    let url = first["url"].as_str().expect("a URL");
+    let port = url.rsplit(':').next().and_then(|port| port.parse().ok());
+    (process, port.expect("a port"))
+}
+
+/// What happens to one request.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Fault {
+    /// Nothing.
+    None,
+    /// The connection is closed and the service hears nothing.
+    CutBeforeCommit,
+    /// The service does it, and the connection is closed.
+    CutAfterCommit,
+    /// The service does it, and the connection is reset.
+    ResetAfterCommit,
+    /// The service does it, and half of its answer comes.
+    HalfAnswer,
+    /// A page of somebody else's.
+    Portal,
+    /// This status without the service, and how long to wait.
+    Status(u16, Option<u32>),
+    /// The service does it, and then comes this status.
+    StatusAfterCommit(u16),
+    /// The answer has another hash.
+    WrongHash,
+    /// The answer is of another batch.
+    AnotherBatch,
+    /// The answer's counts do not add up.
+    WrongCount,
+    /// The answer says that the second line was not taken.
+    RejectsTheSecondLine,
+    /// Its lines are rejected, all of them, by a line number that there is not.
+    NoSuchLine,
+}
+
+/// A request as it came through.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+    /// What the service answered, if it was asked.
+    pub(crate) status: Option<u16>,
+}
+
+#[derive(Default)]
+struct Plan {
+    next: VecDeque<Fault>,
+    seen: Vec<Seen>,
+}
+
+/// A proxy between a program and a service.
+pub(crate) struct Proxy {
+    port: u16,
+    plan: Arc<Mutex<Plan>>,
+}
+
+impl Proxy {
+    pub(crate) fn before(collector: &Collector) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        let port = listener.local_addr().expect("an address").port();
+        let plan = Arc::<Mutex<Plan>>::default();
+        let (for_thread, service) = (Arc::clone(&plan), collector.port);
+        // Its thread ends with the process.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let plan = Arc::clone(&for_thread);
+                std::thread::spawn(move || pass(stream, service, &plan));
+            }
+        });
+        Self { port, plan }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The next requests meet these, one each.
+    pub(crate) fn plan(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.locked().next.extend(faults);
+    }
+
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.locked().seen.clone()
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn pass(mut stream: TcpStream, service: u16, plan: &Mutex<Plan>) {
+    let Some((head, seen)) = read_request(&mut stream) else {
+        return;
+    };
+    let fault = {
+        let mut plan = plan.lock().unwrap_or_else(PoisonError::into_inner);
+        plan.seen.push(seen.clone());
+        plan.next.pop_front()
+    };
+    let index = plan
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .seen
+        .len()
+        - 1;
+    let reply = |stream: &mut TcpStream, bytes: &[u8]| {
+        // Whoever asked may have given up.
+        let _ = stream.write_all(bytes);
+        let _ = stream.shutdown(Shutdown::Write);
+        let _ = std::io::copy(stream, &mut std::io::sink());
+    };
+    match fault {
+        Some(Fault::CutBeforeCommit) => return,
+        Some(Fault::Portal) => {
+            let page = "<html><title>Log in</title></html>";
+            reply(
+                &mut stream,
+                &answer(200, "text/html", None, page.as_bytes()),
+            );
+            return;
+        }
+        Some(Fault::Status(status, wait)) => {
+            let body = b"{\"error\":\"unavailable\"}";
+            reply(&mut stream, &answer(status, "application/json", wait, body));
+            return;
+        }
+        _ => {}
+    }
+    let mut request = head;
+    request.extend_from_slice(&seen.body);
+    let Some(Forwarded {
+        status, raw, body, ..
+    }) = forward(service, &request)
+    else {
+        return;
+    };
+    plan.lock().unwrap_or_else(PoisonError::into_inner).seen[index].status = Some(status);
+    let changed = |from: &str, to: &str| {
+        let text = String::from_utf8_lossy(&body);
+        let start = text.find(from).expect("the answer has it") + from.len();
+        let end = start + text[start..].find([',', '"', '}']).expect("an end");
+        let text = format!("{}{to}{}", &text[..start], &text[end..]);
+        answer(status, "application/json", None, text.as_bytes())
+    };
+    match fault {
+        None | Some(Fault::None) => reply(&mut stream, &raw),
+        Some(Fault::ResetAfterCommit) => {
+            reset_at_close(&stream);
+        }
+        Some(Fault::HalfAnswer) => reply(&mut stream, &raw[..raw.len() - body.len() / 2]),
+        Some(Fault::StatusAfterCommit(status)) => {
+            reply(&mut stream, &answer(status, "text/plain", None, b"trouble"));
+        }
+        Some(Fault::WrongHash) => {
+            reply(&mut stream, &changed("\"sha256\":\"", &"0".repeat(64)));
+        }
+        Some(Fault::AnotherBatch) => {
+            let other = "events-20200101-0123456789abcdef";
+            reply(&mut stream, &changed("\"batch\":\"", other));
+        }
+        Some(Fault::RejectsTheSecondLine) => {
+            let mut said: Value = serde_json::from_slice(&body).expect("JSON");
+            said["accepted"] = (said["accepted"].as_u64().expect("a number") - 1).into();
+            said["rejected"] =
+                serde_json::json!([{"line": 2, "event_id": null, "reason": "schema"}]);
+            let text = said.to_string();
+            reply(
+                &mut stream,
+                &answer(200, "application/json", None, text.as_bytes()),
+            );
+        }
+        Some(Fault::WrongCount) => reply(&mut stream, &changed("\"accepted\":", "0")),
+        Some(Fault::NoSuchLine) => {
+            let key = header(&seen, "idempotency-key");
+            let text = format!(
+                "{{\"batch\":\"{key}\",\"sha256\":\"{}\",\"accepted\":0,\"duplicates\":0,\"rejected\":[{{\"line\":9999,\"event_id\":null,\"reason\":\"schema\"}}]}}",
+                "0".repeat(64)
+            );
+            reply(
+                &mut stream,
+                &answer(200, "application/json", None, text.as_bytes()),
+            );
+        }
+        // What is left closes the connection.
+        Some(_) => {}
+    }
+}
+
+/// Makes the close of a connection a reset.
+fn reset_at_close(stream: &TcpStream) {
+    let linger = libc::linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
+    nix::sys::socket::setsockopt(stream, nix::sys::socket::sockopt::Linger, &linger)
+        .expect("a socket takes it");
+}
+
+pub(crate) fn header(seen: &Seen, name: &str) -> String {
+    let found = seen.headers.iter().find(|(known, _)| known == name);
+    found.map(|(_, value)| value.clone()).unwrap_or_default()
+}
+
+fn answer(status: u16, kind: &str, wait: Option<u32>, body: &[u8]) -> Vec<u8> {
+    let wait = wait.map_or_else(String::new, |wait| format!("retry-after: {wait}\r\n"));
+    let mut bytes = format!(
+        "HTTP/1.1 {status} Status\r\ncontent-type: {kind}\r\n{wait}content-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    )
+    .into_bytes();
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// Reads one request: its head with the connection to be closed, and what it says.
+fn read_request(stream: &mut TcpStream) -> Option<(Vec<u8>, Seen)> {
+    let mut reader = BufReader::new(stream);
+    let mut first = String::new();
+    reader.read_line(&mut first).ok()?;
+    let mut words = first.split(' ');
+    let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let line = line.trim_end();
+        if line.is_empty() {
+            break;
+        }
+        let (name, value) = line.split_once(':')?;
+        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+    let length = headers.iter().find(|(name, _)| name == "content-length");
+    let length = length
+        .and_then(|(_, value)| value.parse().ok())
+        .unwrap_or(0);
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    let mut head = first.into_bytes();
+    for (name, value) in headers.iter().filter(|(name, _)| name != "connection") {
+        head.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+    }
+    head.extend_from_slice(b"connection: close\r\n\r\n");
+    let seen = Seen {
+        method,
+        path,
+        headers,
+        body,
+        status: None,
+    };
+    Some((head, seen))
+}
+
+struct Forwarded {
+    status: u16,
+    raw: Vec<u8>,
+    body: Vec<u8>,
+}
+
+/// Makes a request and reads all of its answer.
+fn forward(port: u16, request: &[u8]) -> Option<Forwarded> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.write_all(request).ok()?;
+    let mut raw = Vec::new();
+    stream.read_to_end(&mut raw).ok()?;
+    let end = raw.windows(4).position(|bytes| bytes == b"\r\n\r\n")? + 4;
+    let head = String::from_utf8_lossy(&raw[..end]).to_ascii_lowercase();
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    let body = if head.contains("transfer-encoding: chunked") {
+        unchunked(&raw[end..])?
+    } else {
+        raw[end..].to_vec()
+    };
+    Some(Forwarded { status, raw, body })
+}
+
+fn unchunked(mut bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let end = bytes.windows(2).position(|two| two == b"\r\n")?;
+        let length = std::str::from_utf8(&bytes[..end]).ok()?;
+        let length = usize::from_str_radix(length.trim(), 16).ok()?;
+        if length == 0 {
+            return Some(body);
+        }
+        body.extend_from_slice(bytes.get(end + 2..end + 2 + length)?);
+        bytes = &bytes[end + 2 + length + 2..];
+    }
+}
