@@ -405,6 +405,16 @@ fn who_has_said_no_is_not_told_what_is_wrong_with_an_event() {
         let ran = world.run(event).ok();
         assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", ""));
     }
+    let no = world.cwd().join("other.yml");
+    std::fs::write(&no, "telemetry: {enabled: false}\n").expect("writes");
+    let joined = format!("--config={}", no.display());
+    for config in [vec!["--config", no.to_str().expect("text")], vec![&joined]] {
+        let event = ["record", "scan.started", "--modes", "cli"];
+        let told = World::new().run(event).exits(2);
+        assert!(told.stderr.contains("--modes"), "{told}");
+        let ran = World::new().run(event.into_iter().chain(config)).ok();
+        assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", ""));
+    }
     let ran = world.run(["record", "scan.exploded", "--json"]).ok();
     assert_eq!(
         (&ran.json()["recorded"], ran.stderr.as_str()),

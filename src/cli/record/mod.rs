@@ -289,10 +289,12 @@ pub(super) fn refused(
 }
 
 fn is_enabled(arguments: &[OsString], environment: Environment) -> bool {
-    let mut config = arguments
-        .iter()
-        .skip_while(|word| *word != "--config")
-        .skip(1);
-    let config = config.next().map(Path::new);
-    Settings::resolve(environment, config).map_or(true, |settings| settings.consent.now().enabled)
+    let mut words = arguments.iter().filter_map(|argument| argument.to_str());
+    let config = words.find_map(|word| word.strip_prefix("--config"));
+    let config = match config {
+        Some("") => words.next(),
+        other => other.and_then(|joined| joined.strip_prefix('=')),
+    };
+    let settings = Settings::resolve(environment, config.map(Path::new));
+    settings.map_or(true, |settings| settings.consent.now().enabled)
 }
