@@ -167,19 +167,11 @@ C
   step "Windows: a detached flush"
   detached_flush
   step "Windows: schedule"
-  # wine starts its Task Scheduler with the first task, and gives up on it where the machine is slow.
-  program schedule install --dry-run >"$work/task.xml"
-  local tries=0
-  until wine schtasks /create /tn first /xml "$(path "$work/task.xml")" /f; do
-    tries=$((tries + 1))
-    [ "$tries" -lt 30 ] || fail "wine's Task Scheduler starts"
-    sleep 1
-  done
-  wine schtasks /delete /tn first /f
-  program schedule install --every 1h
+  # wine's Task Scheduler does not always answer where the machine is slow.
+  at_last schedule install --every 1h
   program schedule show | tee "$work/shown"
   grep -q 'every 1h by schtasks' "$work/shown" || fail "the task is shown"
-  program schedule remove
+  at_last schedule remove
   wineserver -k
 }
 
@@ -193,6 +185,7 @@ detached_flush() {
     [ "$tries" -lt 100 ] || fail "the detached flush sends what waits"
     sleep 0.1
   done
+  no_flush_at_work
   # A server that never answers: the flush gives it up after 30 s.
   rm -f "$work/called" "$work/port"
   python3 -c '
@@ -216,8 +209,22 @@ while True:
     sleep 0.1
   done
   kill "$server"
-  # It ends with the server, and who comes second leaves until then.
-  tries=0
+  no_flush_at_work
+}
+
+# at_last ARGUMENT…: the program, until it succeeds.
+at_last() {
+  local tries=0
+  until program "$@"; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 10 ] || fail "$* succeeds"
+    sleep 1
+  done
+}
+
+# Waits until no flush is at work: who comes second leaves until then.
+no_flush_at_work() {
+  local tries=0
   while program flush --json | grep -q '"outcome":"busy"'; do
     tries=$((tries + 1))
     [ "$tries" -lt 300 ] || fail "the detached flush ends"

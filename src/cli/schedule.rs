@@ -419,8 +419,13 @@ impl From<ScheduleError> for Failure {
                 let code = code_of(source);
                 Self::new(code, error)
             }
-            ScheduleError::NoScheduler(_) => Self::new(Code::Configuration, error)
-                .hint("install cron, or let the scanner flush with `record --flush`"),
+            ScheduleError::NoScheduler(_) => {
+                Self::new(Code::Configuration, error).hint(if cfg!(unix) {
+                    "install cron, or let the scanner flush with `record --flush`"
+                } else {
+                    "try again, or let the scanner flush with `record --flush`"
+                })
+            }
             ScheduleError::Run { .. } if error.is_not_installed() => {
                 Self::new(Code::Configuration, error)
                     .hint("it is not installed; `--with` chooses another scheduler")
