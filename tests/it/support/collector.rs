@@ -414,29 +414,44 @@ struct Forwarded {
 fn forward(port: u16, request: &[u8]) -> Option<Forwarded> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.write_all(request).ok()?;
+    // The service keeps the connection for a while, so that its end says nothing.
     let mut raw = Vec::new();
-    stream.read_to_end(&mut raw).ok()?;
-    let end = raw.windows(4).position(|bytes| bytes == b"\r\n\r\n")? + 4;
-    let head = String::from_utf8_lossy(&raw[..end]).to_ascii_lowercase();
+    let mut reader = BufReader::new(stream);
+    while !raw.ends_with(b"\r\n\r\n") {
+        if reader.read_until(b'\n', &mut raw).ok()? == 0 {
+            return None;
+        }
+    }
+    let head = String::from_utf8_lossy(&raw).to_ascii_lowercase();
     let status = head.split(' ').nth(1)?.parse().ok()?;
     let body = if head.contains("transfer-encoding: chunked") {
-        unchunked(&raw[end..])?
+        read_chunks(&mut reader, &mut raw)?
     } else {
-        raw[end..].to_vec()
+        let length = head.split("content-length: ").nth(1);
+        let length = length.and_then(|rest| rest.split("\r\n").next()?.parse().ok());
+        let mut body = vec![0; length.unwrap_or(0)];
+        reader.read_exact(&mut body).ok()?;
+        raw.extend_from_slice(&body);
+        body
     };
     Some(Forwarded { status, raw, body })
 }
 
-fn unchunked(mut bytes: &[u8]) -> Option<Vec<u8>> {
+/// Reads a body in chunks, and adds its bytes as they came to `raw`.
+fn read_chunks(reader: &mut impl std::io::BufRead, raw: &mut Vec<u8>) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     loop {
-        let end = bytes.windows(2).position(|two| two == b"\r\n")?;
-        let length = std::str::from_utf8(&bytes[..end]).ok()?;
-        let length = usize::from_str_radix(length.trim(), 16).ok()?;
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        raw.extend_from_slice(line.as_bytes());
+        let length = usize::from_str_radix(line.trim(), 16).ok()?;
+        // Each chunk has a line end of its own.
+        let mut chunk = vec![0; length + 2];
+        reader.read_exact(&mut chunk).ok()?;
+        raw.extend_from_slice(&chunk);
         if length == 0 {
             return Some(body);
         }
-        body.extend_from_slice(bytes.get(end + 2..end + 2 + length)?);
-        bytes = &bytes[end + 2 + length + 2..];
+        body.extend_from_slice(&chunk[..length]);
     }
 }
