@@ -84,7 +84,7 @@ main_job() {
 tar -C "$root" -xJf dist/jmo-telemetry-*.tar.xz
 folder=$(echo "$root"/jmo-telemetry-*)
 main_job "$folder/jmo-telemetry"
-for file in README.md LICENSE CHANGELOG.md THIRD-PARTY-LICENSES.txt jmo-telemetry.cdx.json man/jmo-telemetry.1 \
+for file in README.md LICENSE CHANGELOG.md THIRD-PARTY-LICENSES.txt jmo-telemetry.cdx.json man/jmo-telemetry.1 man/jmo-telemetry-spool-list.1 \
   completions/jmo-telemetry.bash completions/_jmo-telemetry completions/jmo-telemetry.fish \
   completions/_jmo-telemetry.ps1 completions/jmo-telemetry.elv; do
   [ -s "$folder/$file" ] || fail "the archive has no $file"

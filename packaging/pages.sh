@@ -4,7 +4,16 @@ set -euo pipefail
 program=$1
 folder=$2
 
-"$program" man >"$folder/man/jmo-telemetry.1"
+# page NAME COMMAND…: writes the page of a command, and those of the subcommands that it names.
+page() {
+  local name=$1 file=$folder/man/$1.1 subcommand
+  shift
+  "$program" man "$@" >"$file"
+  for subcommand in $(sed -n "s/\\\\-/-/g; s/^$name-\([a-z.-]*\)(1)\$/\1/p" "$file"); do
+    [ "$subcommand" = help ] || page "$name-$subcommand" "$@" "$subcommand"
+  done
+}
+page jmo-telemetry
 
 "$program" completions bash >"$folder/completions/jmo-telemetry.bash"
 "$program" completions zsh >"$folder/completions/_jmo-telemetry"
