@@ -1,31 +1,15 @@
-//! Links a release for Linux with glibc as a process of a millisecond needs it (README, "Cost"):
-//! statically and at a fixed address, since a third of a `record` was the dynamic linker's, and into
-//! a file that the kernel can map in large pieces. What a linker can't do is left out.
+//! Links a release for Linux with glibc statically, since a third of a `record` was the dynamic
+//! linker's (docs/performance.md). It stays position-independent, and its relocations are done and
+//! read-only before it starts: a program that parses a network's answers should have that, and it
+//! costs about a twentieth of a `record`.
 //!
 //! The flag that links a whole build statically (`-C target-feature=+crt-static`) can't be used:
 //! without `--target` it also applies to procedural macros, which can't be static.
-
-#![expect(
-    clippy::disallowed_methods,
-    reason = "cargo tells a build script everything by its environment"
-)]
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, fs, io};
-
-/// For large pieces. A process pays for each piece of the file that it comes near, and they are of 4
-/// KiB unless it is otherwise arranged.
-const IN_LARGE_PIECES: [&str; 2] = [
-    // LLD 22, Rust's own linker, writes the file with this, where it would map it: what is written at
-    // once, the kernel caches in pieces of up to 2 MiB. (The option says the opposite of what it does
-    // there. Where it does as it says, nothing but time is lost.)
-    "-Wl,--mmap-output-file",
-    // The same remainder by 2 MiB for an address as for its place in the file, without which such a
-    // piece can't be mapped whole.
-    "-Wl,-z,max-page-size=2097152",
-];
 
 fn main() {
     println!("cargo::rerun-if-changed=src/build.rs");
@@ -36,22 +20,14 @@ fn main() {
         return;
     }
     let out = PathBuf::from(variable("OUT_DIR"));
-    let mut arguments = match statically(&out) {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            println!("cargo::warning=linking dynamically: {error}");
-            Vec::new()
+    match statically(&out) {
+        Ok(arguments) => {
+            for argument in arguments {
+                // For the program alone: tests and benchmarks are linked as usual.
+                println!("cargo::rustc-link-arg-bins={argument}");
+            }
         }
-    };
-    for argument in IN_LARGE_PIECES {
-        arguments.push(argument.to_owned());
-        if linking(&out, &arguments).is_err() {
-            arguments.pop();
-        }
-    }
-    for argument in arguments {
-        // For the program alone: tests and benchmarks are linked as usual.
-        println!("cargo::rustc-link-arg-bins={argument}");
+        Err(error) => println!("cargo::warning=linking dynamically: {error}"),
     }
 }
 
@@ -62,7 +38,7 @@ fn variable(name: &str) -> String {
 /// The arguments for a static program.
 fn statically(out: &Path) -> io::Result<Vec<String>> {
     let directory = format!("-L{}", static_libraries(out)?.display());
-    let arguments = [&directory, "-static", "-no-pie"].map(str::to_owned);
+    let arguments = [&directory, "-static-pie", "-Wl,-z,relro,-z,now"].map(str::to_owned);
     linking(out, &arguments)?;
     Ok(arguments.into())
 }
