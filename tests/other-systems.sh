@@ -18,6 +18,9 @@ for variable in CI GITHUB_ACTIONS GITLAB_CI JENKINS_URL BUILD_ID CIRCLECI TRAVIS
   unset "$variable"
 done
 
+# Left behind by cargo-zigbuild.
+trap 'rm -f .intentionally-empty-file.o' EXIT
+
 step() { printf '\n== %s (%s s)\n' "$*" "$SECONDS"; }
 
 # fail WHAT: ends with the reason; what it was about stands above it.
