@@ -25,7 +25,7 @@
   );
   const line = make("p", { id: "live" });
   line.setAttribute("role", "status");
-  main.before(form, line);
+  document.querySelector("header").append(form, line);
   main.hidden = true;
 
   let token = sessionStorage.getItem(KEPT);

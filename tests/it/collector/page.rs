@@ -124,6 +124,7 @@ fn keep_a_picture(driver: &mut Driver) {
     };
     let size = json!({"width": 1400, "height": 1900, "deviceScaleFactor": 1, "mobile": false});
     driver.call("Emulation.setDeviceMetricsOverride", size);
+    driver.until("[...document.querySelectorAll('canvas')].every((canvas) => canvas.offsetWidth <= canvas.parentNode.clientWidth)");
     let picture = driver.call("Page.captureScreenshot", json!({}));
     let data = picture["data"].as_str().expect("a picture");
     let bytes = base64::engine::general_purpose::STANDARD
