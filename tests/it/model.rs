@@ -26,6 +26,7 @@ enum Step {
     Kill(bool),
     Purge,
     Retry,
+    Doubles,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -45,6 +46,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => any::<bool>().prop_map(Step::Kill),
         1 => Just(Step::Purge),
         1 => Just(Step::Retry),
+        1 => Just(Step::Doubles),
     ]
 }
 
@@ -143,9 +145,21 @@ impl Play {
                     *fate = Fate::Purged;
                 }
             }
+            Step::Doubles => self.double(),
             Step::Retry => drop(self.world.run(["spool", "retry", "ALL"]).ok()),
         }
         self.compare();
+    }
+
+    /// Every event of the spool stands in `overflow.jsonl` too, as after commits that failed and did
+    /// not.
+    fn double(&self) {
+        let rows = self.world.rows();
+        let shown = self.world.run(["view", "--from", "spool", "--raw"]).ok();
+        assert_eq!(shown.stdout.lines().count(), rows.len());
+        if !rows.is_empty() {
+            std::fs::write(self.world.file("overflow.jsonl"), shown.stdout).expect("writes");
+        }
     }
 
     fn waiting(&self) -> usize {
