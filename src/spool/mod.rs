@@ -16,10 +16,12 @@
 mod access;
 mod append;
 mod assign;
+mod check;
 mod import;
 mod ledger;
 mod list;
 mod overflow;
+mod prune;
 mod reconcile;
 mod repair;
 pub mod retention;
@@ -35,9 +37,11 @@ use rusqlite::Connection;
 use serde::Serialize;
 
 pub use access::Caller;
-pub use ledger::{Appended, Check, Deleted, check};
+pub use check::{Check, check};
+pub use ledger::Deleted;
 pub use list::{Filter, Row, Stats, list};
 pub use overflow::{Overflow, SetAside};
+pub use prune::Appended;
 pub use reconcile::{Reconciled, Unsettled};
 pub use segments::{Attempt, BatchLimits, Halved};
 

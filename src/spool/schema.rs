@@ -10,7 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 
-use super::{Spool, SpoolError, ledger, repair};
+use super::{Spool, SpoolError, prune, repair};
 use crate::clock;
 use crate::files::{self, size_of};
 use crate::home::{Home, HomeError, SpoolLock};
@@ -79,7 +79,7 @@ impl Spool {
             });
         }
         let now = clock::now();
-        let new = build(home, |target| ledger::start_clock(target, now))?;
+        let new = build(home, |target| prune::start_clock(target, now))?;
         fs::rename(new, home.spool_db())
             .and_then(|()| files::sync_dir(home.dir()))
             .map_err(|source| HomeError {

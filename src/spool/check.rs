@@ -1,0 +1,137 @@
+//! `spool check`: the database, the conservation law, and what was set aside or lost.
+
+use serde::Serialize;
+
+use super::{Overflow, SetAside, Spool, SpoolError, State, access};
+use crate::home::Home;
+
+/// What `spool check` found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// Whether everything is as it should be.
+    pub ok: bool,
+    /// What is not, a sentence each.
+    pub problems: Vec<String>,
+    /// Whether the database itself is damaged.
+    #[serde(skip)]
+    pub damaged: bool,
+}
+
+/// Where there is no spool, nothing is wrong with it.
+impl Default for Check {
+    fn default() -> Self {
+        Self {
+            ok: true,
+            problems: Vec::new(),
+            damaged: false,
+        }
+    }
+}
+
+/// Verifies the spool of a home, and says what is damaged, set aside or lost. A damaged database is
+/// repaired.
+///
+/// # Errors
+/// When there is a spool and it can't be opened or read.
+pub fn check(home: &Home) -> Result<Check, SpoolError> {
+    let quarantined = home.quarantined();
+    let lost_before = access::without_repair(home, lost).unwrap_or(0);
+    let mut check = Spool::read(home, Spool::check)?;
+    if check.damaged {
+        access::repair_unless_done(home, &quarantined)?;
+    }
+    let mut set_aside = home.quarantined();
+    set_aside.retain(|name| !quarantined.contains(name));
+    if !set_aside.is_empty() {
+        let lost = Spool::read(home, lost)?.saturating_sub(lost_before);
+        check.problems.push(format!(
+            "the database was damaged and set aside as `{}`; {lost} events were lost, the others carried over into a new one",
+            set_aside.join("`, `")
+        ));
+    }
+    if let Some(SetAside { path, lines, torn }) = Overflow::of(home).set_aside()
+        && lines > torn
+    {
+        check.problems.push(format!(
+            "{} lines of overflow.jsonl are no events of this program and were set aside in `{}`; delete that file once you have looked at it",
+            lines - torn,
+            path.display()
+        ));
+    }
+    check.ok = check.problems.is_empty();
+    Ok(check)
+}
+
+/// Events that were lost with a damaged database.
+fn lost(spool: &Spool) -> Result<u64, SpoolError> {
+    spool.ledger("dropped:damaged").map_err(spool.fail(CHECK))
+}
+
+/// For errors of a check.
+const CHECK: &str = "check";
+
+impl Spool {
+    /// Verifies the database and the conservation law (docs/design.md, P6): what was recorded is pending,
+    /// sending, sent, held, dropped or purged, where `recorded` is the highest `seq` ever given and
+    /// the rest are rows and counted deletions.
+    ///
+    /// # Errors
+    /// When the database can't be read at all.
+    fn check(&self) -> Result<Check, SpoolError> {
+        let mut problems = self.damage().map_err(self.fail(CHECK))?;
+        let damaged = !problems.is_empty();
+        problems.extend(self.strays().map_err(self.fail(CHECK))?);
+        let stats = self.stats()?;
+        let accounted = stats.pending
+            + stats.sending
+            + stats.sent
+            + stats.held
+            + stats.dropped_total()
+            + stats.purged;
+        if stats.recorded != accounted {
+            problems.push(format!(
+                "{} events were recorded, but {accounted} are accounted for",
+                stats.recorded
+            ));
+        }
+        let rows = self.count_rows(State::Sent).map_err(self.fail(CHECK))?;
+        let forgotten = self.ledger("forgotten").map_err(self.fail(CHECK))?;
+        if stats.sent != rows + forgotten {
+            problems.push(format!(
+                "{} events were sent, but {rows} rows and {forgotten} forgotten ones are known",
+                stats.sent
+            ));
+        }
+        Ok(Check {
+            ok: problems.is_empty(),
+            problems,
+            damaged,
+        })
+    }
+
+    /// What SQLite finds wrong with its own structures.
+    fn damage(&self) -> rusqlite::Result<Vec<String>> {
+        let mut problems = Vec::new();
+        let mut statement = self.connection.prepare("PRAGMA integrity_check(20)")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let line: String = row.get(0)?;
+            if line != "ok" {
+                problems.push(format!("the database is damaged: {line}"));
+            }
+        }
+        Ok(problems)
+    }
+
+    /// Events whose state does not fit their segment.
+    fn strays(&self) -> rusqlite::Result<Option<String>> {
+        let stray: i64 = self.connection.query_row(
+            "SELECT count(*) FROM event WHERE (state IN (1, 2)) <> (segment IS NOT NULL)
+             OR (segment IS NOT NULL AND segment NOT IN (SELECT id FROM segment))",
+            [],
+            |row| row.get(0),
+        )?;
+        Ok((stray > 0)
+            .then(|| format!("{stray} events have a state that does not fit their segment")))
+    }
+}

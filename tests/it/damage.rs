@@ -1,0 +1,350 @@
+//! A spool that is damaged, cut, foreign or newer: what can be read lives on, and nothing is deleted.
+
+use std::collections::BTreeSet;
+use std::fs::{self, OpenOptions};
+use std::io::{Seek, SeekFrom, Write};
+
+use crate::storage::is;
+use crate::support::tracer::{Call, Tracer, Verdict};
+use crate::support::world::{ONE, World};
+
+/// Brings the WAL's content into the database, so that damage to the file is damage to events.
+fn settle(world: &World) {
+    let database = rusqlite::Connection::open(world.file("spool.db")).expect("opens");
+    database
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .expect("checkpoints");
+}
+
+fn damage(world: &World, kind: usize) -> &'static str {
+    let path = world.file("spool.db");
+    let size = fs::metadata(&path).expect("metadata").len();
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&path)
+        .expect("opens");
+    let mut overwrite = |at: u64, bytes: &[u8]| {
+        file.seek(SeekFrom::Start(at)).expect("seeks");
+        file.write_all(bytes).expect("writes");
+    };
+    // Deterministic noise, another one for each round.
+    let noise = |length: usize| -> Vec<u8> {
+        (0..length)
+            .map(|n| ((n * 7919 + kind * 104_729) >> 3) as u8)
+            .collect()
+    };
+    let page = |n: u64| (n % (size / 4096)) * 4096;
+    match kind % 12 {
+        0 => {
+            overwrite(0, b"this is no database");
+            "header text"
+        }
+        1 => {
+            overwrite(0, &noise(100));
+            "header noise"
+        }
+        2 => {
+            overwrite(0, &noise(4096));
+            "first page noise"
+        }
+        3 => {
+            overwrite(page(5 + kind as u64), &noise(4096));
+            "a page of noise"
+        }
+        4 => {
+            overwrite(page(7 + kind as u64) + 1000, &noise(64));
+            "some noise in a page"
+        }
+        5 => {
+            for n in 3..9 {
+                overwrite(page(n * 3), &noise(512));
+            }
+            "noise in several pages"
+        }
+        6 => {
+            file.set_len(size / 2).expect("cuts");
+            "cut in half"
+        }
+        7 => {
+            file.set_len(size - 700).expect("cuts");
+            "cut inside the last page"
+        }
+        8 => {
+            file.set_len(0).expect("cuts");
+            "cut to nothing"
+        }
+        9 => {
+            overwrite(page(9 + kind as u64), &[0; 4096]);
+            "a page of zeros"
+        }
+        10 => {
+            file.set_len(0).expect("cuts");
+            file.seek(SeekFrom::Start(0)).expect("seeks");
+            file.write_all(&noise(50_000)).expect("writes");
+            "all noise"
+        }
+        _ => {
+            overwrite(page(2) + 8, &noise(200));
+            "the page after the first"
+        }
+    }
+}
+
+#[test]
+fn a_damaged_spool_is_set_aside_and_what_can_be_read_of_it_lives_on() {
+    let mut survived = Vec::new();
+    for kind in 0..60 {
+        let world = World::new();
+        world.record_many(300);
+        settle(&world);
+        let before: BTreeSet<_> = world.event_ids().into_iter().collect();
+        let what = damage(&world, kind);
+        for _ in 0..3 {
+            world.run(ONE).ok();
+        }
+        let after: BTreeSet<_> = world.event_ids().into_iter().collect();
+        let kept = before.intersection(&after).count();
+        assert_eq!(
+            after.difference(&before).count(),
+            3,
+            "{what} ({kind}): the new events are listed"
+        );
+        // A damaged page that nobody had to read is found by the check, and mended by it.
+        if world.run(["spool", "check"]).code != Some(0) {
+            assert!(
+                !world.status()["quarantined"]
+                    .as_array()
+                    .expect("a list")
+                    .is_empty(),
+                "{what}"
+            );
+        }
+        world.check();
+        let aside = fs::read_dir(world.home())
+            .expect("the home")
+            .filter(|entry| {
+                entry
+                    .as_ref()
+                    .expect("an entry")
+                    .file_name()
+                    .to_string_lossy()
+                    .starts_with("spool.db.corrupt-")
+            })
+            .count();
+        assert!(
+            aside > 0 || kept == 300,
+            "{what} ({kind}): {kept} kept, nothing set aside"
+        );
+        let report = world.flush(["--to", &world.out_target()]);
+        assert_eq!(report["remaining"], 0, "{what} ({kind}): {report}");
+        let lines = world.lines_out();
+        assert_eq!(lines.len(), lines.iter().collect::<BTreeSet<_>>().len());
+        survived.push((kept, what));
+    }
+    let mostly = survived.iter().filter(|(kept, _)| *kept >= 150).count();
+    assert!(mostly >= 40, "{survived:?}");
+}
+
+/// Names of databases that were set aside.
+fn quarantined(world: &World) -> Vec<String> {
+    fs::read_dir(world.home())
+        .expect("the home")
+        .map(|entry| {
+            let name = entry.expect("an entry").file_name();
+            name.to_string_lossy().into_owned()
+        })
+        .filter(|name| name.starts_with("spool.db.corrupt-"))
+        .filter(|name| !name.ends_with("-wal") && !name.ends_with("-shm"))
+        .collect()
+}
+
+#[test]
+fn a_database_that_was_cut_anywhere_is_repaired_and_keeps_what_can_be_read() {
+    let world = World::new();
+    world.record_many(200);
+    settle(&world);
+    let whole = fs::read(world.file("spool.db")).expect("reads");
+    let size = whole.len();
+    // One place where the way through the tree of rows led back and repair never ended, and others.
+    for cut in [
+        size * 86_226 / 143_360,
+        size / 3,
+        size - 5_000,
+        9_000,
+        4_096,
+    ] {
+        let world = World::new();
+        world.run(ONE).ok();
+        settle(&world);
+        fs::write(world.file("spool.db"), &whole[..cut]).expect("cuts");
+        world.run(ONE).ok();
+        let rows = world.rows().len();
+        assert!(
+            rows > 200 * cut.saturating_sub(70_000) / size,
+            "cut at {cut}: {rows}"
+        );
+        world.check();
+    }
+}
+
+#[test]
+fn record_leaves_the_repair_of_a_large_database_to_others_and_check_keeps_nearly_all() {
+    let world = World::new();
+    world.record_many(40_000);
+    settle(&world);
+    let path = world.file("spool.db");
+    let size = fs::metadata(&path).expect("metadata").len();
+    assert!(size > 8 << 20, "{size}");
+    let mut file = OpenOptions::new().write(true).open(&path).expect("opens");
+    for place in [size / 3, size - 4096] {
+        file.seek(SeekFrom::Start(place / 4096 * 4096))
+            .expect("seeks");
+        file.write_all(&[0xa5; 4096]).expect("writes");
+    }
+    world.run(ONE).ok();
+    assert_eq!(quarantined(&world), Vec::<String>::new());
+    let waiting = fs::read_to_string(world.file("overflow.jsonl")).expect("reads");
+    assert_eq!(waiting.lines().count(), 1);
+    let check = world.run(["spool", "check"]).exits(74);
+    assert!(check.stdout.contains(&quarantined(&world)[0]), "{check}");
+    assert!(check.stdout.contains("events were lost"), "{check}");
+    world.check();
+    let stats = world.stats();
+    let pending = stats["pending"].as_u64().expect("a number");
+    assert!(pending > 39_000, "{stats}");
+    assert_eq!(stats["recorded"], 40_001);
+    assert_eq!(quarantined(&world).len(), 1);
+}
+
+#[test]
+fn a_repair_that_is_killed_anywhere_is_done_again_and_loses_nothing() {
+    let damaged = World::new();
+    damaged.record_many(60);
+    settle(&damaged);
+    // A page of the index: every event can still be read.
+    let database = rusqlite::Connection::open(damaged.file("spool.db")).expect("opens");
+    let page: u64 = database
+        .query_row(
+            "SELECT rootpage FROM sqlite_schema WHERE name = 'event_by_state'",
+            [],
+            |row| row.get(0),
+        )
+        .expect("an index");
+    drop(database);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .open(damaged.file("spool.db"))
+        .expect("opens");
+    file.seek(SeekFrom::Start((page - 1) * 4096))
+        .expect("seeks");
+    file.write_all(&[0xa5; 4096]).expect("writes");
+    let files = ["spool.db", "telemetry-id"];
+    let repairs = |call: &Call| {
+        is(
+            call,
+            &[
+                "rename",
+                "renameat",
+                "renameat2",
+                "unlink",
+                "unlinkat",
+                "fsync",
+                "fdatasync",
+            ],
+        ) || call.name().starts_with("pwrite") && call.args[3].is_multiple_of(16 * 4096)
+    };
+    for n in 0.. {
+        let world = World::new();
+        fs::create_dir(world.home()).expect("makes the home");
+        for name in files {
+            fs::copy(damaged.file(name), world.file(name)).expect("copies");
+        }
+        let mut seen = 0;
+        let outcome = Tracer::new(world.command(ONE))
+            .run(|call| {
+                seen += usize::from(repairs(call));
+                if seen > n {
+                    Verdict::Kill
+                } else {
+                    Verdict::Run
+                }
+            })
+            .expect("traces");
+        world.run(ONE).ok();
+        let stats = world.stats();
+        assert!(
+            stats["pending"].as_u64() >= Some(61),
+            "killed at {n}: {stats}"
+        );
+        assert_eq!(stats["dropped"], serde_json::json!({}), "killed at {n}");
+        world.check();
+        let left = |name: &str| world.file(name).exists();
+        assert!(
+            !left("spool.db.repaired") && !left("spool.db.new"),
+            "killed at {n}"
+        );
+        if !outcome.killed() {
+            assert!(n > 10, "{n}");
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_foreign_database_under_our_name_is_set_aside() {
+    let world = World::new();
+    fs::create_dir(world.home()).expect("makes the home");
+    let foreign = rusqlite::Connection::open(world.file("spool.db")).expect("opens");
+    foreign
+        .execute_batch("CREATE TABLE recipes (name TEXT); INSERT INTO recipes VALUES ('soup')")
+        .expect("writes");
+    drop(foreign);
+    world.run(ONE).ok();
+    assert_eq!(world.rows().len(), 1);
+    let aside = world.status()["quarantined"][0]
+        .as_str()
+        .expect("a name")
+        .to_owned();
+    let kept = rusqlite::Connection::open(world.file(&aside)).expect("opens");
+    let soup: String = kept
+        .query_row("SELECT name FROM recipes", [], |row| row.get(0))
+        .expect("reads");
+    assert_eq!(soup, "soup");
+}
+
+#[test]
+fn a_newer_spool_is_left_untouched_and_its_events_wait_in_the_overflow() {
+    let world = World::new();
+    world.record_many(3);
+    settle(&world);
+    let database = rusqlite::Connection::open(world.file("spool.db")).expect("opens");
+    let schema: i64 = database
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .expect("reads");
+    database
+        .execute_batch("PRAGMA user_version = 99; PRAGMA wal_checkpoint(TRUNCATE)")
+        .expect("writes");
+    drop(database);
+    let bytes = fs::read(world.file("spool.db")).expect("reads");
+    world.run(ONE).ok();
+    assert_eq!(fs::read(world.file("spool.db")).expect("reads"), bytes);
+    let ran = world.run(["spool", "list"]).exits(74);
+    assert!(
+        ran.stderr.contains("newer") && ran.stderr.contains("update jmo-telemetry"),
+        "{ran}"
+    );
+    assert!(
+        world.status()["spool_error"]
+            .as_str()
+            .expect("told")
+            .contains("newer")
+    );
+    let database = rusqlite::Connection::open(world.file("spool.db")).expect("opens");
+    database
+        .execute_batch(&format!("PRAGMA user_version = {schema}"))
+        .expect("writes");
+    drop(database);
+    assert_eq!(world.rows().len(), 4);
+    world.check();
+}
