@@ -25,6 +25,10 @@ use crate::limits::{FLUSH_DEADLINE, FLUSH_EVENTS};
 use crate::request::{Closed, Gate};
 use crate::spool::{Attempt, Caller, Halved, Reconciled, Spool, SpoolError, Writer};
 
+/// After so many rejections, and nothing else that was taken, the destination takes nothing; after
+/// half of them, single events are tried.
+const REJECTIONS: u32 = 6;
+
 /// How to flush.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
@@ -102,6 +106,9 @@ fn flush_alone(
         deadline: Deadline::after(options.deadline),
         left: options.limit.unwrap_or(FLUSH_EVENTS).min(FLUSH_EVENTS),
         taken: HashSet::new(),
+        rejections: 0,
+        took_something: false,
+        suspects: Vec::new(),
         batch_size: BatchSize::after(retry.failures, destination.capabilities()),
         destination,
         retry,
@@ -159,6 +166,12 @@ struct Run<'a> {
     deadline: Deadline,
     /// Events that may still be sent.
     left: usize,
+    /// Requests whose content was rejected, since the search for a rejected event began.
+    rejections: u32,
+    /// Whether the destination took something else since then.
+    took_something: bool,
+    /// Events that are held although nothing else was taken since they were rejected, yet.
+    suspects: Vec<i64>,
     /// Names at the destination that a new segment can't have.
     taken: HashSet<String>,
     /// What the next request may carry.
@@ -187,10 +200,13 @@ impl Run<'_> {
             if self.left == 0 || self.deadline.passed() {
                 return self.stop_early();
             }
-            let limits = self.batch_size.limits(self.left);
+            let mut limits = self.batch_size.limits(self.left);
+            if self.needs_control() {
+                (limits.segments, limits.events) = (1, 1);
+            }
             let batch = self.step(|writer| writer.assign(target, limits, &self.taken))?;
             if batch.is_empty() {
-                return Ok(());
+                return self.end_of_search(target);
             }
             if !looked {
                 looked = true;
@@ -304,6 +320,11 @@ impl Run<'_> {
         let sent =
             self.step(|writer| writer.confirm(target, batch, receipts, now, answer.http_status))?;
         self.retry = RetryState::after_success(now);
+        // It takes something: what it rejected before was rejected for what it is.
+        if !batch.files.is_empty() && self.rejections > 0 {
+            self.took_something = true;
+            self.suspects.clear();
+        }
         self.report.sent += sent;
         (self.progress)(
             self.report.sent as u64,
@@ -378,6 +399,10 @@ impl Run<'_> {
         batch: &Batch,
         answer: &Unconfirmed,
     ) -> Result<bool, SpoolError> {
+        self.rejections += 1;
+        if self.rejections >= REJECTIONS && !self.took_something {
+            return self.takes_nothing(target, batch, answer);
+        }
         let now = clock::now();
         let attempt = self.attempt(now, "rejected", answer);
         // Not a failure of the destination: it is well and says what it does not want.
@@ -390,15 +415,59 @@ impl Run<'_> {
             self.batch_size.rejected_several();
             return Ok(true);
         };
-        match self.step(|writer| writer.halve(only, &answer.reason))? {
+        let at_most = if self.needs_control() { 1 } else { usize::MAX };
+        match self.step(|writer| writer.halve(only, at_most, &answer.reason))? {
             Halved::Smaller => self.batch_size.rejected(only.unconfirmed),
-            Halved::Held => {
+            Halved::Held(seq) => {
+                if self.took_something {
+                    (self.rejections, self.took_something) = (0, false);
+                } else {
+                    self.suspects.push(seq);
+                }
                 self.batch_size.found();
                 self.report.error = Some(answer.reason.clone());
             }
             Halved::Settled => {}
         }
         Ok(true)
+    }
+
+    /// Whether a single event has to show that the destination takes anything at all.
+    fn needs_control(&self) -> bool {
+        self.rejections >= REJECTIONS / 2 && !self.took_something
+    }
+
+    /// Everything was rejected: that is a failure of the destination (a blocked account, a Gist that
+    /// is full), and no event is held for it.
+    fn takes_nothing(
+        &mut self,
+        target: &Target,
+        batch: &Batch,
+        answer: &Unconfirmed,
+    ) -> Result<bool, SpoolError> {
+        for seq in std::mem::take(&mut self.suspects) {
+            self.step(|writer| writer.retry(Some(seq)))?;
+        }
+        let answer = Unconfirmed {
+            reason: format!("it takes nothing of what is sent: {}", answer.reason),
+            ..answer.clone()
+        };
+        self.failed(target, batch, &answer)?;
+        Ok(false)
+    }
+
+    /// Nothing is left to send. What was rejected while nothing else was taken is not held.
+    fn end_of_search(&mut self, target: &Target) -> Result<(), SpoolError> {
+        if self.suspects.is_empty() {
+            return Ok(());
+        }
+        let reason = self.report.error.clone().unwrap_or_default();
+        let answer = Unconfirmed {
+            verdict: Verdict::Rejected,
+            ..Unconfirmed::later(reason)
+        };
+        self.takes_nothing(target, &Batch::default(), &answer)
+            .map(|_| ())
     }
 
     fn attempt(&self, at: DateTime<Utc>, outcome: &str, answer: &Unconfirmed) -> Attempt {

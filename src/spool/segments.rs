@@ -41,8 +41,8 @@ pub struct Attempt {
 pub enum Halved {
     /// Half of its events stay in it for the next try, or none; the others wait again.
     Smaller,
-    /// Its one event is held.
-    Held,
+    /// Its one event, with this `seq`, is held.
+    Held(i64),
     /// There was nothing new in it.
     #[default]
     Settled,
@@ -198,27 +198,38 @@ impl Writer<'_> {
         })
     }
 
-    /// After the destination refused the content of one segment: halves what is unconfirmed in it.
+    /// After the destination rejected the content of one segment: halves what is unconfirmed in it,
+    /// and keeps `at_most` so many.
     /// A last event gets a segment to itself, since it may be the size of the others that was
     /// refused; refused there, it is held.
     ///
     /// # Errors
     /// When the database can't be written.
-    pub fn halve(&mut self, file: &SegmentFile, error: &str) -> Result<Halved, SpoolError> {
+    pub fn halve(
+        &mut self,
+        file: &SegmentFile,
+        at_most: usize,
+        error: &str,
+    ) -> Result<Halved, SpoolError> {
         self.commit("halve a refused segment in", |transaction| match (file.unconfirmed, file.events) {
             // It was to be made right, and the destination keeps what it has.
             (0, _) => settle(transaction, file.id).map(|()| Halved::Settled),
             (1, 1) => {
+                let seq = transaction.query_row(
+                    "SELECT seq FROM event WHERE segment = ?1 AND state = 1",
+                    [file.id],
+                    |row| row.get(0),
+                )?;
                 transaction.execute(
                     "UPDATE event SET state = 3, segment = NULL, last_error = ?2 WHERE segment = ?1 AND state = 1",
                     params![file.id, error],
                 )?;
                 reopen(transaction, file.id)?;
                 // Should an earlier try of it have arrived, it must not stay there.
-                mark_stale(transaction, file.id).map(|()| Halved::Held)
+                mark_stale(transaction, file.id).map(|()| Halved::Held(seq))
             }
             (unconfirmed, _) => {
-                let kept = unconfirmed / 2;
+                let kept = (unconfirmed / 2).min(at_most);
                 release(transaction, file.id, kept)?;
                 if kept == 0 {
                     // The same; and it is to go into another segment.

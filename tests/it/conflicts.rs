@@ -369,7 +369,9 @@ fn a_refusal_after_a_lost_answer_doubles_nothing() {
         world.flush([]);
         server.plan(Fault::unprocessable());
         let report = world.flush(["--now"]);
-        assert_eq!(report["remaining"], 0, "{report}");
+        // Held only where the destination took something else: the rest of its segment.
+        let remaining = usize::from(sent_before == 0);
+        assert_eq!(report["remaining"], remaining, "{report}");
         let sent = world
             .rows()
             .into_iter()
@@ -387,5 +389,35 @@ fn a_refusal_after_a_lost_answer_doubles_nothing() {
         assert_eq!(sorted(server.lines()), sorted(world.payloads()));
         assert_eq!(server.violations(), Vec::<String>::new());
         world.check();
+    }
+}
+
+#[test]
+fn a_destination_that_rejects_everything_holds_nothing() {
+    for fault in [
+        Fault::too_large(),
+        Fault::unprocessable(),
+        Fault::refusal(400, "No"),
+    ] {
+        for count in [1, 40, 3000] {
+            let server = GistServer::start();
+            let world = World::with_gist(&server);
+            world.record_many(count);
+            server.set_spacing_check(false);
+            for _ in 0..10 {
+                server.plan_on(Method::PATCH, fault.clone());
+            }
+            let report = world.flush(["--deadline", "60s"]);
+            assert_eq!(report["outcome"], "failed", "{report}");
+            assert!(
+                report["requests"].as_u64().is_some_and(|n| n <= 8),
+                "{report}"
+            );
+            assert_eq!(world.stats()["held"], 0);
+            world.check();
+            server.recover();
+            assert_eq!(world.flush(["--now"])["sent"], count);
+            assert_eq!(server.event_ids_across_files().len(), count);
+        }
     }
 }
