@@ -6,6 +6,11 @@
 //! The flag that links a whole build statically (`-C target-feature=+crt-static`) can't be used:
 //! without `--target` it also applies to procedural macros, which can't be static.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "cargo tells a build script everything by its environment"
+)]
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
