@@ -61,10 +61,20 @@ impl Dir {
         self.path.join(name).display().to_string()
     }
 
+    /// The path of a segment. A name that is none, from a database that somebody changed, would lead
+    /// anywhere.
+    fn path_of(&self, name: &str) -> io::Result<PathBuf> {
+        segment::is_name(name)
+            .then(|| self.path.join(name))
+            .ok_or_else(|| {
+                io::Error::other(format!("`{}` is not a segment's name", name.escape_debug()))
+            })
+    }
+
     fn write_all(&self, segments: &[SegmentFile]) -> io::Result<Vec<Receipt>> {
         fs::create_dir_all(&self.path)?;
         let write = |file: &SegmentFile| {
-            let mut new = NewFile::shared(&self.path.join(&file.name))?;
+            let mut new = NewFile::shared(&self.path_of(&file.name)?)?;
             new.write_all(file.content.as_bytes())?;
             new.finish()?;
             Ok(Receipt::of(file.content.as_bytes(), self.url(&file.name)))
@@ -120,7 +130,7 @@ impl Dir {
     }
 
     fn delete_all(&self, names: &[String]) -> io::Result<()> {
-        let delete = |name: &String| match fs::remove_file(self.path.join(name)) {
+        let delete = |name: &String| match fs::remove_file(self.path_of(name)?) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         };
@@ -153,10 +163,43 @@ impl Destination for Dir {
     fn probe(&mut self, _: Duration) -> Answer<()> {
         let probe = || {
             fs::create_dir_all(&self.path)?;
-            let file = self.path.join(".jmo-telemetry.probe");
-            fs::write(&file, b"")?;
-            fs::remove_file(&file)
+            // It never gets this name: without `finish` the new file is deleted again.
+            NewFile::shared(&self.path.join("probe")).map(drop)
         };
         self.answer("write to", probe())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_leads_out_of_the_directory_is_neither_written_nor_deleted() {
+        let scratch = tempfile::tempdir().expect("a temporary directory");
+        let outside = scratch.path().join("precious");
+        fs::write(&outside, "mine").expect("a file");
+        let mut dir = Dir::new(&scratch.path().join("out"));
+        let file = SegmentFile {
+            id: 1,
+            name: "../precious".to_owned(),
+            content: "theirs".to_owned(),
+            events: 1,
+            unconfirmed: 1,
+        };
+        assert!(dir.write(&[file], Duration::MAX).is_err());
+        assert!(
+            dir.delete(&["../precious".to_owned()], Duration::MAX)
+                .is_err()
+        );
+        assert_eq!(fs::read_to_string(&outside).expect("is there"), "mine");
+    }
+
+    #[test]
+    fn a_probe_leaves_nothing_behind() {
+        let scratch = tempfile::tempdir().expect("a temporary directory");
+        let mut dir = Dir::new(scratch.path());
+        assert!(dir.probe(Duration::MAX).is_ok());
+        assert_eq!(fs::read_dir(scratch.path()).expect("reads").count(), 0);
     }
 }
