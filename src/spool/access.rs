@@ -4,9 +4,10 @@
 
 use std::time::Duration;
 
+use super::open::{Sharing, is_busy, is_read_only, is_there};
 use super::overflow::Overflow;
 use super::repair::{self, Budget};
-use super::schema::{SCHEMA, Sharing, is_busy, is_read_only, is_there};
+use super::schema::SCHEMA;
 use super::{Spool, SpoolError, Writer};
 use crate::clock::{self, Deadline};
 use crate::files::size_of;

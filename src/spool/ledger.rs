@@ -1,25 +1,8 @@
-//! The ledger, which counts events whose rows are gone, and deletion at the user's word.
+//! The ledger, which counts events whose rows are gone.
 
 use rusqlite::{Connection, OptionalExtension, params};
-use serde::Serialize;
 
-use super::{Spool, SpoolError, Writer, repair};
-
-/// What was deleted, in events.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Deleted {
-    /// Not sent: pending, sending and held.
-    pub unsent: usize,
-    /// Sent rows; they stay counted as sent.
-    pub sent: usize,
-}
-
-impl std::ops::AddAssign for Deleted {
-    fn add_assign(&mut self, other: Self) {
-        self.unsent += other.unsent;
-        self.sent += other.sent;
-    }
-}
+use super::Spool;
 
 /// Adds to an entry of the ledger.
 pub(super) fn count(connection: &Connection, entry: &str, events: usize) -> rusqlite::Result<()> {
@@ -41,45 +24,6 @@ pub(super) fn uncount(connection: &Connection, entry: &str, events: usize) -> ru
         )?;
     }
     Ok(())
-}
-
-impl Writer<'_> {
-    /// Deletes what the user does not want to be sent, wherever it waits: pending, sending and held
-    /// rows and the overflow, and with `all` the sent rows too. Deleted means gone from every file
-    /// of the spool.
-    ///
-    /// # Errors
-    /// When the database can't be written, or a reader holds on to what it contained before.
-    pub fn purge(&mut self, all: bool) -> Result<Deleted, SpoolError> {
-        self.import_all_overflow()?;
-        repair::delete_leftovers(&self.spool.home)?;
-        // It may hold events that were never sent.
-        self.spool.home.delete_rejected_overflow()?;
-        let fail = self.spool.fail("purge");
-        match self.purge_rows(all).map_err(fail)? {
-            (deleted, true) => Ok(deleted),
-            (_, false) => Err(SpoolError::locked(self.spool.home.spool_db())),
-        }
-    }
-
-    /// What was deleted, and whether it is gone from the files.
-    fn purge_rows(&mut self, all: bool) -> rusqlite::Result<(Deleted, bool)> {
-        let deleted = self.in_transaction(|transaction| {
-            let unsent = transaction.execute("DELETE FROM event WHERE state <> 2", [])?;
-            count(transaction, "purged", unsent)?;
-            let mut sent = 0;
-            if all {
-                sent = transaction.execute("DELETE FROM event WHERE state = 2", [])?;
-                count(transaction, "forgotten", sent)?;
-                // Their files must never be written again: what they hold is not here any more.
-                transaction.execute("UPDATE segment SET sealed = 1, stale = 0", [])?;
-            }
-            Ok(Deleted { unsent, sent })
-        })?;
-        // Rows leave their bytes in free pages and in the WAL; this removes both.
-        self.spool.connection.execute_batch("VACUUM")?;
-        Ok((deleted, self.checkpoint()?))
-    }
 }
 
 impl Spool {

@@ -20,8 +20,10 @@ mod check;
 mod import;
 mod ledger;
 mod list;
+mod open;
 mod overflow;
 mod prune;
+mod purge;
 mod reconcile;
 mod repair;
 pub mod retention;
@@ -38,10 +40,10 @@ use serde::Serialize;
 
 pub use access::Caller;
 pub use check::{Check, check};
-pub use ledger::Deleted;
 pub use list::{Filter, Row, Stats, list};
 pub use overflow::{Overflow, SetAside};
 pub use prune::Appended;
+pub use purge::Deleted;
 pub use reconcile::{Reconciled, Unsettled};
 pub use segments::{Attempt, BatchLimits, Halved};
 

@@ -4,7 +4,8 @@
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::ledger::{Deleted, count};
+use super::ledger::count;
+use super::purge::Deleted;
 use super::retention::{self, ClockMemory, Cutoffs};
 use super::{Spool, SpoolError, Writer, ms, time};
 use crate::event::Payload;

@@ -1,0 +1,189 @@
+//! Opening the database: connect → pragmas, each with its reason → migrate in one transaction when
+//! the schema is older → ready.
+
+use std::fs::{self, OpenOptions};
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::schema::{build, fail_to_create};
+use super::{Spool, SpoolError, prune, repair};
+use crate::clock;
+use crate::files::{self, size_of};
+use crate::home::{Home, HomeError, SpoolLock};
+use crate::limits::SQLITE_BUSY_WAIT;
+
+/// FULL: a commit is on disk when it returns (P1). No automatic checkpoint: a writer does it under
+/// the lock.
+const PRAGMAS: &str = "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0";
+
+/// Who else may use the database while a process has it open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// Anybody, as SQLite's WAL allows.
+    Shared,
+    /// Nobody, if nobody has it open now; else anybody. For one short write: SQLite then keeps the
+    /// index of the WAL in its own memory. Otherwise each process that comes alone has to make the
+    /// shared file anew. Readers wait for the moment that this takes.
+    Exclusive,
+}
+
+impl Spool {
+    /// Opens the spool of a home for a writer, who has the lock; makes or migrates it where needed.
+    pub(super) fn open(
+        home: &Home,
+        _lock: &SpoolLock,
+        sharing: Sharing,
+    ) -> Result<Self, SpoolError> {
+        let path = home.spool_db();
+        if !is_there(&path)? {
+            Self::create(home)?;
+        }
+        ensure_wal(home)?;
+        let mut spool = Self::connect(home, &path, sharing)?;
+        spool.migrate()?;
+        Ok(spool)
+    }
+
+    /// Makes the database, or ends a repair that was killed at its end.
+    fn create(home: &Home) -> Result<(), SpoolError> {
+        if repair::is_unfinished(home) {
+            return Ok(repair::finish(home)?);
+        }
+        if size_of(&home.spool_wal()) > 0 {
+            // The log of a database that is gone; SQLite would write it into the new one.
+            return Err(SpoolError::Foreign {
+                path: home.spool_wal(),
+            });
+        }
+        let now = clock::now();
+        let new = build(home, |target| prune::start_clock(target, now))?;
+        fs::rename(new, home.spool_db())
+            .and_then(|()| files::sync_dir(home.dir()))
+            .map_err(|source| HomeError {
+                operation: "create",
+                path: home.spool_db(),
+                source,
+            })?;
+        Ok(())
+    }
+
+    /// Connects to a database and sets what this program relies on.
+    pub(super) fn connect(home: &Home, path: &Path, sharing: Sharing) -> Result<Self, SpoolError> {
+        // SQLite opens these by itself, whatever they are.
+        is_there(&home.spool_wal())?;
+        is_there(&home.file("spool.db-shm"))?;
+        let fail = |source| SpoolError::Database {
+            operation: "open",
+            path: path.to_owned(),
+            source,
+        };
+        // Never SQLITE_OPEN_CREATE: SQLite would make the file by the umask, and this one must be
+        // 0600 from the start.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(fail)?;
+        // The last process to close would write the WAL back and delete it, with several fsyncs,
+        // each time.
+        connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+            .map_err(fail)?;
+        let alone = sharing == Sharing::Exclusive && try_exclusive(&connection).map_err(fail)?;
+        if !alone {
+            connection.busy_timeout(SQLITE_BUSY_WAIT).map_err(fail)?;
+            connection.execute_batch(PRAGMAS).map_err(fail)?;
+        }
+        Ok(Self {
+            connection,
+            home: home.clone(),
+            unlocked: false,
+        })
+    }
+
+    /// Connects for reading alone, without SQLite's locks and without any file of theirs.
+    pub(super) fn connect_without_locks(home: &Home) -> Result<Self, SpoolError> {
+        const NO_LOCKS: &str = if cfg!(windows) {
+            "win32-none"
+        } else {
+            "unix-none"
+        };
+        let path = home.spool_db();
+        let connect = || {
+            let connection = Connection::open_with_flags_and_vfs(
+                &path,
+                OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+                NO_LOCKS,
+            )?;
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+            // SQLite then keeps the index of the WAL in its own memory.
+            connection.execute_batch("PRAGMA locking_mode=EXCLUSIVE")?;
+            Ok(connection)
+        };
+        Ok(Self {
+            connection: connect().map_err(|source| SpoolError::Database {
+                operation: "open",
+                path: path.clone(),
+                source,
+            })?,
+            home: home.clone(),
+            unlocked: true,
+        })
+    }
+}
+
+/// Whether a file of ours is there. SQLite would follow a link and wait for a pipe.
+pub(super) fn is_there(path: &Path) -> Result<bool, HomeError> {
+    match files::own(path) {
+        Ok(found) => Ok(found.is_some()),
+        Err(source) => Err(HomeError {
+            operation: "open",
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// Opens the database for this connection alone. Gives `false`, and leaves everything as it was,
+/// when another process has it open.
+fn try_exclusive(connection: &Connection) -> rusqlite::Result<bool> {
+    // No waiting for readers: there is another way.
+    connection.busy_timeout(Duration::ZERO)?;
+    connection.execute_batch("PRAGMA locking_mode=EXCLUSIVE")?;
+    match connection.execute_batch(PRAGMAS) {
+        Err(error) if is_busy(&error) => {
+            connection.execute_batch("PRAGMA locking_mode=NORMAL")?;
+            Ok(false)
+        }
+        opened => opened.map(|()| true),
+    }
+}
+
+/// Whether another connection is in the way.
+pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+}
+
+/// Whether the database could not be opened for want of the right to write beside it.
+pub(super) fn is_read_only(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)
+    )
+}
+
+/// Makes sure that the WAL has a name which survives a power cut: SQLite syncs no directory for it
+/// (.cargo/config.toml). It is missing in a new home, and after another program closed the
+/// database.
+fn ensure_wal(home: &Home) -> Result<(), HomeError> {
+    let path = home.spool_wal();
+    if is_there(&path)? {
+        return Ok(());
+    }
+    files::open_own(
+        &path,
+        OpenOptions::new().write(true).create(true).truncate(false),
+    )
+    .and_then(|_| files::sync_dir(home.dir()))
+    .map_err(fail_to_create(&path))
+}
