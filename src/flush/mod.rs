@@ -3,7 +3,9 @@
 //! never while the network is in use. Before each request consent is asked again.
 
 mod batch_size;
+mod dry_run;
 mod exchange;
+mod rejected;
 mod report;
 
 use std::collections::HashSet;
@@ -12,6 +14,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use self::batch_size::BatchSize;
+pub use self::dry_run::dry_run;
 use self::exchange::Stop;
 pub use self::report::{Outcome, Report, SegmentReport};
 use crate::clock::{self, Deadline};
@@ -23,11 +26,7 @@ use crate::destination::{Chosen, Confirmed, Destination, Target, Unconfirmed};
 use crate::home::Home;
 use crate::limits::{FLUSH_DEADLINE, FLUSH_EVENTS};
 use crate::request::{Closed, Gate};
-use crate::spool::{Attempt, Caller, Halved, Reconciled, Spool, SpoolError, Writer};
-
-/// After so many rejections, and nothing else that was taken, the destination takes nothing; after
-/// half of them, single events are tried.
-const REJECTIONS: u32 = 6;
+use crate::spool::{Attempt, Caller, Reconciled, Spool, SpoolError, Writer};
 
 /// How to flush.
 #[derive(Debug, Clone, Copy)]
@@ -126,36 +125,6 @@ fn flush_alone(
         }
     })?;
     report.remaining = Spool::read(home, Spool::stats)?.waiting();
-    Ok(report)
-}
-
-/// The files that a flush of everything (or of `limit` events) would write. Contacts nobody and
-/// changes nothing.
-///
-/// # Errors
-/// When the spool can't be read.
-pub fn dry_run(
-    home: &Home,
-    target: Option<&Target>,
-    limit: Option<usize>,
-) -> Result<Report, SpoolError> {
-    let mut report = Report::nothing(Outcome::DryRun, target);
-    let limit = limit.unwrap_or(usize::MAX);
-    let files = Spool::write(home, Caller::Command, |writer| {
-        writer.preview(target, limit)
-    })?;
-    report.remaining = Spool::read(home, Spool::stats)?.waiting();
-    report.segments = files
-        .into_iter()
-        .map(|file| SegmentReport {
-            url: None,
-            bytes: file.content.len(),
-            sha256: crate::destination::segment::sha256(file.content.as_bytes()),
-            name: file.name,
-            events: file.events,
-            content: Some(file.content),
-        })
-        .collect();
     Ok(report)
 }
 
@@ -389,85 +358,6 @@ impl Run<'_> {
         // Where we were refused, the destination kept nothing of it: the rows are pending again.
         let give_back = outcome == Outcome::Paused;
         self.step(|writer| writer.failed(target, batch, &attempt, &self.retry, give_back))
-    }
-
-    /// The content was rejected: first one segment alone, then half of it, and so on until one
-    /// event stands alone.
-    fn rejected(
-        &mut self,
-        target: &Target,
-        batch: &Batch,
-        answer: &Unconfirmed,
-    ) -> Result<bool, SpoolError> {
-        self.rejections += 1;
-        if self.rejections >= REJECTIONS && !self.took_something {
-            return self.takes_nothing(target, batch, answer);
-        }
-        let now = clock::now();
-        let attempt = self.attempt(now, "rejected", answer);
-        // Not a failure of the destination: it is well and says what it does not want.
-        let retry = RetryState {
-            last_write_at: Some(now),
-            ..self.retry.clone()
-        };
-        self.step(|writer| writer.failed(target, batch, &attempt, &retry, false))?;
-        let [only] = batch.files.as_slice() else {
-            self.batch_size.rejected_several();
-            return Ok(true);
-        };
-        let at_most = if self.needs_control() { 1 } else { usize::MAX };
-        match self.step(|writer| writer.halve(only, at_most, &answer.reason))? {
-            Halved::Smaller => self.batch_size.rejected(only.unconfirmed),
-            Halved::Held(seq) => {
-                if self.took_something {
-                    (self.rejections, self.took_something) = (0, false);
-                } else {
-                    self.suspects.push(seq);
-                }
-                self.batch_size.found();
-                self.report.error = Some(answer.reason.clone());
-            }
-            Halved::Settled => {}
-        }
-        Ok(true)
-    }
-
-    /// Whether a single event has to show that the destination takes anything at all.
-    fn needs_control(&self) -> bool {
-        self.rejections >= REJECTIONS / 2 && !self.took_something
-    }
-
-    /// Everything was rejected: that is a failure of the destination (a blocked account, a Gist that
-    /// is full), and no event is held for it.
-    fn takes_nothing(
-        &mut self,
-        target: &Target,
-        batch: &Batch,
-        answer: &Unconfirmed,
-    ) -> Result<bool, SpoolError> {
-        for seq in std::mem::take(&mut self.suspects) {
-            self.step(|writer| writer.retry(Some(seq)))?;
-        }
-        let answer = Unconfirmed {
-            reason: format!("it takes nothing of what is sent: {}", answer.reason),
-            ..answer.clone()
-        };
-        self.failed(target, batch, &answer)?;
-        Ok(false)
-    }
-
-    /// Nothing is left to send. What was rejected while nothing else was taken is not held.
-    fn end_of_search(&mut self, target: &Target) -> Result<(), SpoolError> {
-        if self.suspects.is_empty() {
-            return Ok(());
-        }
-        let reason = self.report.error.clone().unwrap_or_default();
-        let answer = Unconfirmed {
-            verdict: Verdict::Rejected,
-            ..Unconfirmed::later(reason)
-        };
-        self.takes_nothing(target, &Batch::default(), &answer)
-            .map(|_| ())
     }
 
     fn attempt(&self, at: DateTime<Utc>, outcome: &str, answer: &Unconfirmed) -> Attempt {

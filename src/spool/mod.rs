@@ -16,7 +16,9 @@
 mod access;
 mod append;
 mod assign;
+mod attempts;
 mod check;
+mod consistency;
 mod import;
 mod ledger;
 mod list;
@@ -25,6 +27,7 @@ mod overflow;
 mod prune;
 mod purge;
 mod reconcile;
+mod remote;
 mod repair;
 pub mod retention;
 mod salvage;
@@ -39,13 +42,14 @@ use rusqlite::Connection;
 use serde::Serialize;
 
 pub use access::Caller;
+pub use attempts::Attempt;
 pub use check::{Check, check};
 pub use list::{Filter, Row, Stats, list};
 pub use overflow::{Overflow, SetAside};
 pub use prune::Appended;
 pub use purge::Deleted;
 pub use reconcile::{Reconciled, Unsettled};
-pub use segments::{Attempt, BatchLimits, Halved};
+pub use segments::{BatchLimits, Halved};
 
 use crate::home::{Holder, Home, HomeError, SpoolLock};
 
@@ -236,4 +240,9 @@ fn time(ms: i64) -> DateTime<Utc> {
     } else {
         DateTime::<Utc>::MAX_UTC
     })
+}
+
+/// A size as SQLite stores it.
+fn stored(size: usize) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
 }

@@ -12,8 +12,8 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
-use super::segments::{remember, stored};
-use super::{Attempt, Spool, SpoolError, Writer, ledger, ms};
+use super::attempts::remember;
+use super::{Attempt, Spool, SpoolError, Writer, ledger, ms, stored};
 use crate::destination::{RemoteFile, Seen, Target};
 use crate::event::Payload;
 use crate::limits::FLUSH_EVENTS;

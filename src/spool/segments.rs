@@ -4,37 +4,17 @@
 //! deliverer.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
-use serde::Serialize;
-use uuid::Uuid;
 
 use super::assign::BatchBuilder;
 pub use super::assign::BatchLimits;
-use super::{Spool, SpoolError, Writer, ms, time};
-use crate::destination::retry::{LastFailure, RetryState};
+use super::attempts::{Attempt, remember, set_retry_state};
+use super::{SpoolError, Writer, ms, stored};
+use crate::destination::retry::RetryState;
 use crate::destination::segment::{Batch, Receipt, SegmentFile};
 use crate::destination::{Capabilities, Target};
-use crate::limits::ATTEMPTS_KEPT;
-
-/// One try to deliver, as `status` shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Attempt {
-    /// When.
-    pub at: DateTime<Utc>,
-    /// Where to.
-    pub destination: String,
-    /// `sent`, or what stopped it.
-    pub outcome: String,
-    /// The answer's status, if there was one.
-    pub http_status: Option<u16>,
-    /// Events that it confirmed.
-    pub sent: usize,
-    /// What went wrong.
-    pub error: Option<String>,
-}
 
 /// What became of a segment whose content was refused.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -253,151 +233,6 @@ impl Writer<'_> {
             )
         })
     }
-
-    /// Forgets the files at a destination, which were deleted there, and the rows that were sent in
-    /// them; what was not confirmed waits again. Gives the number of sent rows.
-    ///
-    /// # Errors
-    /// When the database can't be written.
-    pub fn forget_files(&mut self, destination: &str) -> Result<usize, SpoolError> {
-        self.commit("forget the files of", |transaction| {
-            const OF_IT: &str = "segment IN (SELECT id FROM segment WHERE destination = ?1)";
-            transaction.execute(
-                &format!("UPDATE event SET state = 0, segment = NULL WHERE state = 1 AND {OF_IT}"),
-                [destination],
-            )?;
-            let sent =
-                transaction.execute(&format!("DELETE FROM event WHERE {OF_IT}"), [destination])?;
-            super::ledger::count(transaction, "forgotten", sent)?;
-            transaction.execute("DELETE FROM segment WHERE destination = ?1", [destination])?;
-            Ok(sent)
-        })
-    }
-
-    /// Stores when a destination may be tried again.
-    ///
-    /// # Errors
-    /// When the database can't be written.
-    pub fn store_retry_state(
-        &mut self,
-        target: &Target,
-        retry: &RetryState,
-    ) -> Result<(), SpoolError> {
-        set_retry_state(&self.spool.connection, &target.to_string(), retry)
-            .map_err(self.spool.fail("note a wait in"))
-    }
-}
-
-impl Spool {
-    /// When a destination may be tried again, and what it last answered.
-    ///
-    /// # Errors
-    /// When the database can't be read.
-    pub fn retry_state(&self, target: &Target) -> Result<RetryState, SpoolError> {
-        let state = self.connection.query_row(
-            "SELECT failures, retry_at, wait_until, paused_at, paused_for, configuration, noted_at, last_write_at,
-                    http_status, reason, advice
-             FROM destination WHERE name = ?1",
-            [target.to_string()],
-            |row| {
-                let at = |column: usize| -> rusqlite::Result<_> {
-                    Ok(row.get::<_, Option<i64>>(column)?.map(time))
-                };
-                let failure = |reason| {
-                    Ok::<_, rusqlite::Error>(LastFailure {
-                        http_status: row.get(8)?,
-                        reason,
-                        advice: row.get(10)?,
-                    })
-                };
-                Ok(RetryState {
-                    failures: row.get(0)?,
-                    retry_at: at(1)?,
-                    wait_until: at(2)?,
-                    paused_at: at(3)?,
-                    paused_for: row.get::<_, Option<u64>>(4)?.map(Duration::from_secs),
-                    fingerprint: row.get(5)?,
-                    noted_at: at(6)?,
-                    last_write_at: at(7)?,
-                    failure: row.get::<_, Option<String>>(9)?.map(failure).transpose()?,
-                })
-            },
-        );
-        Ok(state
-            .optional()
-            .map_err(self.fail("read"))?
-            .unwrap_or_default())
-    }
-
-    /// This spool's files, by destination.
-    ///
-    /// # Errors
-    /// When the database can't be read.
-    pub fn remote_files(&self) -> Result<Vec<(String, Vec<String>)>, SpoolError> {
-        let read = || {
-            let mut files: Vec<(String, Vec<String>)> = Vec::new();
-            let mut statement = self
-                .connection
-                .prepare("SELECT destination, name FROM segment ORDER BY destination, id")?;
-            let mut rows = statement.query([])?;
-            while let Some(row) = rows.next()? {
-                let (destination, name) = (row.get(0)?, row.get(1)?);
-                match files.last_mut() {
-                    Some((last, names)) if *last == destination => names.push(name),
-                    _ => files.push((destination, vec![name])),
-                }
-            }
-            Ok(files)
-        };
-        read().map_err(self.fail("read the files of"))
-    }
-
-    /// The ids that the events of these files carry, as far as the events are still here.
-    ///
-    /// # Errors
-    /// When the database can't be read.
-    pub fn anonymous_ids(&self, destination: &str) -> Result<Vec<Uuid>, SpoolError> {
-        let read = || {
-            let mut statement = self.connection.prepare(
-                "SELECT DISTINCT payload ->> 'anonymous_id' FROM event
-                 WHERE segment IN (SELECT id FROM segment WHERE destination = ?1)",
-            )?;
-            let ids = statement.query_map([destination], |row| row.get::<_, String>(0))?;
-            ids.collect::<rusqlite::Result<Vec<_>>>()
-        };
-        let ids = read().map_err(self.fail("read the ids of"))?;
-        Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
-    }
-
-    /// The last attempts, newest first; of one destination or of all.
-    ///
-    /// # Errors
-    /// When the database can't be read.
-    pub fn attempts(
-        &self,
-        target: Option<&Target>,
-        limit: u32,
-    ) -> Result<Vec<Attempt>, SpoolError> {
-        let read = || {
-            let mut statement = self.connection.prepare(
-                "SELECT at, destination, outcome, http_status, events, error FROM attempt
-                 WHERE ?1 IS NULL OR destination = ?1 ORDER BY id DESC LIMIT ?2",
-            )?;
-            let destination = target.map(Target::to_string);
-            let attempts = statement.query_map(params![destination, limit], |row| {
-                Ok(Attempt {
-                    at: time(row.get(0)?),
-                    destination: row.get(1)?,
-                    outcome: row.get(2)?,
-                    http_status: row.get(3)?,
-                    sent: row.get(4)?,
-                    error: row.get(5)?,
-                })
-            })?;
-            attempts.collect::<rusqlite::Result<Vec<_>>>()
-        };
-        read().map_err(self.fail("read the attempts of"))
-    }
 }
 
 /// Stores the receipt of one segment: its rows are sent, but for those that the destination did not
@@ -496,58 +331,4 @@ fn reassign_rows(connection: &Connection, destination: &str) -> rusqlite::Result
         [destination],
     )?;
     Ok(())
-}
-
-fn set_retry_state(
-    connection: &Connection,
-    destination: &str,
-    retry: &RetryState,
-) -> rusqlite::Result<()> {
-    let failure = retry.failure.as_ref();
-    connection
-        .execute(
-            "INSERT OR REPLACE INTO destination
-             (name, failures, retry_at, wait_until, paused_at, paused_for, configuration, noted_at, last_write_at,
-              http_status, reason, advice)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-            params![
-                destination,
-                retry.failures,
-                retry.retry_at.map(ms),
-                retry.wait_until.map(ms),
-                retry.paused_at.map(ms),
-                retry.paused_for.map(|pause| pause.as_secs()),
-                retry.fingerprint,
-                retry.noted_at.map(ms),
-                retry.last_write_at.map(ms),
-                failure.and_then(|failure| failure.http_status),
-                failure.map(|failure| &failure.reason),
-                failure.and_then(|failure| failure.advice.as_ref()),
-            ],
-        )
-        .map(|_| ())
-}
-
-pub(super) fn remember(connection: &Connection, attempt: &Attempt) -> rusqlite::Result<()> {
-    connection.execute(
-        "INSERT INTO attempt (at, destination, outcome, http_status, events, error) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        params![
-            ms(attempt.at),
-            attempt.destination,
-            attempt.outcome,
-            attempt.http_status,
-            stored(attempt.sent),
-            attempt.error
-        ],
-    )?;
-    connection.execute(
-        "DELETE FROM attempt WHERE id <= ?1 - ?2",
-        params![connection.last_insert_rowid(), ATTEMPTS_KEPT],
-    )?;
-    Ok(())
-}
-
-/// A size as SQLite stores it.
-pub(super) fn stored(size: usize) -> i64 {
-    i64::try_from(size).unwrap_or(i64::MAX)
 }

@@ -1,0 +1,84 @@
+//! Where systems differ: how a file is opened without following or waiting, whose it is, and who may
+//! read it.
+
+use std::fs::{self, OpenOptions};
+use std::path::Path;
+
+/// Files made with these options are readable and writable by their owner alone.
+pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options
+}
+
+#[cfg(unix)]
+pub(super) use unix::{NO_LINK, NO_WAIT, flags, foreign, trusted};
+
+#[cfg(unix)]
+mod unix {
+    use std::fs::{Metadata, OpenOptions};
+    use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+
+    use nix::fcntl::OFlag;
+
+    /// Fails where the last part of the path is a symbolic link.
+    pub(in crate::files) const NO_LINK: i32 = OFlag::O_NOFOLLOW.bits();
+    /// Waits neither for the other end of a pipe nor for a device, and takes no terminal for its own.
+    pub(in crate::files) const NO_WAIT: i32 = OFlag::O_NONBLOCK.bits() | OFlag::O_NOCTTY.bits();
+
+    pub(in crate::files) fn flags(options: &mut OpenOptions, flags: i32) -> &mut OpenOptions {
+        options.custom_flags(flags)
+    }
+
+    /// Whether the file is another user's.
+    pub(in crate::files) fn foreign(metadata: &Metadata) -> bool {
+        metadata.uid() != nix::unistd::geteuid().as_raw()
+    }
+
+    /// Whether only this user or root can have put it there.
+    pub(in crate::files) fn trusted(metadata: &Metadata) -> bool {
+        metadata.uid() == 0 || !foreign(metadata)
+    }
+}
+
+#[cfg(windows)]
+pub(super) use windows::{NO_LINK, NO_WAIT, flags, foreign, trusted};
+
+#[cfg(windows)]
+mod windows {
+    use std::fs::{Metadata, OpenOptions};
+    use std::os::windows::fs::OpenOptionsExt;
+
+    /// `FILE_FLAG_OPEN_REPARSE_POINT`: opens a link itself and not what it points to.
+    pub(in crate::files) const NO_LINK: u32 = 0x0020_0000;
+    pub(in crate::files) const NO_WAIT: u32 = 0;
+
+    pub(in crate::files) fn flags(options: &mut OpenOptions, flags: u32) -> &mut OpenOptions {
+        options.custom_flags(flags)
+    }
+
+    /// Access lists say who may do what there; a user's profile is the user's alone.
+    pub(in crate::files) fn foreign(_: &Metadata) -> bool {
+        false
+    }
+
+    pub(in crate::files) fn trusted(_: &Metadata) -> bool {
+        true
+    }
+}
+
+/// Whether the file's group or others may read it. Where the system has no such rights, nobody else
+/// can.
+#[must_use]
+pub fn readable_by_others(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        false
+    }
+}

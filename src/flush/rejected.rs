@@ -1,0 +1,96 @@
+//! The search for what a destination rejects: first one segment alone, then half of it, and so on,
+//! until one event stands alone. It is held only with a control, something else that was taken in
+//! between; where everything is rejected, that is the destination's failure and nothing is held.
+
+use super::Run;
+use crate::clock;
+use crate::destination::retry::RetryState;
+use crate::destination::segment::Batch;
+use crate::destination::verdict::Verdict;
+use crate::destination::{Target, Unconfirmed};
+use crate::spool::{Halved, SpoolError};
+
+/// After so many rejections, and nothing else that was taken, the destination takes nothing; after
+/// half of them, single events are tried.
+const REJECTIONS: u32 = 6;
+
+impl Run<'_> {
+    /// The content was rejected: first one segment alone, then half of it, and so on until one
+    /// event stands alone.
+    pub(super) fn rejected(
+        &mut self,
+        target: &Target,
+        batch: &Batch,
+        answer: &Unconfirmed,
+    ) -> Result<bool, SpoolError> {
+        self.rejections += 1;
+        if self.rejections >= REJECTIONS && !self.took_something {
+            return self.takes_nothing(target, batch, answer);
+        }
+        let now = clock::now();
+        let attempt = self.attempt(now, "rejected", answer);
+        // Not a failure of the destination: it is well and says what it does not want.
+        let retry = RetryState {
+            last_write_at: Some(now),
+            ..self.retry.clone()
+        };
+        self.step(|writer| writer.failed(target, batch, &attempt, &retry, false))?;
+        let [only] = batch.files.as_slice() else {
+            self.batch_size.rejected_several();
+            return Ok(true);
+        };
+        let at_most = if self.needs_control() { 1 } else { usize::MAX };
+        match self.step(|writer| writer.halve(only, at_most, &answer.reason))? {
+            Halved::Smaller => self.batch_size.rejected(only.unconfirmed),
+            Halved::Held(seq) => {
+                if self.took_something {
+                    (self.rejections, self.took_something) = (0, false);
+                } else {
+                    self.suspects.push(seq);
+                }
+                self.batch_size.found();
+                self.report.error = Some(answer.reason.clone());
+            }
+            Halved::Settled => {}
+        }
+        Ok(true)
+    }
+
+    /// Whether a single event has to show that the destination takes anything at all.
+    pub(super) fn needs_control(&self) -> bool {
+        self.rejections >= REJECTIONS / 2 && !self.took_something
+    }
+
+    /// Everything was rejected: that is a failure of the destination (a blocked account, a Gist that
+    /// is full), and no event is held for it.
+    fn takes_nothing(
+        &mut self,
+        target: &Target,
+        batch: &Batch,
+        answer: &Unconfirmed,
+    ) -> Result<bool, SpoolError> {
+        for seq in std::mem::take(&mut self.suspects) {
+            self.step(|writer| writer.retry(Some(seq)))?;
+        }
+        let answer = Unconfirmed {
+            reason: format!("it takes nothing of what is sent: {}", answer.reason),
+            ..answer.clone()
+        };
+        self.failed(target, batch, &answer)?;
+        Ok(false)
+    }
+
+    /// Nothing is left to send. What was rejected while nothing else was taken is not held.
+    pub(super) fn end_of_search(&mut self, target: &Target) -> Result<(), SpoolError> {
+        if self.suspects.is_empty() {
+            return Ok(());
+        }
+        let reason = self.report.error.clone().unwrap_or_default();
+        let answer = Unconfirmed {
+            verdict: Verdict::Rejected,
+            ..Unconfirmed::later(reason)
+        };
+        self.takes_nothing(target, &Batch::default(), &answer)
+            .map(|_| ())
+    }
+}
