@@ -68,7 +68,7 @@ impl Unconfirmed {
 }
 
 /// What a kind of destination can do and wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Capabilities {
     /// Whether a segment may be written again with more events in it. If not, it is sealed when it
     /// is first sent, and a repeat sends the same bytes.

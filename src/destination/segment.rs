@@ -109,6 +109,22 @@ impl RemoteFile {
             has_more,
         }
     }
+
+    /// Whether this is still what one spool made of it, which alone may write it again: the content
+    /// that was `confirmed` last, one that was `attempted` since (hashes with spaces between), or
+    /// nothing but events that are rows of its segment.
+    #[must_use]
+    pub fn is_still_ours(
+        &self,
+        confirmed: Option<&str>,
+        attempted: Option<&str>,
+        is_row: impl Fn(&Uuid) -> bool,
+    ) -> bool {
+        let content = self.receipt.sha256.as_str();
+        confirmed == Some(content)
+            || attempted.is_some_and(|attempted| attempted.split(' ').any(|sent| sent == content))
+            || (!self.has_more && self.events.iter().all(is_row))
+    }
 }
 
 impl Seen {

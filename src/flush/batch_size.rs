@@ -5,7 +5,7 @@ use crate::destination::Capabilities;
 use crate::spool::BatchLimits;
 
 /// What the next request may carry, and why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct BatchSize {
     destination: Capabilities,
     segments: usize,

@@ -3,6 +3,7 @@
 //! never while the network is in use. Before each request consent is asked again.
 
 mod batch_size;
+mod control;
 mod dry_run;
 mod exchange;
 mod rejected;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use self::batch_size::BatchSize;
+use self::control::Control;
 pub use self::dry_run::dry_run;
 use self::exchange::Stop;
 pub use self::report::{Outcome, Report, SegmentReport};
@@ -105,9 +107,7 @@ fn flush_alone(
         deadline: Deadline::after(options.deadline),
         left: options.limit.unwrap_or(FLUSH_EVENTS).min(FLUSH_EVENTS),
         taken: HashSet::new(),
-        rejections: 0,
-        took_something: false,
-        suspects: Vec::new(),
+        control: Control::default(),
         batch_size: BatchSize::after(retry.failures, destination.capabilities()),
         destination,
         retry,
@@ -135,12 +135,8 @@ struct Run<'a> {
     deadline: Deadline,
     /// Events that may still be sent.
     left: usize,
-    /// Requests whose content was rejected, since the search for a rejected event began.
-    rejections: u32,
-    /// Whether the destination took something else since then.
-    took_something: bool,
-    /// Events that are held although nothing else was taken since they were rejected, yet.
-    suspects: Vec<i64>,
+    /// The search for a rejected event.
+    control: Control,
     /// Names at the destination that a new segment can't have.
     taken: HashSet<String>,
     /// What the next request may carry.
@@ -170,7 +166,7 @@ impl Run<'_> {
                 return self.stop_early();
             }
             let mut limits = self.batch_size.limits(self.left);
-            if self.needs_control() {
+            if self.control.is_needed() {
                 (limits.segments, limits.events) = (1, 1);
             }
             let batch = self.step(|writer| writer.assign(target, limits, &self.taken))?;
@@ -289,10 +285,8 @@ impl Run<'_> {
         let sent =
             self.step(|writer| writer.confirm(target, batch, receipts, now, answer.http_status))?;
         self.retry = RetryState::after_success(now);
-        // It takes something: what it rejected before was rejected for what it is.
-        if !batch.files.is_empty() && self.rejections > 0 {
-            self.took_something = true;
-            self.suspects.clear();
+        if !batch.files.is_empty() {
+            self.control.taken();
         }
         self.report.sent += sent;
         (self.progress)(

@@ -10,10 +10,6 @@ use crate::destination::verdict::Verdict;
 use crate::destination::{Target, Unconfirmed};
 use crate::spool::{Halved, SpoolError};
 
-/// After so many rejections, and nothing else that was taken, the destination takes nothing; after
-/// half of them, single events are tried.
-const REJECTIONS: u32 = 6;
-
 impl Run<'_> {
     /// The content was rejected: first one segment alone, then half of it, and so on until one
     /// event stands alone.
@@ -23,8 +19,7 @@ impl Run<'_> {
         batch: &Batch,
         answer: &Unconfirmed,
     ) -> Result<bool, SpoolError> {
-        self.rejections += 1;
-        if self.rejections >= REJECTIONS && !self.took_something {
+        if !self.control.rejected() {
             return self.takes_nothing(target, batch, answer);
         }
         let now = clock::now();
@@ -39,26 +34,21 @@ impl Run<'_> {
             self.batch_size.rejected_several();
             return Ok(true);
         };
-        let at_most = if self.needs_control() { 1 } else { usize::MAX };
+        let at_most = if self.control.is_needed() {
+            1
+        } else {
+            usize::MAX
+        };
         match self.step(|writer| writer.halve(only, at_most, &answer.reason))? {
             Halved::Smaller => self.batch_size.rejected(only.unconfirmed),
             Halved::Held(seq) => {
-                if self.took_something {
-                    (self.rejections, self.took_something) = (0, false);
-                } else {
-                    self.suspects.push(seq);
-                }
+                self.control.found(seq);
                 self.batch_size.found();
                 self.report.error = Some(answer.reason.clone());
             }
             Halved::Settled => {}
         }
         Ok(true)
-    }
-
-    /// Whether a single event has to show that the destination takes anything at all.
-    pub(super) fn needs_control(&self) -> bool {
-        self.rejections >= REJECTIONS / 2 && !self.took_something
     }
 
     /// Everything was rejected: that is a failure of the destination (a blocked account, a Gist that
@@ -69,7 +59,7 @@ impl Run<'_> {
         batch: &Batch,
         answer: &Unconfirmed,
     ) -> Result<bool, SpoolError> {
-        for seq in std::mem::take(&mut self.suspects) {
+        for seq in self.control.give_up() {
             self.step(|writer| writer.retry(Some(seq)))?;
         }
         let answer = Unconfirmed {
@@ -82,7 +72,7 @@ impl Run<'_> {
 
     /// Nothing is left to send. What was rejected while nothing else was taken is not held.
     pub(super) fn end_of_search(&mut self, target: &Target) -> Result<(), SpoolError> {
-        if self.suspects.is_empty() {
+        if !self.control.has_suspects() {
             return Ok(());
         }
         let reason = self.report.error.clone().unwrap_or_default();

@@ -149,14 +149,6 @@ struct Segment {
     attempted: Option<String>,
 }
 
-impl Segment {
-    /// Whether this content may have been sent since the file was last known.
-    fn was_attempted(&self, sha256: &str) -> bool {
-        let attempted = self.attempted.as_deref().unwrap_or_default();
-        attempted.split(' ').any(|known| known == sha256)
-    }
-}
-
 fn segment_named(
     connection: &Connection,
     destination: &str,
@@ -210,14 +202,6 @@ struct There<'f> {
 }
 
 impl There<'_> {
-    /// Whether the file is still what this spool made of it.
-    fn is_ours(&self, segment: &Segment, rows: &Rows) -> bool {
-        let content = Some(&self.file.receipt.sha256);
-        content == segment.confirmed.as_ref()
-            || segment.was_attempted(&self.file.receipt.sha256)
-            || (!self.file.has_more && self.file.events.iter().all(|id| rows.contains_key(id)))
-    }
-
     /// Seals a segment whose file is not ours any more; what is not in it waits again.
     fn is_left_to_its_writer(
         &self,
@@ -226,7 +210,11 @@ impl There<'_> {
         waiting: &mut Rows,
     ) -> rusqlite::Result<bool> {
         let rows = rows(connection, "segment = ?1", [segment.id])?;
-        if self.is_ours(segment, &rows) {
+        let (confirmed, attempted) = (segment.confirmed.as_deref(), segment.attempted.as_deref());
+        if self
+            .file
+            .is_still_ours(confirmed, attempted, |id| rows.contains_key(id))
+        {
             return Ok(false);
         }
         let there: HashSet<_> = self.file.events.iter().collect();
