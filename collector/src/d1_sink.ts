@@ -1,6 +1,5 @@
-// Events in D1: one batch, which is one transaction, keeps the new lines and counts them, so that sums always agree with
-// rows. SQL does the counting, since only it knows which lines are new at the moment that they are written; src/tabulate.ts
-// gives it little to read.
+// Events in D1. One `db.batch`, which is one transaction, keeps a batch of events and counts them, so that sums always
+// agree with rows.
 
 import type { Settings } from "./environment";
 import { firstIdOf } from "./judge";
@@ -11,50 +10,34 @@ import { tabulated } from "./tabulate";
 /** 80 bits of the id in ?1, from its two parts that are random throughout. */
 const SHORT_ID = "unhex(substr(?1, 1, 8) || substr(?1, 25, 12))";
 
-// ?1 is today, ?2 how many events a day may bring, ?3 the rows: [event_id, number of its shape, digits of its id].
-const FRESH = `fresh AS MATERIALIZED (
-  SELECT value ->> 0 AS event_id, value ->> 1 AS shape, value ->> 2 AS id FROM json_each(?3)
-  WHERE NOT EXISTS (SELECT 1 FROM events WHERE events.event_id = value ->> 0)
-    AND coalesce((SELECT n FROM received WHERE day = ?1), 0) < ?2
-)`;
+// On a day that is full (?1 is the day, ?2 its limit) the number is NULL, which fails, and the transaction with it.
+const COUNT_RECEIVED = `INSERT INTO received (day, n)
+VALUES (?1, CASE WHEN coalesce((SELECT n FROM received WHERE day = ?1), 0) < ?2 THEN ?3 END)
+ON CONFLICT DO UPDATE SET n = n + excluded.n`;
 
-// ?4 is the shapes: [day, event, version, bit of the event, [[field, word, n], …]]. Materialized, they get an index.
-const SHAPES = `shapes AS MATERIALIZED (SELECT key AS shape, value AS said FROM json_each(?4))`;
+// A known event_id fails, and the transaction with it: what is counted beside it must be new.
+const KEEP_EVENTS = `INSERT INTO events (event_id, anonymous_id, line)
+SELECT value ->> 'event_id', value ->> 'anonymous_id', value FROM json_each(?1)`;
+
+const COUNT_WORDS = `INSERT INTO counters (day, event, version, dimension, word, n)
+SELECT part.value ->> 0, part.value ->> 1, part.value ->> 2, field.key, word.key, word.value
+FROM json_each(?1) AS part, json_each(part.value, '$[3]') AS field, json_each(field.value) AS word WHERE true
+ON CONFLICT DO UPDATE SET n = n + excluded.n`;
+
+const COUNT_VISITS = `INSERT INTO visits (day, version, id, events)
+SELECT value ->> 0, value ->> 1, unhex(value ->> 2), value ->> 3 FROM json_each(?1) WHERE true
+ON CONFLICT DO UPDATE SET events = events | excluded.events`;
+
+const KEEP_IDS = `INSERT INTO ids (id)
+SELECT unhex(value ->> 2) FROM json_each(?1) WHERE true
+ON CONFLICT DO NOTHING`;
+
+// changes() is the number of ids that the statement before has inserted.
+const COUNT_IDS = `UPDATE totals SET revision = revision + 1, unique_ids = unique_ids + changes()`;
 
 const RECEIVED = `SELECT n FROM received WHERE day = ?1`;
 
-const COUNT_WORDS = `WITH ${FRESH}, ${SHAPES},
-counted AS (SELECT shape, count(*) AS events FROM fresh GROUP BY shape)
-INSERT INTO counters (day, event, version, dimension, word, n)
-SELECT said ->> 0, said ->> 1, said ->> 2, value ->> 0, value ->> 1, sum(events * (value ->> 2))
-FROM counted JOIN shapes USING (shape), json_each(said, '$[4]') WHERE true
-GROUP BY 1, 2, 3, 4, 5
-ON CONFLICT DO UPDATE SET n = n + excluded.n`;
-
-const COUNT_VISITS = `WITH ${FRESH}, ${SHAPES}, seen AS (SELECT DISTINCT shape, id FROM fresh)
-INSERT INTO visits (day, version, id, events)
-SELECT said ->> 0, said ->> 2, unhex(id), sum(DISTINCT said ->> 3)
-FROM seen JOIN shapes USING (shape) WHERE true
-GROUP BY 1, 2, 3
-ON CONFLICT DO UPDATE SET events = events | excluded.events`;
-
-const COUNT_IDS = `WITH ${FRESH}, seen AS (SELECT DISTINCT unhex(id) AS id FROM fresh)
-UPDATE totals SET
-  revision = revision + EXISTS (SELECT 1 FROM fresh),
-  unique_ids = unique_ids + (SELECT count(*) FROM seen WHERE id NOT IN (SELECT id FROM ids))`;
-
-const KEEP_IDS = `WITH ${FRESH}
-INSERT INTO ids (id) SELECT DISTINCT unhex(id) FROM fresh WHERE true ON CONFLICT DO NOTHING`;
-
-// ?3 is an array of lines.
-const KEEP_EVENTS = `INSERT INTO events (event_id, anonymous_id, line)
-SELECT value ->> 'event_id', value ->> 'anonymous_id', value FROM json_each(?3)
-WHERE coalesce((SELECT n FROM received WHERE day = ?1), 0) < ?2
-ON CONFLICT DO NOTHING`;
-
-// changes() is the number of events that the statement before has inserted.
-const COUNT_RECEIVED = `INSERT INTO received (day, n) VALUES (?1, changes())
-ON CONFLICT DO UPDATE SET n = n + excluded.n`;
+const KNOWN = `SELECT event_id FROM events WHERE event_id IN (SELECT value FROM json_each(?1))`;
 
 export class D1Sink implements Sink {
   constructor(
@@ -62,27 +45,59 @@ export class D1Sink implements Sink {
     private readonly settings: Settings,
   ) {}
 
+  /**
+   * Inserts the events as if all were new, which they nearly always are. Where that fails, what is known by now is left
+   * out and the rest tried again; each time there is less of it. A failure that nothing explains is the database's.
+   */
   async keep(events: Valid[], now: number): Promise<Kept> {
-    const { rows, shapes } = tabulated(events);
+    const today = dayOf(now);
+    let fresh = events;
+    while (fresh.length > 0) {
+      try {
+        await this.insert(fresh, today);
+        break;
+      } catch (error) {
+        const { isFull, known } = await this.look(fresh, today);
+        if (isFull) return { full: true };
+        if (known.size === 0) throw error;
+        fresh = fresh.filter(({ event }) => !known.has(event.event_id));
+      }
+    }
+    return { full: false, accepted: fresh.length, duplicates: events.length - fresh.length };
+  }
+
+  private async insert(events: Valid[], today: string): Promise<void> {
+    const { counts, visits } = tabulated(events);
     // Lines are JSON as JSON.stringify writes it, so that an array of them needs no second writing.
     const lines = `[${events.map(({ line }) => line).join(",")}]`;
-    if (lines.length > D1_VALUE_BYTES) throw new Error("a batch is larger than D1 takes");
-    const today = dayOf(now);
-    const statement = (sql: string, ...values: string[]) =>
-      this.db.prepare(sql).bind(today, this.settings.maxEventsADay, ...values);
-    const results = await this.db.batch<{ n: number }>([
-      this.db.prepare(RECEIVED).bind(today),
-      statement(COUNT_WORDS, rows, shapes),
-      statement(COUNT_VISITS, rows, shapes),
-      statement(COUNT_IDS, rows),
-      statement(KEEP_IDS, rows),
-      statement(KEEP_EVENTS, lines),
-      this.db.prepare(COUNT_RECEIVED).bind(today),
+    if (Math.max(lines.length, counts.length) > D1_VALUE_BYTES) {
+      throw new Error("a batch is larger than D1 takes");
+    }
+    await this.db.batch([
+      this.db.prepare(COUNT_RECEIVED).bind(today, this.settings.maxEventsADay, events.length),
+      this.db.prepare(KEEP_EVENTS).bind(lines),
+      this.db.prepare(COUNT_WORDS).bind(counts),
+      this.db.prepare(COUNT_VISITS).bind(visits),
+      this.db.prepare(KEEP_IDS).bind(visits),
+      this.db.prepare(COUNT_IDS),
     ]);
-    const received = results[0].results[0]?.n ?? 0;
-    if (received >= this.settings.maxEventsADay) return { full: true };
-    const accepted = results[5].meta.changes;
-    return { full: false, accepted, duplicates: events.length - accepted };
+  }
+
+  /** What can make an insertion fail and is no trouble. */
+  private async look(
+    events: Valid[],
+    today: string,
+  ): Promise<{ isFull: boolean; known: Set<string> }> {
+    const ids = JSON.stringify(events.map(({ event }) => event.event_id));
+    const [received, known] = await this.db.batch([
+      this.db.prepare(RECEIVED).bind(today),
+      this.db.prepare(KNOWN).bind(ids),
+    ]);
+    const [{ n } = { n: 0 }] = received.results as { n: number }[];
+    return {
+      isFull: n >= this.settings.maxEventsADay,
+      known: new Set((known.results as { event_id: string }[]).map((row) => row.event_id)),
+    };
   }
 
   async forget(anonymousId: string): Promise<number> {

@@ -1,52 +1,70 @@
-// A batch as the few tables that counting it takes. Most events of a batch are alike in all that is counted, so a shape,
-// which is all of that, is written once, and each event names its shape by its number.
+// What a batch adds to the counters, summed up before it is written: most events of a batch are alike in all that is
+// counted, so a few rows say it.
 
 import { EVENTS } from "./charts";
 import { EVENT_BITS } from "./event_bits";
 import type { Event, Valid } from "./sink";
 
+/** What came how often: `{field: {word: n}}`. */
+type Fields = Record<string, Record<string, number>>;
+/** A day, an event, a version, and how often each word came with them. */
+type Count = [string, string, string, Fields];
+/** A day, a version, the digits of an id, and the bits of the events that it sent. */
+type Visit = [string, string, string, number];
+
+/** Both as JSON. */
 export interface Tables {
-  /** `[event_id, number of its shape, digits of its id]` for each event. */
-  rows: string;
-  /** `[day, event, version, bit of the event, [[field, word, n], …]]` */
-  shapes: string;
+  counts: string;
+  visits: string;
 }
 
 export function tabulated(events: Valid[]): Tables {
-  const shapes = new Map<string, number>();
-  const rows = events.map(({ event }) => {
-    const { event_id: eventId, anonymous_id: id } = event;
-    const shape = shapeOf(event);
-    const number = shapes.get(shape) ?? shapes.size;
-    shapes.set(shape, number);
-    // The parts of an id that are random throughout: 80 bits.
-    return [eventId, number, id.slice(0, 8) + id.slice(24)];
-  });
-  return { rows: JSON.stringify(rows), shapes: `[${[...shapes.keys()].join(",")}]` };
+  const counts = new Map<string, Count>();
+  const visits = new Map<string, Visit>();
+  for (const { event } of events) {
+    const { event: name, version } = event;
+    const day = event.timestamp.slice(0, 10);
+    const count = entry(counts, `${day} ${name} ${version}`, (): Count => [day, name, version, {}]);
+    countWords(count[3], event);
+    const id = digitsOf(event.anonymous_id);
+    const visit = entry(visits, `${day} ${version} ${id}`, (): Visit => [day, version, id, 0]);
+    visit[3] |= EVENT_BITS[name];
+  }
+  return {
+    counts: JSON.stringify([...counts.values()]),
+    visits: JSON.stringify([...visits.values()]),
+  };
 }
 
-function shapeOf(event: Event): string {
-  const day = event.timestamp.slice(0, 10);
-  return JSON.stringify([day, event.event, event.version, EVENT_BITS[event.event], wordsOf(event)]);
+function entry<T>(entries: Map<string, T>, key: string, make: () => T): T {
+  let found = entries.get(key);
+  if (found === undefined) entries.set(key, (found = make()));
+  return found;
+}
+
+/** The parts of an id that are random throughout: 80 bits. */
+function digitsOf(id: string): string {
+  return id.slice(0, 8) + id.slice(24);
 }
 
 /** Each word of the metadata under its field's name, and the three words beside it. Of targets the number counts. */
-function wordsOf(event: Event): [string, string, number][] {
-  const words: [string, string, number][] = [
-    [EVENTS, event.event, 1],
-    ["platform", event.platform, 1],
-  ];
-  if (event.python_version !== null) words.push(["python_version", event.python_version, 1]);
+function countWords(fields: Fields, event: Event): void {
+  const add = (field: string, word: string, n: number) => {
+    const words = (fields[field] ??= {});
+    words[word] = (words[word] ?? 0) + n;
+  };
+  add(EVENTS, event.event, 1);
+  add("platform", event.platform, 1);
+  if (event.python_version !== null) add("python_version", event.python_version, 1);
   for (const [field, value] of Object.entries(event.metadata)) {
     if (typeof value === "string") {
-      words.push([field, value, 1]);
+      add(field, value, 1);
     } else if (Array.isArray(value)) {
-      for (const word of value as string[]) words.push([field, word, 1]);
+      for (const word of value as string[]) add(field, word, 1);
     } else if (typeof value === "object" && value !== null) {
       for (const [word, n] of Object.entries(value as Record<string, number>)) {
-        if (n > 0) words.push([field, word, n]);
+        if (n > 0) add(field, word, n);
       }
     }
   }
-  return words;
 }

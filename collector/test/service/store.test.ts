@@ -73,12 +73,68 @@ test("a batch of nothing that is accepted is answered and counts nothing", async
   await sumsAgree();
 });
 
-test("a statement that fails leaves nothing of its batch behind", async () => {
-  await env.DB.exec("DROP TABLE received");
-  const response = await send(mixed(10));
-  expect(response.status).toBe(503);
+test.each(["received", "counters", "visits", "ids", "totals"])(
+  "a statement that fails leaves nothing of its batch behind: no table %s",
+  async (table) => {
+    await env.DB.exec(`ALTER TABLE ${table} RENAME TO gone`);
+    const before = await everythingStored();
+    const response = await send(mixed(10));
+    expect([response.status, response.headers.get("Retry-After")]).toEqual([503, "30"]);
+    expect(await everythingStored()).toBe(before);
+  },
+);
+
+/** A database whose batches go as `batch` says, once; after that they go as always. */
+function onceOtherwise(batch: (go: () => Promise<unknown>) => Promise<never>): Environment {
+  let isFirst = true;
+  const db = {
+    prepare: (sql: string) => env.DB.prepare(sql),
+    batch: (statements: D1PreparedStatement[]) => {
+      const go = () => env.DB.batch(statements);
+      if (!isFirst) return go();
+      isFirst = false;
+      return batch(go);
+    },
+  };
+  return { ...env, DB: db as unknown as D1Database };
+}
+
+test("a batch whose success was not heard of is counted once and called a repeat", async () => {
+  const given = onceOtherwise(async (go) => {
+    await go();
+    throw new Error("D1_ERROR: network connection lost");
+  });
+  expect(await sent(mixed(30), { env: given })).toMatchObject({ accepted: 0, duplicates: 30 });
+  await sumsAgree();
+});
+
+test("a failure that nothing explains is a wait, and nothing is kept", async () => {
+  const given = onceOtherwise(() => Promise.reject(new Error("D1_ERROR: storage reset")));
+  expect((await send(mixed(30), { env: given })).status).toBe(503);
   expect(await rows("SELECT * FROM events")).toEqual([]);
-  expect(await rows("SELECT * FROM counters")).toEqual([]);
+  await sumsAgree();
+});
+
+test("an event that another request brings meanwhile is counted once", async () => {
+  const [both, ours, theirs] = [mixed(5), mixed(5), mixed(5)];
+  await sent(both);
+  // Between the look at what is known and the second try, `theirs` arrive.
+  let batches = 0;
+  const db = {
+    prepare: (sql: string) => env.DB.prepare(sql),
+    batch: async (statements: D1PreparedStatement[]) => {
+      batches += 1;
+      if (batches === 3) await sent(theirs);
+      return env.DB.batch(statements);
+    },
+  };
+  const given = { ...env, DB: db as unknown as D1Database };
+  expect(await sent([...both, ...ours, ...theirs], { env: given })).toMatchObject({
+    accepted: 5,
+    duplicates: 10,
+  });
+  expect(batches).toBe(5);
+  await sumsAgree();
 });
 
 /** A database that remembers what it is asked. */
@@ -123,13 +179,18 @@ function watched(): { given: Environment; queries: string[]; longest: () => numb
   return { given, queries, longest: () => longest };
 }
 
-test("the largest batch stays within what D1 allows a request", async () => {
+test("the largest batches stay within what D1 allows a request", async () => {
   const { given, queries, longest } = watched();
-  // 500 lines of nearly 1 MiB in all: every tool, and 1,900 bytes each.
+  // 500 lines of nearly 1 MiB in all: every tool, and each line counted for itself.
   const { default: accept } = await import("../../fixtures/accept.ndjson?raw");
   const tools = (JSON.parse(accept.split("\n")[6]) as { metadata: { tools: string[] } }).metadata
     .tools;
-  const batch = lines(500, () => ({ event: "scan.started", metadata: { tools } }));
+  const batch = lines(500, (n) => ({
+    event: "scan.started",
+    version: `1.${String(n)}.0-alpha.12345`,
+    id: n,
+    metadata: { tools },
+  }));
   const response = await post(await gzip(batch.join("\n")), { env: given });
   expect(await response.json()).toMatchObject({ accepted: 500 });
   expect(queries.length).toBeLessThanOrEqual(50);
