@@ -1,8 +1,8 @@
 //! jmo-telemetry: an offline-first telemetry spool.
 //!
 //! The scanner appends anonymous usage events, durably and at once, to a SQLite database under
-//! `~/.jmo-security`; a separate flush uploads what waits, in batches, to a GitHub Gist or a
-//! directory, and marks it sent.
+//! `~/.jmo-security`; a separate flush uploads what waits, in batches, to a GitHub Gist, a
+//! directory or a collector, and marks it sent.
 //!
 //! ```
 //! use jmo_telemetry::consent::Consent;
@@ -57,7 +57,7 @@
 //! - Only types from [`event`] make a payload; they can't hold free text.
 //! - A row is assigned to a segment, durably, before the segment is sent; it is `sent` only after a proof.
 //! - `recorded = pending + sending + sent + held + dropped + purged`, at every moment.
-//! - Nothing is asked of a destination without asking consent right before.
+//! - Consent is checked right before each request to a destination.
 
 pub mod cli;
 pub mod clock;

@@ -32,18 +32,17 @@ pub const RECORD_IMPORT_SPOOL_BYTES: u64 = 256 * 1024 * 1024;
 /// `overflow.jsonl`.
 pub const RECORD_REPAIR_BYTES: u64 = 8 * 1024 * 1024;
 
-/// How long `record` may take for such a repair, on a slow disk too.
+/// How long `record` may take for such a repair, even on a slow disk.
 pub const RECORD_REPAIR_TIME: Duration = Duration::from_secs(1);
 
-/// How long a small locked file (`telemetry-id`, `scan-count`) may be waited for. It is held for
-/// microseconds, and once in its life for an fsync; the wait is for a machine that has no time for
-/// the holder. An event without an id is lost.
+/// How long to wait for a small locked file (`telemetry-id`, `scan-count`). It is held for
+/// microseconds, and once in its life for an fsync; only on a busy machine does the holder take longer.
+/// An event without an id would be lost.
 pub const SMALL_FILE_WAIT: Duration = Duration::from_secs(1);
 
 /// The WAL is written back by the writer that finds more than this in it, in bytes (measured; see
-/// docs/performance.md). Each process
-/// that opens the spool alone reads all that is in it, so it must stay small; each writing back
-/// costs two more fsyncs, so it must not come too often.
+/// docs/performance.md). Each process that opens the spool alone reads all of it, so it must stay
+/// small. Writing it back costs two more fsyncs, so that must not happen too often.
 pub const WAL_CHECKPOINT_BYTES: u64 = 128 * 1024;
 
 /// A WAL file larger than this, in bytes, is truncated when it is written back: so it stays under 2
@@ -85,7 +84,7 @@ pub const COLLECTOR_PAGE_BYTES: u64 = 1_000 * (4 * 1024 + 1);
 /// The most pages of a collector's events that are read: 20 million events.
 pub const COLLECTOR_PAGES: usize = 20_000;
 
-/// A collector that says that it is closed is asked again after this.
+/// A collector that says that it is closed is tried again after this time.
 pub const COLLECTOR_CLOSED_PAUSE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The most events that one flush sends: it keeps the ids of what waits in memory, 16 bytes each, to
@@ -117,7 +116,7 @@ pub const ANSWER_STRING_BYTES: usize = 8 * 1024 * 1024;
 /// How deep the values of an answer are nested; a Gist's are four deep.
 pub const ANSWER_DEPTH: usize = 32;
 
-/// How many files of a Gist are known by their names: ten times what GitHub lists.
+/// The most files of a Gist whose names are kept: ten times what GitHub lists.
 pub const GIST_FILES: usize = 3_000;
 
 /// How much of a Gist's contents `view` keeps in memory, in bytes; what is beyond is read file by
@@ -134,18 +133,18 @@ pub const BACKOFF_FIRST: Duration = Duration::from_secs(60);
 /// Longest step of the backoff, so that a machine tries a few times a day.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(6 * 3600);
 
-/// A server that limits us without saying until when is left alone at least this long (GitHub's
-/// documentation).
+/// A server that limits us without saying until when is left alone at least this long (source:
+/// GitHub's documentation).
 pub const SERVER_WAIT_DEFAULT: Duration = Duration::from_secs(60);
 
-/// No stated wait is believed beyond this: GitHub's windows are one hour long, and a wrong clock
+/// The longest wait that a server can ask for. GitHub's windows are one hour long, and a wrong clock
 /// must not stop uploads for ever.
 pub const SERVER_WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// A paused destination is tried again after this: somebody may have mended it.
 pub const PAUSE: Duration = Duration::from_secs(24 * 3600);
 
-/// How many times a 409 is tried again at once. The next flush goes on where this one stops.
+/// How many times a request is repeated at once after a 409. The next flush goes on from there.
 pub const CONFLICT_RETRIES: u32 = 3;
 
 /// The longest pause before such a retry: two writers that collided should not meet again.
@@ -160,7 +159,7 @@ pub const SENT_KEPT_FOR: Duration = Duration::from_secs(30 * 86_400);
 /// At most this many sent rows are kept: 4 MiB of usual events.
 pub const SENT_KEPT_ROWS: u64 = 10_000;
 
-/// Pending rows are kept this long: a collector takes no older ones.
+/// Pending rows are kept this long, since a collector accepts no older ones.
 pub const PENDING_KEPT_FOR: Duration = Duration::from_secs(90 * 86_400);
 
 /// A step of the clock between two prunes that is believed at once: a machine that is used once a

@@ -57,8 +57,8 @@ pub fn record(
     store(home, consent, &payloads, max_bytes)
 }
 
-/// Makes events of drafts: each gets an id, the time, and a `scan.started` that is to be counted its
-/// hint. Makes the anonymous id where there is none yet.
+/// Makes events of drafts. Each gets an id and the time, and a `scan.started` that counts as a scan
+/// gets its hint. Makes the anonymous id where there is none yet.
 ///
 /// # Errors
 /// When there is no anonymous id and none can be made.
@@ -71,15 +71,15 @@ pub fn stamp(home: &Home, drafts: Vec<Draft>) -> Result<Vec<Payload>, HomeError>
     let hints = if scans == 0 {
         None
     } else {
-        // Where the scan can't be counted, the event is worth more than its hint.
+        // An event without a hint is better than no event.
         home.count_scans(scans).ok()
     };
     let hints = hints.into_iter().flatten();
     Ok(stamp_all(anonymous_id, clock::now(), hints, drafts))
 }
 
-/// What [`stamp`] would make of a draft now, without a trace on the disk: the id of a home that has
-/// none yet is made up, and the scan is not counted.
+/// What [`stamp`] would make of drafts now, without touching the disk: where there is no anonymous id
+/// yet, one is made up, and the scan is not counted.
 #[must_use]
 pub fn preview(home: &Home, drafts: Vec<Draft>) -> Vec<Payload> {
     let known = home.known_anonymous_id().ok().flatten();

@@ -1,6 +1,6 @@
 //! The one gate that every request to a destination passes, whoever makes it: consent, the notice
-//! that comes first, and the waits that the server asked for. Nothing is asked of a destination
-//! without asking here right before.
+//! that comes first, and the waits that the server asked for. It is checked right before each
+//! request.
 
 use chrono::{DateTime, Utc};
 
@@ -17,9 +17,10 @@ use crate::spool::{Caller, Spool, SpoolError};
 pub enum Purpose {
     /// Sending events, or finding out whether they can be sent.
     Upload,
-    /// Reading what was collected: nothing of this machine's leaves.
+    /// Reading what was collected. Nothing leaves this machine.
     Read,
-    /// Deleting, at the user's word, what was sent: possible after a "no" too.
+    /// Deleting what was sent, because the user wants it. It stays possible while telemetry is
+    /// disabled.
     Delete,
 }
 
@@ -76,8 +77,8 @@ impl<'g> Gate<'g> {
         }
     }
 
-    /// Makes a request outside of a flush, at the distance from the last write that the destination
-    /// wants, and remembers for the next ones when it asks to be left alone.
+    /// Makes a request outside of a flush. It keeps the pause after the last write that the
+    /// destination wants, and remembers a wait that the server asks for.
     ///
     /// # Errors
     /// When the request must not be made, or proves nothing.
@@ -88,7 +89,7 @@ impl<'g> Gate<'g> {
         make: impl FnOnce(&mut dyn Destination) -> Answer<T>,
     ) -> Result<T, AskError> {
         let target = destination.target().clone();
-        // A spool that can't be read knows of no wait; that it can't be read is told elsewhere.
+        // A spool that can't be read knows of no wait. Other commands report the trouble itself.
         let retry = retry_state(self.home, &target).unwrap_or_default();
         self.pass(purpose, &retry)?;
         clock::sleep(retry.spacing_left(clock::now(), destination.capabilities().spacing));
@@ -102,7 +103,7 @@ impl<'g> Gate<'g> {
     }
 }
 
-/// Until when the server asked to be left alone; that means reading too.
+/// Until when the server asked to be left alone. This applies to reading, too.
 #[must_use]
 pub fn rate_limited(home: &Home, target: &Target) -> Option<DateTime<Utc>> {
     let retry = retry_state(home, target).ok()?;
@@ -112,8 +113,8 @@ pub fn rate_limited(home: &Home, target: &Target) -> Option<DateTime<Utc>> {
     }
 }
 
-/// Remembers for the requests to come that the server asked to be left alone; a home without a
-/// spool has none to come.
+/// Remembers that the server asked to be left alone. Without a spool there is nothing to upload
+/// later, so nothing is remembered.
 pub fn remember(home: &Home, target: &Target, unconfirmed: &Unconfirmed) {
     if matches!(unconfirmed.verdict, Verdict::RateLimited(_))
         && let Ok(retry) = retry_state(home, target)

@@ -1,4 +1,4 @@
-//! Settings: what the arguments and the environment come to, resolved once before any work.
+//! Settings: what the arguments and the environment say, resolved once before any work.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -20,7 +20,7 @@ pub struct Settings {
     pub environment: Environment,
     /// The home.
     pub home: Home,
-    /// Whom to ask for consent.
+    /// Tells whether telemetry is enabled.
     pub consent: Consent,
     /// The spool's size limit in bytes.
     pub spool_max: u64,
@@ -132,7 +132,7 @@ impl Settings {
     /// When what is configured can't be understood.
     pub fn shows(&self, chosen: &Chosen) -> Result<bool, SettingsError> {
         let remembered = self.remembered(&chosen.target)?;
-        // Who has not seen the notice yet is not to contact anybody unawares.
+        // Nobody is contacted on behalf of a user who has not seen the notice yet.
         let may_ask = !chosen.notice_first || self.home.notice_shown();
         Ok(may_ask && self.config(remembered.as_ref()).shows(&chosen.target)?)
     }

@@ -77,8 +77,8 @@ impl From<&Attempt> for LastFlush {
 const ATTEMPTS_SHOWN: u32 = 5;
 
 impl Status {
-    /// Gathers it. What can't be read is told, not failed on: this is where people look when
-    /// something is wrong.
+    /// Gathers it. What can't be read is reported and is no failure: people look here when something
+    /// is wrong.
     #[must_use]
     pub fn of(settings: &Settings) -> Self {
         Self::with_notice(settings, settings.home.notice_shown())

@@ -1,5 +1,5 @@
-//! Other people's text on a terminal: nothing in it may move the cursor, change the order in which
-//! letters are shown, or hide.
+//! Other people's text on a terminal. Nothing in it may move the cursor, hide, or change the order in
+//! which letters are shown.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

@@ -21,8 +21,8 @@ enum Durable {
 }
 
 impl Home {
-    /// The anonymous id, if `telemetry-id` holds a valid one (UUIDv4 text). Whatever else is in the
-    /// file is nobody's id.
+    /// The anonymous id, if `telemetry-id` holds a valid one (UUIDv4 text). Anything else in the file
+    /// is never used.
     ///
     /// # Errors
     /// When the file is there but can't be read.
@@ -82,8 +82,8 @@ impl Home {
         &self,
         scans: u64,
     ) -> Result<impl Iterator<Item = ScanFrequency> + use<>, HomeError> {
-        // A count that a power cut takes back makes a wrong hint; an fsync would cost as much as
-        // the event itself, and those who wait for the file would wait for it too.
+        // A power cut may take the count back, which makes one wrong hint. An fsync would cost as
+        // much as the event itself, also for every process that waits for this file.
         let before = self.change_small("scan-count", Durable::No, |content| {
             let before = parse_count(content);
             (before, Some(before.saturating_add(scans).to_string()))
@@ -162,8 +162,8 @@ impl Home {
     }
 }
 
-/// Whether something has the file's name that can make room for it: what is no id is replaced,
-/// whatever it is, and its target left alone.
+/// Whether something with the file's name can be deleted to make room for it. A link is deleted
+/// itself; its target is left alone.
 fn is_in_the_way(error: &io::Error) -> bool {
     matches!(
         NotOrdinary::of(error),

@@ -79,8 +79,8 @@ impl FileLock {
     /// When the file system has no locks.
     pub fn lock(file: File, wait: Duration) -> io::Result<Option<Self>> {
         let deadline = Deadline::after(wait);
-        // flock has no timeout, so we ask again: at first at once, since most holders write for a
-        // millisecond or two, and then more rarely. The process id spreads those who wait for the
+        // flock has no timeout, so we try again: quickly at first, since most holders write for a
+        // millisecond or two, and then less often. The process id spreads those who wait for the
         // same holder.
         let mut pause = Duration::from_micros(200 + u64::from(std::process::id() % 16) * 25);
         loop {
@@ -100,8 +100,8 @@ impl FileLock {
         }
     }
 
-    /// The same, but where the file system has no locks the file is taken without one: for a change
-    /// by which two that make it at once harm nobody.
+    /// The same, but a file system without locks is accepted. Only for a change that does no harm when
+    /// two processes make it at once.
     ///
     /// # Errors
     /// When asking for the lock fails otherwise.

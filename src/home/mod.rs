@@ -30,7 +30,7 @@ use crate::limits::SMALL_FILE_BYTES;
 #[derive(Debug, Clone)]
 pub struct Home {
     dir: PathBuf,
-    /// Whether `JMO_TELEMETRY_HOME` names it: then its rights are the user's to change.
+    /// Whether `JMO_TELEMETRY_HOME` names it. Then its permissions are never changed.
     named: bool,
 }
 
@@ -224,8 +224,8 @@ impl Home {
             })
     }
 
-    /// Opens something in the home; makes the directory when that fails for want of it, so that
-    /// nobody pays for looking.
+    /// Opens something in the home. Makes the directory only when that fails because it is missing, so
+    /// that the usual case costs nothing.
     fn making_dir<T>(&self, mut open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -284,7 +284,7 @@ impl Home {
     }
 }
 
-/// `spool.lock`, held: methods that write to the spool exist only for who has one.
+/// `spool.lock`, held. Methods that write to the spool need one.
 #[derive(Debug)]
 pub struct SpoolLock(#[expect(dead_code, reason = "held for its drop")] lock::FileLock);
 

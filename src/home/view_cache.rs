@@ -1,7 +1,7 @@
 //! `view-cache/`: what Gists held when `view` last looked, each with its ETag, so that the next
-//! look is answered "not modified" and costs nothing of the rate limit. One file a Gist: a line of
-//! JSON that says what it is, then all its lines. Nothing here is missed when it is gone; together
-//! the files are bounded.
+//! look is answered "not modified" and costs nothing of the rate limit. There is one file for each Gist: a
+//! line of JSON that says what it is, then all its lines. The files can be deleted at any time, and
+//! their total size is bounded.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
@@ -25,7 +25,7 @@ pub struct CachedLines {
     pub incomplete: Vec<String>,
     /// All its lines.
     pub lines: BufReader<File>,
-    /// Their bytes, about.
+    /// About how many bytes they are.
     pub bytes: u64,
 }
 
