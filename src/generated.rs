@@ -2,6 +2,22 @@
 
 use std::path::Path;
 
+/// Compares the part of a document between the comments `<!-- NAME: … -->` and `<!-- end -->` with
+/// what it is made from; with `REGENERATE=1` writes it.
+pub(crate) fn part_is_fresh(path: &str, name: &str, text: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    let document = std::fs::read_to_string(file).expect("reads");
+    let begin = format!("<!-- {name}: ");
+    let start = document.find(&begin).expect("the part begins");
+    let start = start + document[start..].find("-->\n\n").expect("a comment ends") + 5;
+    let end = start
+        + document[start..]
+            .find("\n<!-- end -->")
+            .expect("the part ends");
+    let fresh = format!("{}{text}{}", &document[..start], &document[end..]);
+    is_fresh(path, &fresh);
+}
+
 /// Compares a file of the repository with what it is made from; with `REGENERATE=1` writes it.
 #[expect(clippy::disallowed_methods, reason = "the tests' own switch")]
 pub(crate) fn is_fresh(path: &str, text: &str) {

@@ -6,9 +6,7 @@ use std::str::FromStr;
 use bytesize::ByteSize;
 
 use crate::consent::Consent;
-use crate::destination::{
-    Chosen, CollectorReader, Config, ConfigError, Connection, Destination, GistReader, Target,
-};
+use crate::destination::{Chosen, Config, ConfigError, Connection, Destination, Target};
 use crate::env::Environment;
 use crate::home::{ConnectionError, Home, NoHome};
 use crate::limits::SPOOL_MAX_BYTES;
@@ -108,24 +106,6 @@ impl Settings {
         Ok(self.config(remembered.as_ref()).open(target)?)
     }
 
-    /// A Gist to read from, with the token if there is one for it, and the API that belongs to it;
-    /// contacts nobody.
-    ///
-    /// # Errors
-    /// When it can't be used.
-    pub fn gist_reader(&self, target: &Target) -> Result<GistReader, SettingsError> {
-        let remembered = self.remembered(target)?;
-        Ok(self.config(remembered.as_ref()).gist_reader(target)?)
-    }
-
-    /// A collector to read from; contacts nobody.
-    ///
-    /// # Errors
-    /// When it can't be used.
-    pub fn collector_reader(&self, target: &Target) -> Result<CollectorReader, SettingsError> {
-        Ok(self.config(None).collector_reader(target)?)
-    }
-
     /// Whether what was sent to the configured destination can be looked at from here.
     ///
     /// # Errors
@@ -145,7 +125,8 @@ impl Settings {
         Ok(self.config(None).connection(target)?)
     }
 
-    fn config<'c>(&'c self, remembered: Option<&'c Connection>) -> Config<'c> {
+    /// What a destination is opened with.
+    pub(crate) fn config<'c>(&'c self, remembered: Option<&'c Connection>) -> Config<'c> {
         Config {
             environment: &self.environment,
             remembered,
@@ -153,7 +134,10 @@ impl Settings {
     }
 
     /// What `connect` remembered; a file that can't be used matters only where it is needed.
-    fn remembered(&self, target: &Target) -> Result<Option<Connection>, SettingsError> {
+    ///
+    /// # Errors
+    /// When the file is needed and can't be used.
+    pub(crate) fn remembered(&self, target: &Target) -> Result<Option<Connection>, SettingsError> {
         match self.home.connection() {
             Err(error) if self.config(None).needs_memory(target)? => Err(error.into()),
             remembered => Ok(remembered.ok().flatten()),

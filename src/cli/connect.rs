@@ -9,21 +9,14 @@ use serde::Serialize;
 use super::exit::{Code, Failure};
 use super::out::Out;
 use crate::destination::verdict::Verdict;
-use crate::destination::{Chosen, Connection, Target, Token};
+use crate::destination::{Chosen, Connection, KINDS, Target, Token};
 use crate::limits::REQUEST_TIMEOUT;
 use crate::request::{AskError, Closed, Gate, Purpose};
 use crate::settings::{Settings, SettingsError};
 
-const EXAMPLES: &str = "\
-Examples:
-  connect gist 0123456789abcdef0123456789abcdef                 (asks for the token)
-  connect gist https://gist.github.com/me/0123456789abcdef0123456789abcdef < token.txt
-  connect dir /var/spool/jmo-telemetry
-  connect --show";
-
 /// Remember where uploads go
 #[derive(Debug, ClapArgs)]
-#[command(after_help = EXAMPLES, arg_required_else_help = true)]
+#[command(after_help = examples(), arg_required_else_help = true)]
 pub(super) struct Args {
     /// Show what is remembered
     #[arg(long)]
@@ -39,8 +32,16 @@ pub(super) struct Args {
 }
 
 fn kinds() -> PossibleValuesParser {
-    let kinds = Target::KINDS.iter();
-    PossibleValuesParser::new(kinds.map(|kind| PossibleValue::new(kind.word).help(kind.help)))
+    PossibleValuesParser::new(KINDS.map(|kind| PossibleValue::new(kind.word).help(kind.help)))
+}
+
+fn examples() -> String {
+    let kinds = KINDS.iter().flat_map(|kind| kind.connect_examples);
+    kinds
+        .chain(&["connect --show"])
+        .fold("Examples:".to_owned(), |text, example| {
+            format!("{text}\n  {example}")
+        })
 }
 
 /// Forget where uploads go; what was not sent stays in the spool
@@ -109,10 +110,8 @@ fn ask_for_token(target: &Target) -> Result<Token, Failure> {
         text
     };
     Token::new(&text).ok_or_else(|| {
-        Failure::new(Code::Configuration, "no token was given").hint(
-            "type it when asked, pass it on stdin (connect gist ID < token.txt), in JMO_TELEMETRY_GITHUB_TOKEN, or in the \
-             file that JMO_TELEMETRY_GITHUB_TOKEN_FILE names",
-        )
+        Failure::new(Code::Configuration, "no token was given")
+            .hint(target.info().token_hint.unwrap_or_default())
     })
 }
 

@@ -13,7 +13,7 @@ use crate::home::{HomeError, OwnerError, lock};
 use crate::record::RecordError;
 use crate::settings::SettingsError;
 use crate::spool::SpoolError;
-use crate::view::ViewError;
+use crate::view::{ViewError, source};
 
 /// Exit codes, with their numbers from sysexits.h.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,79 +163,30 @@ impl From<ViewError> for Failure {
             ViewError::Read { ref source, .. } => match source.kind() {
                 ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::PermissionDenied => {
                     Self::new(Code::Configuration, error)
-                        .hint("a source is gist, gist:ID, dir:PATH, spool, or the path of a JSONL file; see `view --help`")
+                        .hint(format!("a source is {}", source::forms()))
                 }
                 _ => Self::new(Code::Io, error),
             },
-            ViewError::Collector { ref source, .. } => {
-                let (code, hint) = way_to_collector(source);
-                Self::new(code, error).hint(hint)
+            ViewError::Destination {
+                ref target,
+                ref source,
+            } => {
+                let advice = target.read_advice(source).map(str::to_owned);
+                let (code, hint) = match source {
+                    ReadError::Refused { .. } => (Code::Configuration, advice),
+                    ReadError::Later(_) => (Code::TryLater, advice),
+                    ReadError::Limited { until, .. } => {
+                        let when = format!("try again {}", words::relative(*until, clock::now()));
+                        let all: Vec<_> = [when].into_iter().chain(advice).collect();
+                        (Code::TryLater, Some(all.join("; ")))
+                    }
+                };
+                Self {
+                    hint,
+                    ..Self::new(code, error)
+                }
             }
-            ViewError::Gist { ref source, .. } => {
-                let (code, hint) = way_out(source);
-                Self::new(code, error).hint(hint)
-            }
         }
-    }
-}
-
-/// What to do about a collector that can't be read.
-fn way_to_collector(error: &ReadError) -> (Code, String) {
-    match error {
-        ReadError::Refused { status: 401, .. } => (
-            Code::Configuration,
-            "set JMO_TELEMETRY_COLLECTOR_TOKEN to the collector's STATS_TOKEN".to_owned(),
-        ),
-        ReadError::Refused { .. } => (
-            Code::Configuration,
-            "there is no collector at this address; see that it is complete".to_owned(),
-        ),
-        ReadError::Limited { until, .. } => {
-            let when = words::relative(*until, clock::now());
-            (Code::TryLater, format!("try again {when}"))
-        }
-        ReadError::Later(_) => (
-            Code::TryLater,
-            "try again when the collector can be reached".to_owned(),
-        ),
-    }
-}
-
-/// What to do about a Gist that can't be read.
-fn way_out(error: &ReadError) -> (Code, String) {
-    match error {
-        ReadError::Refused { status: 401, .. } => (
-            Code::Configuration,
-            "the token is not valid; make a new one, or unset it: reading a Gist needs none"
-                .to_owned(),
-        ),
-        ReadError::Refused {
-            status: 403,
-            with_token: true,
-            ..
-        } => (
-            Code::Configuration,
-            "the token may not read this Gist; unset it: reading a Gist needs none".to_owned(),
-        ),
-        ReadError::Refused { .. } => (
-            Code::Configuration,
-            "there is no such Gist; its id is the last part of its URL".to_owned(),
-        ),
-        ReadError::Limited {
-            until, with_token, ..
-        } => {
-            let more = if *with_token {
-                ""
-            } else {
-                "; with a token in JMO_TELEMETRY_GITHUB_TOKEN, GitHub allows 5,000 requests an hour instead of 60"
-            };
-            let when = words::relative(*until, clock::now());
-            (Code::TryLater, format!("try again {when}{more}"))
-        }
-        ReadError::Later(_) => (
-            Code::TryLater,
-            "try again when GitHub can be reached".to_owned(),
-        ),
     }
 }
 

@@ -10,7 +10,7 @@ use super::out::Out;
 use super::progress::{Progress, watch};
 use super::words;
 use crate::clock;
-use crate::destination::Target;
+use crate::destination::{KINDS, Target};
 use crate::env::Environment;
 use crate::flush::{Options, Outcome, Report, dry_run, flush};
 use crate::limits::{COMMAND_LOCK_WAIT, FLUSH_DEADLINE};
@@ -21,17 +21,20 @@ use crate::spool::{Spool, SpoolError};
 const EXAMPLES: &str = "\
 Examples:
   flush                           to the configured destination
-  flush --to dir:/tmp/telemetry   to a directory, without any account
-  flush --dry-run                 print the files, contact nobody
-  schedule install                regularly, without anybody thinking of it";
+  flush --dry-run                 print what would be sent; contact nobody";
+
+fn examples() -> String {
+    let destinations = KINDS.iter().filter_map(|kind| kind.flush_example);
+    destinations.fold(EXAMPLES.to_owned(), |text, example| {
+        format!("{text}\n  {example}")
+    })
+}
 
 /// Upload what is due; silent on every network failure when nobody watches
 #[derive(Debug, ClapArgs)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = examples())]
 pub(super) struct Args {
-    /// Where to: gist:ID or dir:PATH [default: the environment's Gist, else what `connect`
-    /// remembered]
-    #[arg(long, value_name = "DEST")]
+    #[arg(long, value_name = "DEST", help = to_help())]
     to: Option<Target>,
     /// Print the exact files that would be written; contact nobody
     #[arg(long)]
@@ -63,6 +66,14 @@ pub(super) struct Args {
     /// The home, for a scheduler that can't set a variable
     #[arg(long, value_name = "PATH", hide = true)]
     home: Option<PathBuf>,
+}
+
+fn to_help() -> String {
+    let forms: Vec<_> = KINDS.iter().map(|kind| kind.form).collect();
+    format!(
+        "Where to: {} [default: what the environment names, else what `connect` remembered]",
+        words::one_of(&forms)
+    )
 }
 
 /// How long after its deadline a flush may still wait for locks and store what came of it.
@@ -147,7 +158,7 @@ impl Args {
         let target = chosen.target;
         // Only to find out whether it can be used; it is opened where it is used.
         match settings.destination(&target) {
-            // The ordinary user's case: a Gist is named, but only its owner can write it.
+            // The ordinary user's case: the destination is named, but its token is its owner's.
             Err(SettingsError::Destination(error)) if error.is_missing_token() => {
                 return Ok(self.nowhere(settings, Some(&target), error.to_string()));
             }

@@ -51,7 +51,7 @@ pub(super) struct Args {
     /// As JSON
     #[arg(long)]
     json: bool,
-    /// Print the JSON Schema of an event instead: what a collector accepts
+    /// Print the JSON Schema of an event instead
     #[arg(long, conflicts_with = "json")]
     schema: bool,
 }

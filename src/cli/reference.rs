@@ -1,89 +1,102 @@
-//! What the program reads and leaves behind besides its arguments, as data: for `--help` and for the
-//! man pages.
+//! What the program reads and leaves behind besides its arguments, as data. The help, the man pages
+//! and the tables of the documents are made from it.
 
 use super::words;
+use crate::consent::CI_VARIABLES;
+use crate::destination;
 
 /// The columns of a terminal that shows help without breaking its lines.
 const COLUMNS: usize = 80;
 
 /// The environment variables, and what each means.
-pub(super) const ENVIRONMENT: [(&str, &str); 18] = [
-    (
-        "JMO_TELEMETRY_DISABLE",
-        "1, true, yes, on: disabled. Empty, 0, false, no, off: not. Anything else: disabled",
-    ),
-    ("DO_NOT_TRACK", "1 or true: disabled"),
-    (
-        "CI, GITHUB_ACTIONS, GITLAB_CI, …",
-        "any of them set and not empty: disabled",
-    ),
-    ("JMO_TELEMETRY_HOME", "another home than ~/.jmo-security"),
-    ("JMO_TELEMETRY_GIST_ID", "the Gist to upload to"),
-    ("JMO_TELEMETRY_GITHUB_TOKEN", "its owner's token"),
-    (
-        "JMO_TELEMETRY_GITHUB_TOKEN_FILE",
-        "a file (0600) that holds the token",
-    ),
-    (
-        "JMO_TELEMETRY_GITHUB_API",
-        "the API's base, for GitHub Enterprise Server; plain http only to this machine",
-    ),
-    (
-        "JMO_TELEMETRY_ENDPOINT",
-        "a collector to upload to; plain http only to this machine",
-    ),
-    (
-        "JMO_TELEMETRY_COLLECTOR_TOKEN",
-        "the maintainer's token to read a collector",
-    ),
-    (
-        "JMO_TELEMETRY_COLLECTOR_TOKEN_FILE",
-        "a file (0600) that holds that token",
-    ),
-    (
-        "JMO_TELEMETRY_SPOOL_MAX",
-        "size limit of the spool, e.g. 2GiB [64MiB]",
-    ),
-    (
-        "JMO_TELEMETRY_SHOWN",
-        "1: no banner, because it was shown already",
-    ),
-    (
-        "JMO_TELEMETRY_BIN",
-        "the program that the Python client starts",
-    ),
-    ("HTTPS_PROXY", "a proxy for what is uploaded and read"),
-    ("NO_PROXY", "hosts that are reached without it"),
-    (
-        "SSL_CERT_FILE",
-        "certificates to trust instead of the system's",
-    ),
-    ("NO_COLOR", "no colours"),
-];
+pub(super) fn environment() -> Vec<(&'static str, String)> {
+    let [ci, other_ci @ ..] = CI_VARIABLES;
+    let switches = [
+        (
+            "JMO_TELEMETRY_DISABLE",
+            "1, true, yes or on disables telemetry; 0, false, no, off or an empty value does not; \
+             anything else does"
+                .to_owned(),
+        ),
+        ("DO_NOT_TRACK", "1 or true disables telemetry".to_owned()),
+        (
+            ci,
+            format!(
+                "any value disables telemetry, and so does any value of {}",
+                words::one_of(&other_ci)
+            ),
+        ),
+    ];
+    let of_destinations = destination::variables();
+    let others = [
+        (
+            "JMO_TELEMETRY_SPOOL_MAX",
+            "the size limit of the spool, such as 2GiB [default: 64MiB]",
+        ),
+        (
+            "JMO_TELEMETRY_SHOWN",
+            "1: no banner, because somebody has shown it already",
+        ),
+        (
+            "JMO_TELEMETRY_BIN",
+            "the program that the Python client starts",
+        ),
+        (
+            "HTTPS_PROXY",
+            "the proxy through which everything is uploaded and read",
+        ),
+        ("NO_PROXY", "hosts that are reached without the proxy"),
+        (
+            "SSL_CERT_FILE",
+            "certificates to trust instead of the system's",
+        ),
+        ("NO_COLOR", "any value: no colours"),
+    ];
+    let home = (
+        "JMO_TELEMETRY_HOME",
+        "the home, if not ~/.jmo-security".to_owned(),
+    );
+    switches
+        .into_iter()
+        .chain([home])
+        .chain(of_destinations.map(|variable| (variable.name, variable.help.to_owned())))
+        .chain(others.map(|(name, help)| (name, help.to_owned())))
+        .collect()
+}
 
 /// The files of the home, and what each holds.
-pub(super) const FILES: [(&str, &str); 10] = [
+pub(super) const FILES: [(&str, &str); 14] = [
     ("spool.db", "the spool, with spool.db-wal and spool.db-shm"),
+    ("spool.lock", "locked by a writer while it writes"),
     (
-        "spool.lock, flush.lock",
-        "held by who writes, and by the one flush that runs",
+        "flush.lock",
+        "locked by the one flush that runs, to its end",
     ),
-    ("telemetry-id", "the anonymous id"),
+    ("telemetry-id", "the anonymous id, a random UUID"),
     ("scan-count", "how many scans were counted"),
     ("consent.json", "what enable or disable chose, and when"),
     (
         "destination.json",
-        "where connect pointed uploads; it may hold the token",
+        "where connect pointed uploads; it may hold a token",
     ),
     ("notice-shown", "when the banner was first shown"),
+    ("last-scheduled-flush", "when the schedule last ran a flush"),
+    (
+        "schedule-task.xml",
+        "on Windows, the task as Task Scheduler got it",
+    ),
     ("view-cache/", "answers that view may use again"),
     (
         "overflow.jsonl",
-        "events that the database could not take yet; the next writer does",
+        "events that came while the database could not be written; the next writer takes them in",
+    ),
+    (
+        "overflow.jsonl.corrupt",
+        "lines of overflow.jsonl that could not be taken in; they are counted",
     ),
     (
         "spool.db.corrupt-TIME",
-        "a damaged database that was set aside",
+        "a damaged database that was set aside; only forget deletes it",
     ),
 ];
 
@@ -91,14 +104,20 @@ pub(super) const FILES: [(&str, &str); 10] = [
 pub(super) const EXIT_STATUS: [(&str, &str); 9] = [
     (
         "0",
-        "done (flush: also nothing to do, and every network failure)",
+        "done; a flush also exits with 0 when the network fails",
     ),
-    ("2", "usage"),
-    ("65", "bad event"),
+    ("2", "the command line is wrong"),
+    ("65", "the event is wrong"),
     ("73", "the home can't be used or written"),
     ("74", "I/O error"),
-    ("75", "try later (flush --strict: something due stayed)"),
-    ("78", "configuration (flush --strict: no destination works)"),
+    (
+        "75",
+        "try again later (flush --strict: events that were due stayed)",
+    ),
+    (
+        "78",
+        "the configuration is wrong (flush --strict: no destination works)",
+    ),
     ("130", "stopped by Ctrl-C"),
     ("143", "stopped by SIGTERM"),
 ];
@@ -106,8 +125,8 @@ pub(super) const EXIT_STATUS: [(&str, &str); 9] = [
 /// Examples of the most common commands.
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  jmo-telemetry record scan.started --mode cli --profile balanced --tool trivy --repos 3
-  jmo-telemetry flush --to dir:/tmp/telemetry
+  jmo-telemetry record scan.started --mode cli --profile fast --tool trivy --repos 3
+  jmo-telemetry flush --dry-run
   jmo-telemetry spool list
   jmo-telemetry status
   jmo-telemetry view";
@@ -121,20 +140,52 @@ pub(super) fn short_help() -> String {
 pub(super) fn long_help() -> String {
     format!(
         "{}\n\n{}\n\n{}",
-        section("Environment", &ENVIRONMENT, 36),
+        section("Environment", &environment(), 36),
         section("Files, in ~/.jmo-security", &FILES, 24),
         short_help()
     )
 }
 
-fn section(title: &str, rows: &[(&str, &str)], width: usize) -> String {
+fn section(title: &str, rows: &[(&str, impl AsRef<str>)], width: usize) -> String {
     let mut text = format!("{title}:");
     for (name, meaning) in rows {
         let mut name = *name;
-        for line in words::wrap(meaning, COLUMNS - 2 - width) {
+        for line in words::wrap(meaning.as_ref(), COLUMNS - 2 - width) {
             text.push_str(&format!("\n  {name:<width$}{line}"));
             name = "";
         }
     }
     text
+}
+
+#[cfg(test)]
+mod generated {
+    use super::*;
+    use crate::generated::part_is_fresh;
+
+    #[test]
+    fn the_documents_have_the_tables_of_the_help() {
+        let variables = environment();
+        part_is_fresh(
+            "docs/reference.md",
+            "variables",
+            &table("variable", &variables),
+        );
+        part_is_fresh(
+            "docs/reference.md",
+            "exit codes",
+            &table("code", &EXIT_STATUS),
+        );
+        part_is_fresh("docs/design.md", "files", &table("file", &FILES));
+    }
+
+    fn table(title: &str, rows: &[(&str, impl AsRef<str>)]) -> String {
+        let rows = rows
+            .iter()
+            .map(|(name, meaning)| format!("| `{name}` | {} |\n", meaning.as_ref()));
+        format!(
+            "| {title} | meaning |\n| --- | --- |\n{}",
+            rows.collect::<String>()
+        )
+    }
 }

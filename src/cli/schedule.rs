@@ -9,10 +9,10 @@ use serde::Serialize;
 use super::exit::{Code, Failure, code_of};
 use super::out::Out;
 use super::words;
-use crate::clock;
 use crate::schedule::machine::{Findings, Found, Plan};
 use crate::schedule::{Every, Job, Machine, ScheduleError, Scheduler, last_run};
 use crate::settings::Settings;
+use crate::{clock, destination};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -198,18 +198,16 @@ fn replace_others(machine: &Machine, kept: Scheduler) -> Vec<String> {
 
 /// Variables that a flush here would use, and a scheduled one does not have.
 fn unseen(settings: &Settings) -> Vec<String> {
-    const USED: [&str; 8] = [
-        "JMO_TELEMETRY_GIST_ID",
-        "JMO_TELEMETRY_ENDPOINT",
-        "JMO_TELEMETRY_GITHUB_TOKEN",
-        "JMO_TELEMETRY_GITHUB_TOKEN_FILE",
-        "JMO_TELEMETRY_GITHUB_API",
+    const OTHERS: [&str; 4] = [
         "JMO_TELEMETRY_SPOOL_MAX",
         "HTTPS_PROXY",
+        "NO_PROXY",
         "SSL_CERT_FILE",
     ];
-    let set: Vec<_> = USED
-        .into_iter()
+    let of_destinations = destination::variables().filter(|variable| variable.for_flush);
+    let set: Vec<_> = of_destinations
+        .map(|variable| variable.name)
+        .chain(OTHERS)
         .filter(|name| settings.environment.get(name).is_some())
         .collect();
     if set.is_empty() {

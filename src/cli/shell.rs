@@ -137,21 +137,24 @@ fn page(command: &Command) -> Result<String, Failure> {
             examples.join("\n")
         ));
     }
-    text.push_str(&section("ENVIRONMENT", &reference::ENVIRONMENT));
+    text.push_str(&section("ENVIRONMENT", &reference::environment()));
     text.push_str(".SH FILES\nIn the home, which is ~/.jmo\\-security or JMO_TELEMETRY_HOME:\n");
     text.push_str(&rows(&reference::FILES));
     text.push_str(&section("EXIT STATUS", &reference::EXIT_STATUS));
     Ok(text)
 }
 
-fn section(title: &str, table: &[(&str, &str)]) -> String {
+fn section(title: &str, table: &[(&str, impl AsRef<str>)]) -> String {
     format!(".SH \"{title}\"\n{}", rows(table))
 }
 
-fn rows(table: &[(&str, &str)]) -> String {
+fn rows(table: &[(&str, impl AsRef<str>)]) -> String {
     table
         .iter()
-        .map(|(name, meaning)| format!(".TP\n\\fB{}\\fR\n{}\n", escape(name), escape(meaning)))
+        .map(|(name, meaning)| {
+            let (name, meaning) = (escape(name), escape(meaning.as_ref()));
+            format!(".TP\n\\fB{name}\\fR\n{meaning}\n")
+        })
         .collect()
 }
 

@@ -11,33 +11,36 @@ use super::exit::{Code, Failure, code_of};
 use super::out::Out;
 use super::words;
 use crate::clock;
-use crate::destination::Target;
+use crate::destination::{KINDS, KindInfo, Target};
 use crate::files::NewFile;
 use crate::settings::Settings;
 use crate::spool::Spool;
 use crate::terminal::clean;
 use crate::view::{
-    Collected, Consumer, Csv, Cube, FileSource, Frame, Local, Moment, Period, Raw, Source,
-    SpoolSource, StdinSource, collect, dashboard, page, source,
+    Collected, Consumer, Csv, Cube, Frame, Local, Moment, Period, Raw, Source, collect, dashboard,
+    page, source,
 };
+
+fn examples() -> String {
+    let destinations = KINDS.iter().filter_map(|kind| kind.view_example);
+    destinations.fold(EXAMPLES.to_owned(), |text, example| {
+        format!("{text}\n  {example}")
+    })
+}
 
 const EXAMPLES: &str = "\
 Examples:
-  view                              the dashboard, of the configured destination or else the local spool
-  view --from gist:0123456789abcdef0123456789abcdef --since 30d
-  view --from dir:/tmp/telemetry --json | jq .tools
-  zcat old.jsonl.gz | jmo-telemetry view --from - --since 2026-01-01 --until 2026-06-30
-  view --export events.csv          for a spreadsheet
-  view --html report.html           one page with charts and filters, for a browser";
+  view                         a dashboard of what the destination holds
+  view --from spool            a dashboard of what this machine recorded
+  view --export events.csv     for a spreadsheet
+  view --html report.html      one page with charts and filters, for a browser
+  zcat old.jsonl.gz | jmo-telemetry view --from - --until 2026-06-30";
 
 /// See what was collected: a dashboard, numbers, the events, or a page
 #[derive(Debug, ClapArgs)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = examples())]
 pub(super) struct Args {
-    /// Where the events are: gist, gist:ID, dir:PATH, https://… (a collector, with its maintainer's
-    /// token in JMO_TELEMETRY_COLLECTOR_TOKEN), spool, a JSONL file, or - for stdin [default: the
-    /// configured destination where it can be read, else spool]
-    #[arg(long, value_name = "SOURCE")]
+    #[arg(long, value_name = "SOURCE", help = from_help())]
     from: Option<From>,
     /// Only events from then on: a length of time before now (30d), a day (2026-11-01, UTC), or a
     /// time in RFC 3339
@@ -63,7 +66,8 @@ pub(super) struct Args {
 /// `--from`, as it is given.
 #[derive(Debug, Clone)]
 enum From {
-    Gist,
+    /// The configured destination, which is to be of this kind.
+    Configured(&'static KindInfo),
     Target(Target),
     Spool,
     Stdin,
@@ -74,12 +78,14 @@ impl FromStr for From {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(match (text, text.parse::<Target>()) {
-            ("gist", _) => Self::Gist,
-            ("spool", _) => Self::Spool,
-            ("-", _) => Self::Stdin,
-            (_, Ok(target)) => Self::Target(target),
-            (path, Err(_)) => Self::Path(path.into()),
+        let mut kinds = KINDS.into_iter();
+        let kind = kinds.find(|kind| kind.word == text && kind.configure_hint.is_some());
+        Ok(match (text, kind, text.parse::<Target>()) {
+            (_, Some(kind), _) => Self::Configured(kind),
+            ("spool", ..) => Self::Spool,
+            ("-", ..) => Self::Stdin,
+            (_, _, Ok(target)) => Self::Target(target),
+            (path, _, Err(_)) => Self::Path(path.into()),
         })
     }
 }
@@ -108,23 +114,20 @@ impl Args {
     }
 
     fn source(&self, settings: &Settings) -> Result<Box<dyn Source>, Failure> {
-        let configured = || Ok::<_, Failure>(settings.chosen(None)?.map(|chosen| chosen.target));
+        let configured = || settings.chosen(None);
         let target = match &self.from {
-            None => match settings.chosen(None)? {
+            None => match configured()? {
                 Some(chosen) if settings.shows(&chosen)? => chosen.target,
-                _ => return Ok(Box::new(SpoolSource::new(settings.home.clone()))),
+                _ => return Ok(source::spool(&settings.home)),
             },
-            Some(From::Gist) => configured()?
-                .filter(source::is_gist)
-                .ok_or_else(|| {
-                    Failure::new(Code::Configuration, "no Gist is configured")
-                        .hint("name it: --from gist:ID, or JMO_TELEMETRY_GIST_ID, or `jmo-telemetry connect gist ID`")
-                })?,
+            Some(From::Configured(kind)) => match configured()? {
+                Some(chosen) if chosen.target.info().word == kind.word => chosen.target,
+                _ => return Err(none_configured(kind)),
+            },
             Some(From::Target(target)) => target.clone(),
-            Some(From::Spool) => return Ok(Box::new(SpoolSource::new(settings.home.clone()))),
-            Some(From::Stdin) => return Ok(Box::new(StdinSource)),
-            Some(From::Path(path)) if path.is_dir() => Target::dir(path),
-            Some(From::Path(path)) => return Ok(Box::new(FileSource::new(path))),
+            Some(From::Spool) => return Ok(source::spool(&settings.home)),
+            Some(From::Stdin) => return Ok(source::stdin()),
+            Some(From::Path(path)) => return Ok(source::at(path)),
         };
         Ok(source::of(&target, settings)?)
     }
@@ -213,6 +216,18 @@ impl Args {
         out.text(&dashboard(&collected, &frame))?;
         Ok(out.stream().flush()?)
     }
+}
+
+fn from_help() -> String {
+    format!(
+        "Where the events are: {} [default: the configured destination where it can be read, else spool]",
+        source::forms()
+    )
+}
+
+fn none_configured(kind: &KindInfo) -> Failure {
+    let error = format!("no {} is configured", kind.name);
+    Failure::new(Code::Configuration, error).hint(kind.configure_hint.unwrap_or_default())
 }
 
 /// This machine's own numbers. A spool that can't be read is no failure; the dashboard says why.

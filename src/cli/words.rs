@@ -40,6 +40,15 @@ pub(super) fn count(number: u64, what: &str) -> String {
     format!("{number} {what}{plural}")
 }
 
+/// "a", "a or b", "a, b or c".
+pub(super) fn one_of(words: &[&str]) -> String {
+    match words {
+        [] => String::new(),
+        [word] => (*word).to_owned(),
+        [words @ .., last] => format!("{} or {last}", words.join(", ")),
+    }
+}
+
 /// Text in lines of at most `width` columns, broken between words; a longer word is a line of its
 /// own.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
@@ -83,6 +92,12 @@ mod tests {
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
         assert_eq!(wrap("incomprehensible", 5), ["incomprehensible"]);
         assert_eq!(wrap("", 5), [""]);
+    }
+
+    #[test]
+    fn a_choice_is_told_with_one_or() {
+        assert_eq!(one_of(&["a"]), "a");
+        assert_eq!(one_of(&["a", "b", "c"]), "a, b or c");
     }
 
     #[test]

@@ -1,11 +1,7 @@
-//! Which destination is configured, and with what it is opened: the environment and what `connect`
-//! remembered, by kind.
+//! What a destination is configured with: the environment, and what `connect` remembered.
 
-use super::target::Kind;
-use super::{
-    CollectorReader, Destination, GistReader, Target, TargetError, Token, UploadError, dir, gist,
-    https,
-};
+use super::UploadError;
+use super::target::{Target, TargetError, Token};
 use crate::env::Environment;
 use crate::files;
 use crate::limits::SMALL_FILE_BYTES;
@@ -86,132 +82,10 @@ pub struct Config<'c> {
 }
 
 impl Config<'_> {
-    /// The destination that the environment names: a Gist before a collector.
-    ///
-    /// # Errors
-    /// When what it names is none.
-    pub fn named_by(environment: &Environment) -> Result<Option<Chosen>, ConfigError> {
-        match gist::named_by(environment)? {
-            None => https::named_by(environment),
-            named => Ok(named),
-        }
-    }
-
-    /// The destination that was named when the program was compiled.
-    ///
-    /// # Errors
-    /// When what was named is none.
-    pub fn built_in() -> Result<Option<Chosen>, ConfigError> {
-        https::built_in()
-    }
-
-    /// Opens a destination with the token and the API that belong to it; contacts nobody.
-    ///
-    /// # Errors
-    /// When it can't be used with what is known about it.
-    pub fn open(&self, target: &Target) -> Result<Box<dyn Destination>, ConfigError> {
-        Ok(match target.kind() {
-            Kind::Dir(path) => Box::new(dir::Dir::new(path)),
-            Kind::Collector(address) => Box::new(https::Collector::new(address)?),
-            Kind::Gist(id) => {
-                let access = gist::Access::find(self, target)?;
-                Box::new(gist::Gist::new(id, &access)?)
-            }
-        })
-    }
-
-    /// A Gist to read from, with the token if there is one for it, and the API that belongs to it;
-    /// contacts nobody.
-    ///
-    /// # Errors
-    /// When it can't be used.
-    pub fn gist_reader(&self, target: &Target) -> Result<GistReader, ConfigError> {
-        let access = gist::Access::find(self, target)?;
-        Ok(GistReader::new(target, &access)?)
-    }
-
-    /// A collector to read from, with the maintainer's token from the environment; contacts
-    /// nobody.
-    ///
-    /// # Errors
-    /// When there is no token, or it can't be used.
-    pub fn collector_reader(&self, target: &Target) -> Result<CollectorReader, ConfigError> {
-        let token = https::read::token(self.environment)?.ok_or(UploadError::NoCollectorToken)?;
-        Ok(CollectorReader::new(target, &token)?)
-    }
-
-    /// Whether what is at this destination can be read with what is known: the configured one is
-    /// looked at without having been named, and the token is for none that a file names.
-    ///
-    /// # Errors
-    /// When the token that is given can't be read.
-    pub fn shows(&self, target: &Target) -> Result<bool, ConfigError> {
-        Ok(match target.kind() {
-            Kind::Dir(_) | Kind::Gist(_) => true,
-            Kind::Collector(_) => {
-                self.remembered(target).is_none() && https::read::token(self.environment)?.is_some()
-            }
-        })
-    }
-
-    /// Whether what `connect` remembered matters for this destination.
-    ///
-    /// # Errors
-    /// When the token that is given can't be read.
-    pub fn needs_memory(&self, target: &Target) -> Result<bool, ConfigError> {
-        Ok(match target.kind() {
-            Kind::Dir(_) | Kind::Collector(_) => false,
-            Kind::Gist(_) => gist::Access::given(self.environment)?.token.is_none(),
-        })
-    }
-
-    /// What `connect` is to remember: the destination with what the environment gives for it.
-    ///
-    /// # Errors
-    /// When the token that is given can't be read.
-    pub fn connection(&self, target: Target) -> Result<Connection, ConfigError> {
-        match target.kind() {
-            Kind::Dir(_) | Kind::Collector(_) => Ok(Connection {
-                target,
-                token: None,
-                api: None,
-            }),
-            Kind::Gist(_) => {
-                let given = gist::Access::given(self.environment)?;
-                Ok(Connection {
-                    target,
-                    token: given.token,
-                    api: given.api,
-                })
-            }
-        }
-    }
-
     /// What is remembered of this destination, and of no other.
     pub(super) fn remembered(&self, target: &Target) -> Option<&Connection> {
         self.remembered
             .filter(|connection| connection.target == *target)
-    }
-}
-
-impl Connection {
-    /// Whether it is of no use without a token.
-    #[must_use]
-    pub fn lacks_token(&self) -> bool {
-        self.token.is_none() && matches!(self.target.kind(), Kind::Gist(_))
-    }
-
-    /// Opens it; contacts nobody.
-    ///
-    /// # Errors
-    /// When it can't be used with what is known about it.
-    pub fn open(&self) -> Result<Box<dyn Destination>, ConfigError> {
-        let environment = Environment::default();
-        Config {
-            environment: &environment,
-            remembered: Some(self),
-        }
-        .open(&self.target)
     }
 }
 

@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::info::KindInfo;
 use super::{Answer, Capabilities, Confirmed, Destination, RemoteFile, Seen, Unconfirmed, Wanted};
 use crate::clock::{self, Deadline};
 use crate::destination::Target;
@@ -22,6 +23,21 @@ pub(super) const CAPABILITIES: Capabilities = Capabilities {
     spacing: Duration::ZERO,
     can_look: true,
     uses_network: false,
+};
+
+/// A directory, in words.
+pub(super) const INFO: KindInfo = KindInfo {
+    word: "dir",
+    name: "directory",
+    help: "a directory, by its path",
+    form: "dir:PATH",
+    source_form: "dir:PATH",
+    token_hint: None,
+    configure_hint: None,
+    connect_examples: &["connect dir /var/spool/jmo-telemetry"],
+    flush_example: Some("flush --to dir:/tmp/telemetry   into a directory; needs no account"),
+    view_example: Some("view --from dir:/tmp/telemetry --json | jq .tools"),
+    variables: &[],
 };
 
 /// A directory, made when the first file is written.
@@ -145,6 +161,10 @@ impl Destination for Dir {
 
     fn fingerprint(&self) -> String {
         String::new()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        CAPABILITIES
     }
 
     fn write(&mut self, files: &[SegmentFile], _: Duration) -> Answer<Vec<Receipt>> {

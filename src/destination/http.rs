@@ -69,6 +69,17 @@ fn redirected(from: &Url, response: &Response) -> Option<Url> {
     (to.origin() == from.origin() && anonymous).then_some(to)
 }
 
+/// The address in this text, without a slash at its end. It goes into requests and messages, so it
+/// must be safe in both: without a user, a password, a query or a fragment.
+pub(super) fn address(text: &str) -> Option<String> {
+    let url = Url::parse(text).ok()?;
+    let is_plain = url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    (is_plain && is_safe(&url)).then(|| url.as_str().trim_end_matches('/').to_owned())
+}
+
 /// Https, or this machine.
 pub(super) fn is_safe(url: &Url) -> bool {
     url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url))

@@ -9,6 +9,9 @@ mod dns;
 mod gist;
 mod http;
 mod https;
+mod info;
+mod kinds;
+mod read_error;
 pub mod retry;
 pub mod segment;
 mod target;
@@ -20,11 +23,14 @@ use std::time::Duration;
 use uuid::Uuid;
 
 pub use self::config::{Chosen, Config, ConfigError, Connection};
-pub use self::gist::read::{Content, Fetched, GistFile, GistReader, Listing, ReadError};
+pub use self::gist::read::{Content, Fetched, GistFile, GistReader, Listing};
 #[cfg(fuzzing)]
 pub(crate) use self::gist::read_for_fuzzing as read_gist_for_fuzzing;
 pub use self::https::read::{CollectorReader, EventsPage};
-pub use self::target::{Kind, KindInfo, Target, TargetError, Token};
+pub use self::info::{KindInfo, Variable};
+pub use self::kinds::{KINDS, variables};
+pub use self::read_error::ReadError;
+pub use self::target::{Kind, Target, TargetError, Token};
 use crate::destination::segment::{Receipt, SegmentFile};
 use crate::destination::verdict::Verdict;
 
@@ -88,11 +94,6 @@ pub struct Capabilities {
     pub uses_network: bool,
 }
 
-impl Capabilities {
-    /// What most destinations can do, for a preview where none is configured.
-    pub const USUAL: Self = gist::CAPABILITIES;
-}
-
 /// What to look for at a destination.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'w> {
@@ -143,9 +144,7 @@ pub trait Destination {
     fn fingerprint(&self) -> String;
 
     /// What it can do and wants.
-    fn capabilities(&self) -> Capabilities {
-        self.target().capabilities()
-    }
+    fn capabilities(&self) -> Capabilities;
 
     /// Writes these files whole; what else is there stays. The receipts are in the order of the
     /// files.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::{Capabilities, dir, gist, https};
+use super::http;
 
 /// The name of a destination: `gist:ID`, `dir:PATH` or a collector's `https://…`. The same words
 /// are stored, shown and given on the command line.
@@ -21,15 +21,6 @@ pub enum Kind {
     Dir(PathBuf),
     /// A collector, by its address.
     Collector(String),
-}
-
-/// One kind of destination, for people.
-#[derive(Debug, Clone, Copy)]
-pub struct KindInfo {
-    /// The word for it.
-    pub word: &'static str,
-    /// What it is.
-    pub help: &'static str,
 }
 
 /// Text that names no destination.
@@ -52,22 +43,6 @@ pub enum TargetError {
 }
 
 impl Target {
-    /// All kinds.
-    pub const KINDS: &[KindInfo] = &[
-        KindInfo {
-            word: "gist",
-            help: "a Gist, by its id or URL; its owner's token comes from the environment, stdin or a prompt",
-        },
-        KindInfo {
-            word: "dir",
-            help: "a directory, by its path",
-        },
-        KindInfo {
-            word: "collector",
-            help: "a collector, by its URL; it needs no token",
-        },
-    ];
-
     /// The destination of the kind of this word at this place.
     ///
     /// # Errors
@@ -84,7 +59,7 @@ impl Target {
     /// # Errors
     /// When the id has anything but letters and digits: it becomes part of a URL.
     pub fn gist(id_or_url: &str) -> Result<Self, TargetError> {
-        let id = gist::id_of(id_or_url).ok_or(TargetError::GistId)?;
+        let id = gist_id(id_or_url).ok_or(TargetError::GistId)?;
         Ok(Self(Kind::Gist(id.to_owned())))
     }
 
@@ -99,23 +74,14 @@ impl Target {
     /// # Errors
     /// When it is no URL that may be used.
     pub fn collector(address: &str) -> Result<Self, TargetError> {
-        https::address_of(address).map(|address| Self(Kind::Collector(address)))
+        let address = http::address(address).ok_or(TargetError::Collector)?;
+        Ok(Self(Kind::Collector(address)))
     }
 
     /// Which kind it is.
     #[must_use]
     pub fn kind(&self) -> &Kind {
         &self.0
-    }
-
-    /// What a destination of its kind can do and wants.
-    #[must_use]
-    pub fn capabilities(&self) -> Capabilities {
-        match self.0 {
-            Kind::Gist(_) => gist::CAPABILITIES,
-            Kind::Dir(_) => dir::CAPABILITIES,
-            Kind::Collector(_) => https::CAPABILITIES,
-        }
     }
 
     /// The same destination, independent of the working directory.
@@ -133,7 +99,7 @@ impl FromStr for Target {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once(':') {
-            _ if https::is_address(text) => Self::collector(text),
+            _ if is_address(text) => Self::collector(text),
             Some(("gist", id)) => Self::gist(id),
             Some(("dir", "")) => Err(TargetError::EmptyPath),
             Some(("dir", path)) => Ok(Self::dir(path)),
@@ -151,6 +117,28 @@ impl fmt::Display for Target {
         }
     }
 }
+
+/// The id in an id or in the URL of a Gist, if it is one: it becomes part of a URL.
+fn gist_id(id_or_url: &str) -> Option<&str> {
+    let id = match id_or_url.strip_prefix("https://") {
+        Some(url) => url
+            .split(['?', '#'])
+            .next()?
+            .trim_end_matches('/')
+            .rsplit_once('/')?
+            .1
+            .trim_end_matches(".git"),
+        None => id_or_url,
+    };
+    let fits = (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
+    fits.then_some(id)
+}
+
+/// Whether this text is meant as a collector's address.
+fn is_address(text: &str) -> bool {
+    text.starts_with("https://") || text.starts_with("http://")
+}
+
 /// A secret token. It has no `Display`, its `Debug` is redacted, and it can't be serialized.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
@@ -208,6 +196,39 @@ mod tests {
             "abc",
         ] {
             assert!(text.parse::<Target>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_https_or_this_machine_and_holds_no_secret() {
+        for (text, address) in [
+            ("https://t.example.org", "https://t.example.org"),
+            ("https://t.example.org/", "https://t.example.org"),
+            (
+                "https://T.example.org:8443/telemetry/",
+                "https://t.example.org:8443/telemetry",
+            ),
+            ("http://127.0.0.1:8787", "http://127.0.0.1:8787"),
+            ("http://[::1]:1", "http://[::1]:1"),
+        ] {
+            assert_eq!(
+                Target::collector(text)
+                    .map(|target| target.to_string())
+                    .as_deref(),
+                Ok(address)
+            );
+        }
+        for text in [
+            "http://t.example.org",
+            "https://user@t.example.org",
+            "https://user:secret@t.example.org",
+            "https://t.example.org/?token=1",
+            "https://t.example.org/#x",
+            "ftp://t.example.org",
+            "t.example.org",
+            "",
+        ] {
+            assert!(Target::collector(text).is_err(), "{text}");
         }
     }
 

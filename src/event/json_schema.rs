@@ -1,5 +1,5 @@
-//! The JSON Schema of an event: what a collector accepts. It is strict: every field is required, no
-//! other is allowed, and every word is from a list. What a schema can't say is in
+//! The JSON Schema of an event, for whoever takes events in. It is strict: every field is required,
+//! no other is allowed, and every word is from a list. What a schema can't say is in
 //! [`Payload::reread`](super::Payload::reread): one spelling for each value, and a `timestamp` that
 //! its `event_id` bears out.
 

@@ -51,8 +51,8 @@ impl Run<'_> {
         Ok(true)
     }
 
-    /// Everything was rejected: that is a failure of the destination (a blocked account, a Gist that
-    /// is full), and no event is held for it.
+    /// Everything was rejected: that is a failure of the destination (a blocked account, a full
+    /// one), and no event is held for it.
     fn takes_nothing(
         &mut self,
         target: &Target,

@@ -1,6 +1,6 @@
-//! `view-cache/`: what Gists held when `view` last looked, each with its ETag, so that the next
-//! look is answered "not modified" and costs nothing of the rate limit. There is one file for each Gist: a
-//! line of JSON that says what it is, then all its lines. The files can be deleted at any time, and
+//! `view-cache/`: answers that `view` got, each with its ETag, so that the next look is answered
+//! "not modified" and costs nothing of a rate limit. There is one file for each address: a line of
+//! JSON that says what it is, then the lines of events. The files can be deleted at any time, and
 //! their total size is bounded.
 
 use std::fs::{self, File, OpenOptions};
@@ -16,7 +16,7 @@ use crate::limits::VIEW_CACHE_BYTES;
 
 const DIR: &str = "view-cache";
 
-/// What a Gist held.
+/// What was at an address.
 #[derive(Debug)]
 pub struct CachedLines {
     /// Its ETag then.

@@ -1,5 +1,5 @@
-//! When in its interval a machine's flush is due, so that ten thousand machines don't reach for a
-//! collector in the same minute.
+//! When in its interval a machine's flush is due, so that ten thousand machines don't send to one
+//! server in the same minute.
 
 use std::path::Path;
 

@@ -4,13 +4,13 @@
 //!
 //! # The page's data
 //!
-//! `view --html` embeds it, and a collector answers it at `/v1/cube`:
+//! `view --html` embeds it, and a service that keeps events answers it at `/v1/cube`:
 //! `{"source": text, "made": RFC 3339, "notes": [text], "summary": as view --json, "cube": {…}}`.
 //! Of the cube:
 //!
 //! | member | what |
 //! | --- | --- |
-//! | `dimensions` | the table of [`super::dimensions`], in the order of the charts: `name`, `title`, `chart` (`bars`, `columns`, `ring`), `share` (of `all`, of `scans`, `none`), `order` (`count`, `natural`, or a list of words), and for collectors `fields` and `in_json` |
+//! | `dimensions` | the table of [`super::dimensions`], in the order of the charts: `name`, `title`, `chart` (`bars`, `columns`, `ring`), `share` (of `all`, of `scans`, `none`), `order` (`count`, `natural`, or a list of words), and, for a service, `fields` and `in_json` |
 //! | `days` | the days on which something happened, ascending: `YYYY-MM-DD` |
 //! | `events`, `versions` | the words of the two axes, `by_event` and `by_version` |
 //! | `words` | `[dimension's name, word]`, for all other dimensions |

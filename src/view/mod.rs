@@ -37,10 +37,10 @@ pub use page::page;
 pub use pass::{Collected, Note, Pass, Recent};
 pub use period::{Moment, NotAMoment, Period};
 pub use raw::Raw;
-pub use source::{DirSource, FileSource, GistSource, Source, SpoolSource, StdinSource};
+pub use source::Source;
 pub use summary::{Counts, Summary};
 
-use crate::destination::ReadError;
+use crate::destination::{ReadError, Target};
 use crate::spool::SpoolError;
 use crate::terminal::clean;
 
@@ -80,7 +80,7 @@ pub enum ViewError {
     /// A file or directory of the source.
     #[error("failed to read `{}`", clean(&path.to_string_lossy()))]
     Read {
-        /// Its path, or its name in the Gist.
+        /// Its path, or its name where it is.
         path: PathBuf,
         /// Why.
         source: io::Error,
@@ -88,19 +88,11 @@ pub enum ViewError {
     /// The local spool.
     #[error(transparent)]
     Spool(#[from] SpoolError),
-    /// The Gist.
-    #[error("failed to read gist:{id}")]
-    Gist {
-        /// Its id.
-        id: String,
-        /// Why.
-        source: ReadError,
-    },
-    /// A collector.
+    /// A destination.
     #[error("failed to read {target}")]
-    Collector {
-        /// Its address.
-        target: String,
+    Destination {
+        /// Which one.
+        target: Target,
         /// Why.
         source: ReadError,
     },

@@ -22,6 +22,7 @@ mod damage;
 mod delivery;
 mod forget;
 mod home;
+mod house;
 mod lifecycle;
 mod limits;
 mod model;

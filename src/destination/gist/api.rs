@@ -6,6 +6,7 @@ use reqwest::blocking::{Client, RequestBuilder, Response};
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use reqwest::{Method, Url};
 
+use super::info;
 use crate::destination::config::{self, ConfigError};
 use crate::destination::http::{self, is_loopback, is_safe};
 use crate::destination::{Config, Target, Token, UploadError};
@@ -27,14 +28,8 @@ impl Access {
     /// What the environment gives.
     pub(in crate::destination) fn given(environment: &Environment) -> Result<Self, ConfigError> {
         Ok(Self {
-            token: config::token(
-                environment,
-                "JMO_TELEMETRY_GITHUB_TOKEN",
-                "JMO_TELEMETRY_GITHUB_TOKEN_FILE",
-            )?,
-            api: environment
-                .get("JMO_TELEMETRY_GITHUB_API")
-                .map(str::to_owned),
+            token: config::token(environment, info::TOKEN, info::TOKEN_FILE)?,
+            api: environment.get(info::API).map(str::to_owned),
         })
     }
 

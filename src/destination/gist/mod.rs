@@ -3,6 +3,7 @@
 
 mod answer;
 mod api;
+mod info;
 pub(super) mod read;
 
 use std::collections::{HashMap, HashSet};
@@ -18,6 +19,7 @@ pub(crate) use self::answer::read_for_fuzzing;
 use self::answer::{FileAnswer, GistAnswer, Keep};
 pub(super) use self::api::Access;
 use self::api::Api;
+pub(super) use self::info::{INFO, read_advice};
 use super::config::{Chosen, ConfigError};
 use super::http::{describe, refusal, unproven};
 use super::{
@@ -43,28 +45,12 @@ pub(super) const CAPABILITIES: Capabilities = Capabilities {
 
 /// The Gist that the environment names: the user's own choice.
 pub(super) fn named_by(environment: &Environment) -> Result<Option<Chosen>, ConfigError> {
-    const NAME: &str = "JMO_TELEMETRY_GIST_ID";
-    let named = environment.get(NAME).map(|id| Target::gist(id.trim()));
-    let target = named
-        .transpose()
-        .map_err(|source| ConfigError::Variable { name: NAME, source })?;
+    let named = environment.get(info::ID).map(|id| Target::gist(id.trim()));
+    let target = named.transpose().map_err(|source| ConfigError::Variable {
+        name: info::ID,
+        source,
+    })?;
     Ok(target.map(Chosen::by_user))
-}
-
-/// The id in an id or in the URL of a Gist, if it is one: it becomes part of a URL.
-pub(super) fn id_of(id_or_url: &str) -> Option<&str> {
-    let id = match id_or_url.strip_prefix("https://") {
-        Some(url) => url
-            .split(['?', '#'])
-            .next()?
-            .trim_end_matches('/')
-            .rsplit_once('/')?
-            .1
-            .trim_end_matches(".git"),
-        None => id_or_url,
-    };
-    let fits = (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
-    fits.then_some(id)
 }
 
 /// One Gist, and the token of its owner.
@@ -268,6 +254,10 @@ impl Destination for Gist {
 
     fn fingerprint(&self) -> String {
         self.fingerprint.clone()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        CAPABILITIES
     }
 
     fn write(&mut self, files: &[SegmentFile], timeout: Duration) -> Answer<Vec<Receipt>> {

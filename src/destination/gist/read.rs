@@ -4,7 +4,6 @@
 
 use std::io::{self, BufReader, Read};
 
-use chrono::{DateTime, Utc};
 use reqwest::blocking::Response;
 use reqwest::header::{ETAG, IF_NONE_MATCH};
 use reqwest::{Method, StatusCode};
@@ -12,7 +11,7 @@ use reqwest::{Method, StatusCode};
 use super::answer::{self, FileAnswer, Keep};
 use super::api::{Access, Api};
 use crate::destination::http::{describe, refusal};
-use crate::destination::verdict::Verdict;
+use crate::destination::read_error::ReadError;
 use crate::destination::{Kind, Target, UploadError};
 use crate::limits::{RAW_FILE_BYTES, VIEW_CONTENT_BYTES, VIEW_TIMEOUT};
 
@@ -64,34 +63,6 @@ pub enum Content {
     Elsewhere(String),
     /// The answer has not all of it, and does not say where it is.
     Unknown,
-}
-
-/// Why a Gist can't be read. No message holds anything that a server made up.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// The Gist is not there, or not for us.
-    #[error("{why}")]
-    Refused {
-        /// The status.
-        status: u16,
-        /// The status in words.
-        why: String,
-        /// Whether a token was sent.
-        with_token: bool,
-    },
-    /// The server limits us.
-    #[error("{why}: rate limit")]
-    Limited {
-        /// The status in words.
-        why: String,
-        /// Until then.
-        until: DateTime<Utc>,
-        /// Whether a token was sent.
-        with_token: bool,
-    },
-    /// Something between here and there does not work.
-    #[error("{0}")]
-    Later(String),
 }
 
 impl GistReader {
@@ -152,7 +123,7 @@ impl GistReader {
         match response.status() {
             StatusCode::NOT_MODIFIED if etag.is_some() => Ok(Fetched::NotModified),
             StatusCode::OK => self.listing(response, advance).map(Fetched::Listing),
-            _ => Err(self.refused(response)),
+            _ => Err(ReadError::of(refusal(response), self.api.has_token())),
         }
     }
 
@@ -190,25 +161,6 @@ impl GistReader {
             more_files: answer.truncated,
             files: files.map(|(name, file)| file.named(name)).collect(),
         })
-    }
-
-    fn refused(&self, response: Response) -> ReadError {
-        let with_token = self.api.has_token();
-        let refusal = refusal(response);
-        let why = refusal.reason;
-        match refusal.verdict {
-            Verdict::RateLimited(until) => ReadError::Limited {
-                why,
-                until,
-                with_token,
-            },
-            Verdict::Refused(_) => ReadError::Refused {
-                status: refusal.http_status.unwrap_or_default(),
-                why,
-                with_token,
-            },
-            Verdict::Later | Verdict::Conflict | Verdict::Rejected => ReadError::Later(why),
-        }
     }
 
     /// Reads a file from its `raw_url`, without the token.

@@ -2,6 +2,7 @@
 //! answers line by line, knows every event by its id, and gives nothing back to who sends.
 
 mod answer;
+mod info;
 pub(super) mod read;
 
 use std::io::{Read, Write as _};
@@ -17,13 +18,14 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use self::answer::{key, proof};
+pub(super) use self::info::{INFO, read_advice};
 use super::config::{Chosen, ConfigError};
 use super::http::{self, describe, refusal, unproven};
 use super::segment::{self, Receipt, SegmentFile};
 use super::verdict::Verdict;
 use super::{
-    Answer, Capabilities, Confirmed, Destination, Owned, Seen, Target, TargetError, Unconfirmed,
-    UploadError, Wanted,
+    Answer, Capabilities, Confirmed, Destination, Owned, Seen, Target, Unconfirmed, UploadError,
+    Wanted,
 };
 use crate::clock::Deadline;
 use crate::env::Environment;
@@ -46,11 +48,10 @@ pub(super) const CAPABILITIES: Capabilities = Capabilities {
 /// The collector that the environment names. The user may not have set it himself, so the notice
 /// comes first.
 pub(super) fn named_by(environment: &Environment) -> Result<Option<Chosen>, ConfigError> {
-    const NAME: &str = "JMO_TELEMETRY_ENDPOINT";
-    let Some(text) = environment.get(NAME) else {
+    let Some(text) = environment.get(info::ENDPOINT) else {
         return Ok(None);
     };
-    chosen_by_others(NAME, text.trim()).map(Some)
+    chosen_by_others(info::ENDPOINT, text.trim()).map(Some)
 }
 
 /// The collector that was named when the program was compiled. The notice comes first.
@@ -69,24 +70,6 @@ fn chosen_by_others(name: &'static str, text: &str) -> Result<Chosen, ConfigErro
         target,
         notice_first: true,
     })
-}
-
-/// The address in this text, as it is stored and shown: without a slash at its end.
-pub(super) fn address_of(text: &str) -> Result<String, TargetError> {
-    let url = Url::parse(text).map_err(|_| TargetError::Collector)?;
-    let is_plain = url.username().is_empty()
-        && url.password().is_none()
-        && url.query().is_none()
-        && url.fragment().is_none();
-    if !is_plain || !http::is_safe(&url) {
-        return Err(TargetError::Collector);
-    }
-    Ok(url.as_str().trim_end_matches('/').to_owned())
-}
-
-/// Whether this text is meant as a collector's address.
-pub(super) fn is_address(text: &str) -> bool {
-    text.starts_with("https://") || text.starts_with("http://")
 }
 
 /// One collector.
@@ -188,6 +171,10 @@ impl Destination for Collector {
         segment::sha256(self.address.as_bytes())[..16].to_owned()
     }
 
+    fn capabilities(&self) -> Capabilities {
+        CAPABILITIES
+    }
+
     fn write(&mut self, files: &[SegmentFile], timeout: Duration) -> Answer<Vec<Receipt>> {
         let mut receipts = Vec::new();
         let mut http_status = None;
@@ -265,33 +252,5 @@ mod tests {
     fn the_same_content_is_packed_into_the_same_bytes() {
         let content = "the same lines\n".repeat(100);
         assert_eq!(packed(&content), packed(&content));
-    }
-
-    #[test]
-    fn an_address_is_https_or_this_machine_and_holds_no_secret() {
-        for (text, address) in [
-            ("https://t.example.org", "https://t.example.org"),
-            ("https://t.example.org/", "https://t.example.org"),
-            (
-                "https://T.example.org:8443/telemetry/",
-                "https://t.example.org:8443/telemetry",
-            ),
-            ("http://127.0.0.1:8787", "http://127.0.0.1:8787"),
-            ("http://[::1]:1", "http://[::1]:1"),
-        ] {
-            assert_eq!(address_of(text).as_deref(), Ok(address));
-        }
-        for text in [
-            "http://t.example.org",
-            "https://user@t.example.org",
-            "https://user:secret@t.example.org",
-            "https://t.example.org/?token=1",
-            "https://t.example.org/#x",
-            "ftp://t.example.org",
-            "t.example.org",
-            "",
-        ] {
-            assert!(address_of(text).is_err(), "{text}");
-        }
     }
 }

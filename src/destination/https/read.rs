@@ -3,15 +3,16 @@
 use std::io::Read as _;
 
 use chrono::NaiveDate;
-use reqwest::blocking::{Client, Response};
+use reqwest::blocking::Client;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, LINK};
 use reqwest::{StatusCode, Url};
 use uuid::Uuid;
 
+use super::info;
 use crate::destination::config::{self, ConfigError};
 use crate::destination::http::{self, describe, refusal};
-use crate::destination::verdict::Verdict;
-use crate::destination::{Kind, ReadError, Target, Token, UploadError};
+use crate::destination::read_error::ReadError;
+use crate::destination::{Kind, Target, Token, UploadError};
 use crate::env::Environment;
 use crate::limits::{COLLECTOR_PAGE_BYTES, VIEW_TIMEOUT};
 
@@ -19,11 +20,7 @@ use crate::limits::{COLLECTOR_PAGE_BYTES, VIEW_TIMEOUT};
 pub(in crate::destination) fn token(
     environment: &Environment,
 ) -> Result<Option<Token>, ConfigError> {
-    config::token(
-        environment,
-        "JMO_TELEMETRY_COLLECTOR_TOKEN",
-        "JMO_TELEMETRY_COLLECTOR_TOKEN_FILE",
-    )
+    config::token(environment, info::TOKEN, info::TOKEN_FILE)
 }
 
 /// One collector, for reading.
@@ -126,25 +123,7 @@ impl CollectorReader {
             StatusCode::OK => Err(later(
                 "HTTP 200: the answer is not a collector's; is there a login page or proxy in between?",
             )),
-            _ => Err(refused(response)),
+            _ => Err(ReadError::of(refusal(response), true)),
         }
-    }
-}
-
-fn refused(response: Response) -> ReadError {
-    let refusal = refusal(response);
-    let why = refusal.reason;
-    match refusal.verdict {
-        Verdict::RateLimited(until) => ReadError::Limited {
-            why,
-            until,
-            with_token: true,
-        },
-        Verdict::Refused(_) => ReadError::Refused {
-            status: refusal.http_status.unwrap_or_default(),
-            why,
-            with_token: true,
-        },
-        Verdict::Later | Verdict::Conflict | Verdict::Rejected => ReadError::Later(why),
     }
 }

@@ -15,7 +15,7 @@ use crate::request;
 
 /// A collector, and the home that keeps what it held.
 #[derive(Debug)]
-pub struct CollectorSource {
+pub(super) struct CollectorSource {
     reader: CollectorReader,
     home: Home,
 }
@@ -23,13 +23,13 @@ pub struct CollectorSource {
 impl CollectorSource {
     /// Contacts nobody yet.
     #[must_use]
-    pub fn new(reader: CollectorReader, home: Home) -> Self {
+    pub(super) fn new(reader: CollectorReader, home: Home) -> Self {
         Self { reader, home }
     }
 
     fn fail(&self, source: ReadError) -> ViewError {
-        ViewError::Collector {
-            target: self.reader.target().to_string(),
+        ViewError::Destination {
+            target: self.reader.target().clone(),
             source,
         }
     }

@@ -11,14 +11,14 @@ use crate::terminal::clean;
 
 /// A directory.
 #[derive(Debug)]
-pub struct DirSource {
+pub(super) struct DirSource {
     path: PathBuf,
 }
 
 impl DirSource {
     /// The directory at this path.
     #[must_use]
-    pub fn new(path: impl Into<PathBuf>) -> Self {
+    pub(super) fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
 

@@ -7,14 +7,14 @@ use super::{Pass, Source, ViewError};
 
 /// A file.
 #[derive(Debug)]
-pub struct FileSource {
+pub(super) struct FileSource {
     path: PathBuf,
 }
 
 impl FileSource {
     /// The file at this path.
     #[must_use]
-    pub fn new(path: impl Into<PathBuf>) -> Self {
+    pub(super) fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
 }

@@ -12,7 +12,7 @@ use crate::terminal::clean;
 
 /// A Gist, and the home that keeps what it held.
 #[derive(Debug)]
-pub struct GistSource {
+pub(super) struct GistSource {
     reader: GistReader,
     home: Home,
 }
@@ -20,7 +20,7 @@ pub struct GistSource {
 impl GistSource {
     /// Contacts nobody yet.
     #[must_use]
-    pub fn new(reader: GistReader, home: Home) -> Self {
+    pub(super) fn new(reader: GistReader, home: Home) -> Self {
         Self { reader, home }
     }
 
@@ -103,12 +103,12 @@ fn kept(mut cache: NewCache, content: &[u8]) -> Option<NewCache> {
 
 impl Source for GistSource {
     fn name(&self) -> String {
-        format!("gist:{}", self.reader.id())
+        self.reader.target().to_string()
     }
 
     fn read(&mut self, pass: &mut Pass<'_>) -> Result<(), ViewError> {
-        let fail = |source| ViewError::Gist {
-            id: self.reader.id().to_owned(),
+        let fail = |source| ViewError::Destination {
+            target: self.reader.target().clone(),
             source,
         };
         if let Some(until) = request::rate_limited(&self.home, self.reader.target()) {

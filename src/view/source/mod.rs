@@ -7,15 +7,17 @@ mod gist;
 mod spool;
 mod stdin;
 
-pub use collector::CollectorSource;
-pub use dir::DirSource;
-pub use file::FileSource;
-pub use gist::GistSource;
-pub use spool::SpoolSource;
-pub use stdin::StdinSource;
+use std::path::Path;
 
+use self::collector::CollectorSource;
+use self::dir::DirSource;
+use self::file::FileSource;
+use self::gist::GistSource;
+use self::spool::SpoolSource;
+use self::stdin::StdinSource;
 use super::{Pass, ViewError};
-use crate::destination::{Kind, Target};
+use crate::destination::{KINDS, Kind, Target};
+use crate::home::Home;
 use crate::settings::{Settings, SettingsError};
 
 /// What was sent to a destination, as a source; contacts nobody yet.
@@ -23,23 +25,48 @@ use crate::settings::{Settings, SettingsError};
 /// # Errors
 /// When it can't be used.
 pub fn of(target: &Target, settings: &Settings) -> Result<Box<dyn Source>, SettingsError> {
+    let remembered = settings.remembered(target)?;
+    let config = settings.config(remembered.as_ref());
+    let home = settings.home.clone();
     Ok(match target.kind() {
         Kind::Dir(path) => Box::new(DirSource::new(path)),
         Kind::Collector(_) => {
-            let reader = settings.collector_reader(target)?;
-            Box::new(CollectorSource::new(reader, settings.home.clone()))
+            Box::new(CollectorSource::new(config.collector_reader(target)?, home))
         }
-        Kind::Gist(_) => {
-            let reader = settings.gist_reader(target)?;
-            Box::new(GistSource::new(reader, settings.home.clone()))
-        }
+        Kind::Gist(_) => Box::new(GistSource::new(config.gist_reader(target)?, home)),
     })
 }
 
-/// Whether a destination is a Gist.
+/// How each source is written, for people.
 #[must_use]
-pub fn is_gist(target: &Target) -> bool {
-    matches!(target.kind(), Kind::Gist(_))
+pub fn forms() -> String {
+    let destinations: Vec<_> = KINDS.iter().map(|kind| kind.source_form).collect();
+    format!(
+        "{}, spool, the path of a JSONL file, or - for stdin",
+        destinations.join(", ")
+    )
+}
+
+/// What is at this path: every JSONL file of a directory, or one file.
+#[must_use]
+pub fn at(path: &Path) -> Box<dyn Source> {
+    if path.is_dir() {
+        Box::new(DirSource::new(path))
+    } else {
+        Box::new(FileSource::new(path))
+    }
+}
+
+/// The local spool.
+#[must_use]
+pub fn spool(home: &Home) -> Box<dyn Source> {
+    Box::new(SpoolSource::new(home.clone()))
+}
+
+/// Standard input.
+#[must_use]
+pub fn stdin() -> Box<dyn Source> {
+    Box::new(StdinSource)
 }
 
 /// A place that holds events.

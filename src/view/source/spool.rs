@@ -6,14 +6,14 @@ use crate::spool::{self, Filter, Overflow};
 
 /// The spool of a home.
 #[derive(Debug)]
-pub struct SpoolSource {
+pub(super) struct SpoolSource {
     home: Home,
 }
 
 impl SpoolSource {
     /// The spool of this home.
     #[must_use]
-    pub fn new(home: Home) -> Self {
+    pub(super) fn new(home: Home) -> Self {
         Self { home }
     }
 }

@@ -6,7 +6,7 @@ use super::{Pass, Source, ViewError};
 
 /// The standard input of this process.
 #[derive(Debug, Clone, Copy)]
-pub struct StdinSource;
+pub(super) struct StdinSource;
 
 impl Source for StdinSource {
     fn name(&self) -> String {

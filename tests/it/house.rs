@@ -1,0 +1,142 @@
+//! Rules of the house that the compiler does not know, read from the sources and the documents
+//! themselves.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every Rust file under `src/`, as a path from the root of the repository.
+fn sources() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                found.push(path.strip_prefix(root()).expect("is in it").to_owned());
+            }
+        }
+    }
+    assert!(found.len() > 100, "the sources were found");
+    found
+}
+
+/// Where a kind of destination may be named, and why.
+const MAY_NAME_A_KIND: [(&str, &str); 5] = [
+    ("src/destination/", "each kind has its file there"),
+    (
+        "src/view/source/",
+        "reading back has one file per kind, too",
+    ),
+    ("src/limits.rs", "every limit stands there, with its reason"),
+    ("src/fuzzing.rs", "names each parser that the fuzzer tries"),
+    ("src/lib.rs", "tells a newcomer where events go"),
+];
+
+/// What is no kind of destination, although it looks like one.
+const HARMLESS: [&str; 1] = ["GITHUB_ACTIONS"];
+
+/// Whether a line names a kind. A word may stand in a longer name, but only at its beginning:
+/// `GistReader` counts, `registry` does not.
+fn names_a_kind(line: &str) -> bool {
+    let line = HARMLESS
+        .iter()
+        .fold(line.to_owned(), |line, harmless| line.replace(harmless, ""));
+    let lower = line.to_ascii_lowercase();
+    ["gist", "github", "collector", "dir:/", "target::dir"]
+        .iter()
+        .any(|word| {
+            lower.match_indices(word).any(|(at, _)| {
+                let before = line[..at].chars().next_back();
+                let starts = line[at..].starts_with(|first: char| first.is_ascii_uppercase());
+                starts || !before.is_some_and(char::is_alphabetic)
+            })
+        })
+}
+
+/// The lines of a source that are no tests: those come last. (A test may compare with the
+/// collector's own files.)
+fn without_tests(path: &Path) -> Vec<String> {
+    if path.ends_with("tests.rs") {
+        return Vec::new();
+    }
+    let text = fs::read_to_string(root().join(path)).expect("reads");
+    let lines = text.lines().take_while(|line| *line != "#[cfg(test)]");
+    lines.map(str::to_owned).collect()
+}
+
+#[test]
+fn no_file_outside_of_the_destinations_names_a_kind_of_destination() {
+    let mut named = Vec::new();
+    for path in sources() {
+        let name = path.to_string_lossy();
+        if MAY_NAME_A_KIND
+            .iter()
+            .any(|(place, _)| name.starts_with(place))
+        {
+            continue;
+        }
+        for (number, line) in without_tests(&path).iter().enumerate() {
+            if names_a_kind(line) {
+                named.push(format!("{name}:{}: {}", number + 1, line.trim()));
+            }
+        }
+    }
+    assert!(named.is_empty(), "{}", named.join("\n"));
+}
+
+#[test]
+fn a_line_that_names_a_kind_is_recognized() {
+    for line in [
+        "Kind::Gist(_) =>",
+        "a collector",
+        "\"gist:ID\"",
+        "the GitHub API",
+        "Target::dir(path)",
+    ] {
+        assert!(names_a_kind(line), "{line}");
+    }
+    for line in [
+        "<RegistrationInfo>",
+        "\"GITHUB_ACTIONS\",",
+        "the registry",
+        "working_dir: &Path",
+    ] {
+        assert!(!names_a_kind(line), "{line}");
+    }
+}
+
+/// Every file that a document names in backticks is there.
+#[test]
+fn the_documents_name_files_that_exist() {
+    let mut missing = Vec::new();
+    for document in [
+        "docs/design.md",
+        "docs/reference.md",
+        "docs/events.md",
+        "CONTRIBUTING.md",
+    ] {
+        let text = fs::read_to_string(root().join(document)).expect("reads");
+        let names = text.split('`').skip(1).step_by(2);
+        let paths = names.filter(|name| name.starts_with("src/") || name.starts_with("tests/"));
+        let mut any = false;
+        for path in paths {
+            any = true;
+            // A command may stand behind it.
+            let path = path.split([' ', ',']).next().unwrap_or_default();
+            if !root().join(path).exists() {
+                missing.push(format!("{document}: {path}"));
+            }
+        }
+        assert!(
+            any || document == "docs/events.md",
+            "{document} names files"
+        );
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
