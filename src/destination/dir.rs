@@ -138,7 +138,7 @@ impl Dir {
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 // Whatever it is, it is not ours to write.
-                Err(_) => seen.incomplete = true,
+                Err(_) => seen.note_unread(name.clone(), wanted),
             }
             seen.names.insert(name);
         }

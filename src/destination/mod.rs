@@ -106,10 +106,12 @@ pub struct Wanted<'w> {
 /// What a look found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// More is there than could be looked at.
+    /// More files are there than could be listed or read.
     pub incomplete: bool,
-    /// The names of all files there that are named like segments.
+    /// The names of all files there that are named like segments, as far as they are known.
     pub names: HashSet<String>,
+    /// The files that were wanted and could not be read; they may be there.
+    pub unread: HashSet<String>,
     /// The files that were wanted, and those that hold an event that was wanted.
     pub files: BTreeMap<String, RemoteFile>,
 }
@@ -178,9 +180,9 @@ pub trait Destination {
             events: &events,
         };
         let seen = self.look(wanted, timeout)?;
-        if seen.proof.incomplete && seen.proof.files.len() < files.len() {
+        if !seen.proof.unread.is_empty() {
             return Err(Unconfirmed::later(
-                "more files are there than can be listed, so ours can't be found",
+                "more files are there than can be listed or read, so ours can't be found",
             ));
         }
         let present: Vec<_> = seen.proof.files.into_keys().collect();

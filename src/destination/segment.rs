@@ -136,6 +136,14 @@ impl Seen {
         }
     }
 
+    /// Takes note of a file that may be there and could not be read.
+    pub fn note_unread(&mut self, name: String, wanted: Wanted<'_>) {
+        self.incomplete = true;
+        if wanted.files.contains(&name) {
+            self.unread.insert(name);
+        }
+    }
+
     /// The receipts of these files, if every one is there with exactly this content.
     #[must_use]
     pub fn receipts(&self, files: &[SegmentFile]) -> Option<Vec<Receipt>> {

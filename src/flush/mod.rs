@@ -106,6 +106,7 @@ fn flush_alone(
         gate: Gate::new(home, consent, &chosen),
         deadline: Deadline::after(options.deadline),
         left: options.limit.unwrap_or(FLUSH_EVENTS).min(FLUSH_EVENTS),
+        looked: !destination.capabilities().can_look,
         taken: HashSet::new(),
         control: Control::default(),
         batch_size: BatchSize::after(retry.failures, destination.capabilities()),
@@ -137,6 +138,8 @@ struct Run<'a> {
     left: usize,
     /// The search for a rejected event.
     control: Control,
+    /// Whether it is known what of ours the destination holds, or there is no finding out.
+    looked: bool,
     /// Names at the destination that a new segment can't have.
     taken: HashSet<String>,
     /// What the next request may carry.
@@ -160,7 +163,6 @@ impl Run<'_> {
         }
         self.step(|writer| writer.reassign(target))?;
         self.report.outcome = Outcome::Sent;
-        let mut looked = !self.destination.capabilities().can_look;
         loop {
             if self.left == 0 || self.deadline.passed() {
                 return self.stop_early();
@@ -173,8 +175,7 @@ impl Run<'_> {
             if batch.is_empty() {
                 return self.end_of_search(target);
             }
-            if !looked {
-                looked = true;
+            if !self.looked {
                 match self.reconcile(target, &batch)? {
                     None => return Ok(()),
                     Some(Reconciled { changed: true, .. }) => continue,
@@ -270,6 +271,8 @@ impl Run<'_> {
             writer.reconcile(target, &unsettled, &seen.proof, now, seen.http_status)
         })?;
         self.report.sent += reconciled.arrived;
+        // Where not every file is listed, the files that come in place of these were not looked for.
+        self.looked = !(reconciled.changed && seen.proof.incomplete);
         self.taken = seen.proof.names;
         Ok(Some(reconciled))
     }

@@ -113,17 +113,11 @@ impl Writer<'_> {
             })?;
         }
         // What can't be seen can't be known to be ours.
-        if seen.incomplete {
-            let unseen = unsettled
-                .files
-                .iter()
-                .filter(|name| !seen.files.contains_key(*name));
-            for name in unseen {
-                let left = self.commit(OPERATION, |transaction| {
-                    leave(transaction, &destination, name)
-                })?;
-                changed |= left > 0;
-            }
+        for name in &seen.unread {
+            let left = self.commit(OPERATION, |transaction| {
+                leave(transaction, &destination, name)
+            })?;
+            changed |= left > 0;
         }
         if arrived > 0 {
             let attempt = Attempt {

@@ -283,29 +283,6 @@ fn a_deletion_and_a_write_keep_their_distance() {
 }
 
 #[test]
-fn more_files_than_github_lists_confirm_nothing_and_say_so() {
-    let server = GistServer::start();
-    let world = World::with_gist(&server);
-    for n in 0..300 {
-        server.put_file(&format!("a-{n}.txt"), "Somebody else's.");
-    }
-    world.record_many(1);
-    let report = world.flush([]);
-    assert_eq!(report["outcome"], "failed");
-    assert!(
-        report["error"]
-            .as_str()
-            .is_some_and(|e| e.contains("more files than GitHub lists")),
-        "{report}"
-    );
-    for n in 0..5 {
-        server.remove_file(&format!("a-{n}.txt"));
-    }
-    assert_eq!(world.flush(["--now"])["sent"], 1);
-    assert_eq!(server.lines(), world.payloads());
-}
-
-#[test]
 fn another_content_of_the_same_size_is_no_proof() {
     let server = GistServer::start();
     let world = World::with_gist(&server);

@@ -81,7 +81,7 @@ fn ids_in(dir: &Path) -> Vec<String> {
 }
 
 /// Puts a copy of one home in the place of another.
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     if to.exists() {
         fs::remove_dir_all(to).expect("removes");
     }

@@ -18,6 +18,7 @@ mod conflicts;
 mod consent;
 mod copies;
 mod crashes;
+mod crowded;
 mod damage;
 mod delivery;
 mod forget;

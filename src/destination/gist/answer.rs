@@ -6,7 +6,8 @@ use std::fmt;
 use std::io::{self, BufReader, Read};
 use std::marker::PhantomData;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::limits::{ANSWER_BYTES, ANSWER_DEPTH, ANSWER_STRING_BYTES, GIST_FILES};
 
@@ -28,6 +29,10 @@ pub(super) struct GistAnswer<C> {
     pub(super) description: Option<String>,
     /// More files than are listed: GitHub lists 300.
     pub(super) truncated: bool,
+    /// The commit that it is: the first of its history.
+    pub(super) commit: Option<String>,
+    /// The name and the `raw_url` of one file that is listed, whichever it is.
+    pub(super) example: Option<(String, String)>,
     /// The names of all files that are listed.
     pub(super) names: HashSet<String>,
     /// The files that were wanted.
@@ -133,6 +138,8 @@ impl<'de, K: Keep> Visitor<'de> for GistSeed<'_, K> {
             id: String::new(),
             description: None,
             truncated: false,
+            commit: None,
+            example: None,
             names: HashSet::new(),
             files: BTreeMap::new(),
         };
@@ -142,11 +149,45 @@ impl<'de, K: Keep> Visitor<'de> for GistSeed<'_, K> {
                 "description" => gist.description = map.next_value()?,
                 "truncated" => gist.truncated = map.next_value::<Option<bool>>()?.unwrap_or(false),
                 "files" => map.next_value_seed(FilesSeed(self.0, &mut gist))?,
+                "history" => gist.commit = map.next_value::<Newest>()?.0,
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
         gist.id = id.ok_or_else(|| serde::de::Error::missing_field("id"))?;
         Ok(gist)
+    }
+}
+
+/// The newest commit of a history.
+struct Newest(Option<String>);
+
+impl<'de> Deserialize<'de> for Newest {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        json.deserialize_any(NewestVisitor)
+    }
+}
+
+struct NewestVisitor;
+
+impl<'de> Visitor<'de> for NewestVisitor {
+    type Value = Newest;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the history of a Gist")
+    }
+
+    fn visit_unit<E>(self) -> Result<Newest, E> {
+        Ok(Newest(None))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut commits: A) -> Result<Newest, A::Error> {
+        #[derive(Deserialize)]
+        struct Commit {
+            version: Option<String>,
+        }
+        let newest = commits.next_element::<Option<Commit>>()?.flatten();
+        while commits.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Newest(newest.and_then(|commit| commit.version)))
     }
 }
 
@@ -179,10 +220,16 @@ impl<'de, K: Keep> Visitor<'de> for FilesSeed<'_, K> {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
-            if !keep.wants(&name) {
+            let wanted = keep.wants(&name);
+            if !wanted && gist.example.is_some() {
                 map.next_value::<IgnoredAny>()?;
             } else if let Some(file) = map.next_value_seed(FileSeed(keep))? {
-                gist.files.insert(name.clone(), file);
+                if gist.example.is_none() {
+                    gist.example = file.raw_url.clone().map(|url| (name.clone(), url));
+                }
+                if wanted {
+                    gist.files.insert(name.clone(), file);
+                }
             }
             gist.names.insert(name);
         }

@@ -4,10 +4,11 @@
 mod answer;
 mod api;
 mod info;
+mod proof;
 pub(super) mod read;
+mod unlisted;
 
 use std::collections::{HashMap, HashSet};
-use std::io::Read as _;
 use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
@@ -20,6 +21,7 @@ use self::answer::{FileAnswer, GistAnswer, Keep};
 pub(super) use self::api::Access;
 use self::api::Api;
 pub(super) use self::info::{INFO, read_advice};
+use self::unlisted::Unlisted;
 use super::config::{Chosen, ConfigError};
 use super::http::{describe, refusal, unproven};
 use super::{
@@ -136,25 +138,6 @@ impl Gist {
         })
     }
 
-    /// The proof of a write: the answer names our file with our size.
-    fn proof_of_size(
-        &self,
-        gist: &GistAnswer<()>,
-        file: &SegmentFile,
-    ) -> Result<Receipt, &'static str> {
-        let Some(found) = gist.files.get(&file.name) else {
-            return Err(if gist.truncated {
-                "the Gist has more files than GitHub lists, so ours can't be confirmed; connect another Gist"
-            } else {
-                "the answer does not name our file"
-            });
-        };
-        if found.size != Some(file.content.len() as u64) {
-            return Err("the answer gives our file another size");
-        }
-        Ok(Receipt::of(file.content.as_bytes(), self.place(found)))
-    }
-
     fn place<C>(&self, file: &FileAnswer<C>) -> String {
         let url = || self.api.url().to_string();
         file.raw_url.clone().unwrap_or_else(url)
@@ -179,24 +162,13 @@ impl Gist {
         let mut there = match (whole, file.raw_url) {
             (Some(there), _) => there,
             (None, Some(raw)) if wanted.files.contains(name) => {
-                let content = self.read_raw(&raw, timeout).unwrap_or_default();
+                let content = unlisted::read_raw(&self.api, &raw, timeout).ok()??;
                 RemoteFile::of(&content, String::new())
             }
             (None, _) => return None,
         };
         there.receipt.url = url;
         Some(there)
-    }
-
-    fn read_raw(&self, address: &str, timeout: Duration) -> Option<Vec<u8>> {
-        let response = self.api.raw(address, timeout.min(REQUEST_TIMEOUT)).ok()?;
-        let mut content = Vec::new();
-        (response.status() == StatusCode::OK).then_some(())?;
-        response
-            .take(4 * SEGMENT_BYTES as u64)
-            .read_to_end(&mut content)
-            .ok()?;
-        Some(content)
     }
 }
 
@@ -261,6 +233,7 @@ impl Destination for Gist {
     }
 
     fn write(&mut self, files: &[SegmentFile], timeout: Duration) -> Answer<Vec<Receipt>> {
+        let deadline = Deadline::after(timeout);
         let named = files.iter().map(|file| {
             let content = &file.content;
             (file.name.as_str(), Some(NewContent { content }))
@@ -270,29 +243,45 @@ impl Destination for Gist {
         };
         let mut sizes = Sizes(files.iter().map(|file| file.name.as_str()).collect());
         let Confirmed { proof, http_status } = self.patch(&body, timeout, &mut sizes)?;
-        let receipts = files.iter().map(|file| self.proof_of_size(&proof, file));
-        match receipts.collect() {
-            Ok(receipts) => Ok(Confirmed {
-                proof: receipts,
-                http_status,
-            }),
-            Err(why) => Err(unproven(http_status.unwrap_or_default(), why)),
-        }
+        let mut unlisted = Unlisted::of(self, &proof, deadline.left());
+        let receipts = files
+            .iter()
+            .map(|file| self.proof_of_write(&proof, file, &mut unlisted))
+            .collect::<Result<_, _>>()
+            .map_err(|why| why.judged(http_status.unwrap_or_default()))?;
+        Ok(Confirmed {
+            proof: receipts,
+            http_status,
+        })
     }
 
     fn look(&mut self, wanted: Wanted<'_>, timeout: Duration) -> Answer<Seen> {
-        let Confirmed { proof, http_status } = self.get(timeout, &mut Contents)?;
+        let deadline = Deadline::after(timeout);
+        let Confirmed {
+            mut proof,
+            http_status,
+        } = self.get(timeout, &mut Contents)?;
         let mut seen = Seen {
             incomplete: proof.truncated,
             ..Seen::default()
         };
-        for (name, file) in proof.files {
-            match self.remote_file(&name, file, wanted, timeout) {
+        for (name, file) in std::mem::take(&mut proof.files) {
+            match self.remote_file(&name, file, wanted, deadline.left()) {
                 Some(file) => seen.note_file(name, file, wanted),
-                None => seen.incomplete = true,
+                None => seen.note_unread(name, wanted),
             }
         }
-        seen.names = proof.names;
+        if proof.truncated {
+            let mut unlisted = Unlisted::of(self, &proof, deadline.left());
+            for name in wanted.files.difference(&proof.names) {
+                match unlisted.read(name) {
+                    Ok(Some(file)) => seen.note_file(name.clone(), file, wanted),
+                    Ok(None) => {}
+                    Err(_) => seen.note_unread(name.clone(), wanted),
+                }
+            }
+        }
+        seen.names.extend(proof.names);
         Ok(Confirmed {
             proof: seen,
             http_status,
@@ -303,12 +292,14 @@ impl Destination for Gist {
         let body = Patch {
             files: names.iter().map(|name| (name.as_str(), None)).collect(),
         };
+        let deadline = Deadline::after(timeout);
         let mut sizes = Sizes(HashSet::new());
         let Confirmed { proof, http_status } = self.patch(&body, timeout, &mut sizes)?;
-        if names.iter().any(|name| proof.names.contains(name)) {
-            let why = "the answer still lists a deleted file";
-            return Err(unproven(http_status.unwrap_or_default(), why));
-        }
+        let mut unlisted = Unlisted::of(self, &proof, deadline.left());
+        names
+            .iter()
+            .try_for_each(|name| self.proof_of_deletion(&proof, name, &mut unlisted))
+            .map_err(|why| why.judged(http_status.unwrap_or_default()))?;
         Ok(Confirmed {
             proof: (),
             http_status,

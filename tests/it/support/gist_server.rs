@@ -118,6 +118,7 @@ pub struct State {
     always: Option<Fault>,
     identical: Identical,
     refusing: bool,
+    raw_missing: bool,
     refused_content: Option<String>,
     largest_body: Option<usize>,
     spacing_checked: bool,
@@ -258,6 +259,7 @@ impl GistServer {
             always: None,
             identical: Identical::Ok,
             refusing: false,
+            raw_missing: false,
             refused_content: None,
             largest_body: None,
             spacing_checked: true,
@@ -339,6 +341,15 @@ impl GistServer {
         self.shared.change(|state| {
             state.edit(|files| drop(files.insert(name.to_owned(), Arc::from(content))))
         });
+    }
+
+    /// Another writer's commit: these files now have these contents.
+    pub fn put_files(&self, new: impl IntoIterator<Item = (String, String)>) {
+        let new = new
+            .into_iter()
+            .map(|(name, content)| (name, Arc::from(content)));
+        self.shared
+            .change(|state| state.edit(|files| files.extend(new)));
     }
 
     /// Another writer's commit: this file is gone.
@@ -435,6 +446,11 @@ impl GistServer {
     /// From now on a PATCH whose body is longer gets 413.
     pub fn refuse_bodies_over(&self, bytes: usize) {
         self.shared.change(|state| state.largest_body = Some(bytes));
+    }
+
+    /// While set, the raw host has nothing.
+    pub fn set_raw_missing(&self, missing: bool) {
+        self.shared.change(|state| state.raw_missing = missing);
     }
 
     /// What a PATCH that changes nothing gets; at first [`Identical::Ok`].

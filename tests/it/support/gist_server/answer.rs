@@ -474,7 +474,7 @@ impl State {
             .rev()
             .filter(|revision| call.path.contains(&revision.version));
         revisions
-            .filter(|_| call.method == "GET")
+            .filter(|_| call.method == "GET" && !self.raw_missing)
             .find_map(find)
             .unwrap_or_else(|| Answer::error(404, "Not Found"))
     }
