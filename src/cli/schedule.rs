@@ -204,17 +204,23 @@ fn unseen(settings: &Settings) -> Vec<String> {
         "NO_PROXY",
         "SSL_CERT_FILE",
     ];
-    let of_destinations = destination::variables().filter(|variable| variable.for_flush);
-    let set: Vec<_> = of_destinations
+    let is_set = |name: &&str| settings.environment.get(name).is_some();
+    let mut set: Vec<_> = destination::variables()
+        .filter(|variable| variable.for_flush)
         .map(|variable| variable.name)
-        .chain(OTHERS)
-        .filter(|name| settings.environment.get(name).is_some())
+        .filter(is_set)
         .collect();
+    let hint = if set.is_empty() {
+        ""
+    } else {
+        "; `jmo-telemetry connect` remembers a destination"
+    };
+    set.extend(OTHERS.into_iter().filter(is_set));
     if set.is_empty() {
         return Vec::new();
     }
     vec![format!(
-        "a scheduled flush does not see {} of this shell; `jmo-telemetry connect` remembers a destination",
+        "a scheduled flush does not see {} of this shell{hint}",
         set.join(", ")
     )]
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::{Job, ScheduleError, Scheduler, cron, launchd, run, schtasks, systemd};
 use crate::env::Environment;
+use crate::error::chain;
 use crate::home::Home;
 
 use self::written::{Written, missing};
@@ -84,7 +85,7 @@ impl<'a> Machine<'a> {
                 Err(error) if error.is_not_installed() => {
                     reasons.push(format!("{} is not installed", scheduler.name()));
                 }
-                Err(error) => reasons.push(error.to_string()),
+                Err(error) => reasons.push(chain(&error)),
             }
         }
         Err(ScheduleError::NoScheduler(reasons.join("; ")))

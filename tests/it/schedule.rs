@@ -289,6 +289,20 @@ fn a_machine_without_a_scheduler_is_told_what_to_do() {
 }
 
 #[test]
+fn a_scheduler_that_cannot_be_started_is_told_with_the_reason() {
+    let machine = Machine::new();
+    // Nobody may run it.
+    machine.write("crontab", "");
+    let ran = machine.schedule("install").exits(78);
+    assert!(
+        ran.stderr.starts_with(
+            "error: found no scheduler: systemd is not installed; failed to run `crontab -l`: Permission denied"
+        ),
+        "{ran}"
+    );
+}
+
+#[test]
 fn a_unit_folder_that_cannot_be_written_leaves_nothing_behind() {
     let machine = Machine::with_systemd();
     // Root may write anywhere, but not into a file.
@@ -403,6 +417,24 @@ fn nothing_is_scheduled_for_who_said_no() {
     let ran = machine.schedule("install").exits(78);
     assert!(ran.stderr.contains("telemetry is disabled"), "{ran}");
     assert_eq!(machine.tab(), None);
+}
+
+#[test]
+fn a_variable_of_this_shell_is_named_and_what_helps() {
+    let warned = |name: &str| {
+        let mut machine = Machine::with_cron();
+        machine.world.set(name, "https://t.example");
+        machine.schedule("install").ok().stderr
+    };
+    assert_eq!(
+        warned("JMO_TELEMETRY_ENDPOINT"),
+        "warning: a scheduled flush does not see JMO_TELEMETRY_ENDPOINT of this shell; \
+         `jmo-telemetry connect` remembers a destination\n"
+    );
+    assert_eq!(
+        warned("HTTPS_PROXY"),
+        "warning: a scheduled flush does not see HTTPS_PROXY of this shell\n"
+    );
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn can_run(programs: &[&str]) -> bool {
 /// Runs a script in mount and process namespaces of its own, with a program whose path is as odd as
 /// paths get. What the script started ends with it.
 fn in_namespaces(script: &str) -> (World, Ran) {
-    let (_dir, program) = installed_program("odd 100%h $HOME ${X} 'q' \"d\" \\n;&é#");
+    let (_dir, program) = installed_program("odd 100%h $HOME ${X} 'q' \"d\" \\n \\\\ \\% \\' ;&é#");
     let world = World::new();
     let path = world.cwd().join("script");
     fs::write(&path, script).expect("a script");
