@@ -32,6 +32,7 @@ fail() {
 install() {
   local missing=()
   [ -d /usr/lib/rustlib/src/rust/library ] || missing+=(rustc-web rust-web-src)
+  command -v cargo >/dev/null || missing+=(cargo-web)
   command -v wine >/dev/null || missing+=(wine wine64)
   if [ "${#missing[@]}" -gt 0 ]; then
     apt-get update -qq
@@ -137,11 +138,13 @@ windows() {
 
   step "Windows: wine"
   export WINEPREFIX=$work/wine WINEDEBUG=-all WINEDLLOVERRIDES="mscoree,mshtml="
+  # A new world each time. Its services start with its second start, for the first one makes them.
+  rm -rf "$WINEPREFIX"
   wineboot --init >/dev/null 2>&1
+  wineserver -k
   local profile
   profile=$WINEPREFIX/drive_c/users/$(id -un)
   world="$profile/A World"
-  rm -rf "$world" "$profile/.jmo-security"
   mkdir -p "$world/bin"
   cp "$built" "$world/bin/jmo-telemetry.exe"
   # Debian's wine lacks a library that Rust's standard library takes its random numbers from.
@@ -170,11 +173,7 @@ C
   step "Windows: a detached flush"
   detached_flush
   step "Windows: schedule"
-  # wine's Task Scheduler does not always answer where the machine is slow.
-  at_last schedule install --every 1h
-  program schedule show | tee "$work/shown"
-  grep -q 'every 1h by schtasks' "$work/shown" || fail "the task is shown"
-  at_last schedule remove
+  a_task
   wineserver -k
 }
 
@@ -215,14 +214,23 @@ while True:
   no_flush_at_work
 }
 
-# at_last ARGUMENT…: the program, until it succeeds.
-at_last() {
-  local tries=0
-  until program "$@"; do
-    tries=$((tries + 1))
-    [ "$tries" -lt 10 ] || fail "$* succeeds"
-    sleep 1
-  done
+# What a dry run shows is what Task Scheduler gets, and nothing of it is left in the end.
+a_task() {
+  local file=$profile/.jmo-security/schedule-task.xml
+  local task=$WINEPREFIX/drive_c/windows/system32/tasks/jmo-telemetry-flush-$(id -un)
+  program schedule install --every 1h --dry-run >"$work/planned"
+  [ ! -e "$file" ] || fail "a dry run writes nothing"
+  program schedule install --every 1h
+  python3 - "$work/planned" "$file" <<'PYTHON' || fail "the task is the one that the dry run shows"
+import sys
+planned = open(sys.argv[1], encoding="utf-8", newline="").read()
+assert open(sys.argv[2], encoding="utf-16", newline="").read() in planned
+PYTHON
+  [ -f "$task" ] || fail "Task Scheduler has the task"
+  program schedule show | tee "$work/shown"
+  grep -q 'every 1h by schtasks' "$work/shown" || fail "the task is shown"
+  program schedule remove
+  [ ! -e "$task" ] && [ ! -e "$file" ] || fail "nothing of the task is left"
 }
 
 # Waits until no flush is at work: who comes second leaves until then.
