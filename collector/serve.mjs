@@ -4,16 +4,9 @@
 //
 // The first line of its output is {"url": …}. It ends at SIGTERM and leaves no process behind, whatever ends it.
 
+import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import {
-  chmodSync,
-  existsSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -41,7 +34,7 @@ Object.assign(process.env, {
 
 const scratch = mkdtempSync(join(tmpdir(), "jmo-collector-"));
 process.on("exit", () => rmSync(scratch, { recursive: true, force: true }));
-await bindToOurLife();
+bindToOurLife();
 
 const { build: bundle, stop } = await import("esbuild");
 const { build: generate } = await import("./build.mjs");
@@ -128,25 +121,19 @@ function environment(pairs) {
 }
 
 /**
- * workerd must not outlive this process, however it ends. On Linux the kernel sees to it; elsewhere a shell does that
- * looks each second whether this process is still there.
+ * workerd must not outlive this process, however it ends. On Linux the kernel sees to it. Elsewhere a watchdog waits for
+ * the end of a pipe that Miniflare gives workerd: nothing comes out of it as long as this process is there.
  */
-async function bindToOurLife() {
+function bindToOurLife() {
   if (process.platform === "win32") return;
-  const workerd = createRequire(import.meta.url)("workerd").default;
+  const workerd = quoted(createRequire(import.meta.url)("workerd").default);
   const wrapper = join(scratch, "workerd.sh");
-  const isLinux = process.platform === "linux" && existsSync("/usr/bin/setpriv");
-  const run = isLinux
-    ? `exec /usr/bin/setpriv --pdeathsig KILL \
-  /bin/sh -c 'test "$PPID" = ${process.pid} && exec "$0" "$@"' ${quoted(workerd)} "$@"`
-    : `exec 9<&0
-${quoted(workerd)} "$@" <&9 9<&- &
-child=$!
-trap 'kill "$child"' TERM INT
-(while kill -0 ${process.pid} 2>/dev/null; do sleep 1; done; kill -9 "$child") >/dev/null 2>&1 &
-watch=$!
-wait "$child"
-kill "$watch" 2>/dev/null`;
+  const byKernel = spawnSync("setpriv", ["--pdeathsig", "KILL", "true"]).status === 0;
+  const run = byKernel
+    ? `exec setpriv --pdeathsig KILL \
+  /bin/sh -c 'test "$PPID" = ${process.pid} && exec "$0" "$@"' ${workerd} "$@"`
+    : `(cat <&3; kill -KILL $$) </dev/null >/dev/null 2>&1 &
+exec ${workerd} "$@"`;
   writeFileSync(wrapper, `#!/bin/sh\n${run}\n`);
   chmodSync(wrapper, 0o700);
   process.env.MINIFLARE_WORKERD_PATH = wrapper;

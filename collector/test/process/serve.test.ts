@@ -1,13 +1,13 @@
 // serve.mjs as scripts, tests and people use it: the real workerd, started and ended in every way.
 
-import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 
-import { afterEach, expect, test } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
 
 const started: ChildProcess[] = [];
 const directories: string[] = [];
@@ -25,8 +25,11 @@ interface Service {
   ended: Promise<[number | null, NodeJS.Signals | null]>;
 }
 
-async function serve(...args: string[]): Promise<Service> {
+const serve = (...args: string[]) => serveIn(process.env, ...args);
+
+async function serveIn(env: NodeJS.ProcessEnv, ...args: string[]): Promise<Service> {
   const child = spawn(process.execPath, ["serve.mjs", ...args], {
+    env,
     stdio: ["ignore", "pipe", "inherit"],
   });
   started.push(child);
@@ -120,18 +123,75 @@ test.each(["SIGTERM", "SIGINT"] as const)(
   },
 );
 
-test("SIGKILL leaves no process behind and nothing half done", async () => {
-  const persist = directory();
-  const body = events();
-  const first = await serve("--persist", persist);
-  const answered = send(first.url, body).catch(() => null);
-  await answered;
-  first.child.kill("SIGKILL");
-  await first.ended;
-  await until("workerd has ended too", async () => !(await answers(first.url)));
-  const second = await serve("--persist", persist);
-  expect(await send(second.url, body)).toMatchObject({ accepted: 0, duplicates: 24 });
+/** Where the kernel does not end workerd with us: a PATH that has what a shell needs, and no setpriv. */
+function withoutSetpriv(): NodeJS.ProcessEnv {
+  const path = directory();
+  symlinkSync("/bin/cat", join(path, "cat"));
+  return { ...process.env, PATH: path };
+}
+
+/** The processes that a process has started, and those that they have. */
+function descendants(of: number): number[] {
+  const all = execFileSync("ps", ["-A", "-o", "pid=,ppid="], { encoding: "utf8" });
+  const pairs = all
+    .trim()
+    .split("\n")
+    .map((row) => row.trim().split(/ +/).map(Number));
+  const below = (parent: number): number[] =>
+    pairs.filter(([, ppid]) => ppid === parent).flatMap(([pid]) => [pid, ...below(pid)]);
+  return below(of);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+describe.each([
+  ["the kernel", () => process.env],
+  ["a watchdog", withoutSetpriv],
+])("workerd ends with us by %s", (_, environment) => {
+  test.each(["SIGKILL", "SIGTERM"] as const)(
+    "%s leaves no process behind and nothing half done",
+    async (signal) => {
+      const persist = directory();
+      const body = events();
+      const first = await serveIn(environment(), "--persist", persist);
+      const processes = descendants(first.child.pid ?? 0);
+      expect(processes).not.toEqual([]);
+      expect(await send(first.url, body)).toMatchObject({ accepted: 24 });
+      first.child.kill(signal);
+      await first.ended;
+      await until("all of them have ended", () => !processes.some(isAlive));
+      const second = await serveIn(environment(), "--persist", persist);
+      expect(await send(second.url, body)).toMatchObject({ accepted: 0, duplicates: 24 });
+    },
+  );
 });
+
+test.runIf(process.platform === "linux")(
+  "bombs that come at once do not make it grow by 128 MiB",
+  async () => {
+    const { child, url } = await serve();
+    const peak = () =>
+      Math.max(
+        ...descendants(child.pid ?? 0).map((pid) => {
+          const status = readFileSync(`/proc/${String(pid)}/status`, "utf8");
+          return Number(/^VmHWM:\s+([0-9]+) kB$/m.exec(status)?.[1] ?? 0) / 1024;
+        }),
+      );
+    await send(url, events());
+    const before = peak();
+    const bomb = gzipSync(Buffer.alloc(240 * 1024 * 1024));
+    const answers = await Promise.all(Array.from({ length: 20 }, () => send(url, bomb)));
+    expect(answers).toEqual(Array(20).fill({ error: "too_large" }));
+    expect(peak() - before).toBeLessThan(128);
+    expect(await send(url, events())).toMatchObject({ accepted: 24 });
+  },
+);
 
 test("a setting from the command line is the service's", async () => {
   const { url } = await serve("--env", "MAX_EVENTS_A_DAY=10", "--env", "RETENTION_DAYS=7");

@@ -1,7 +1,11 @@
 import { describe, expect, test } from "vitest";
 
+import reject from "../../fixtures/reject.ndjson?raw";
+import reasons from "../../fixtures/reject.reasons?raw";
 import { sha256 } from "../../src/answers";
 import {
+  anonymousId,
+  everythingStored,
   fetchWorker,
   forget,
   freshForEachTest,
@@ -14,13 +18,21 @@ import {
   send,
   sent,
 } from "./support";
-import { env, NOW } from "./support";
+import { env, NOW, TOKEN } from "./support";
 
 freshForEachTest();
 
 async function wordOf(response: Response): Promise<[number, string]> {
   const text = await response.text();
   return [response.status, (JSON.parse(text) as { error: string }).error];
+}
+
+/** What was refused must have changed nothing. */
+async function refused(request: () => Promise<Response>): Promise<[number, string]> {
+  const before = await everythingStored();
+  const word = await wordOf(await request());
+  expect(await everythingStored()).toBe(before);
+  return word;
 }
 
 test("a batch is answered with its key, its hash and how its lines went", async () => {
@@ -38,6 +50,19 @@ test("a batch is answered with its key, its hash and how its lines went", async 
       { line: 4, event_id: null, reason: "schema" },
     ],
   });
+});
+
+test("every line that is no event is named with its reason, and changes nothing", async () => {
+  const before = await everythingStored();
+  const { accepted, duplicates, rejected } = await sent(reject.replace(/\n$/, "").split("\n"));
+  expect([accepted, duplicates]).toEqual([0, 0]);
+  expect(rejected.map(({ line, reason }) => [line, reason])).toEqual(
+    reasons
+      .trimEnd()
+      .split("\n")
+      .map((why, at) => [at + 1, why.split(" ")[0]]),
+  );
+  expect(await everythingStored()).toBe(before);
 });
 
 test("the last line needs no end", async () => {
@@ -59,8 +84,8 @@ describe("what is no batch gets a status and a word", () => {
     ["a key with a blank", { "Idempotency-Key": "a b" }, 400, "bad_key"],
     ["a key without end", { "Idempotency-Key": "a".repeat(129) }, 400, "bad_key"],
   ])("%s", async (_, headers, status, word) => {
-    expect(await wordOf(await post(await good(), { headers }))).toEqual([status, word]);
-    expect(await rows("SELECT * FROM events")).toEqual([]);
+    const packed = await good();
+    expect(await refused(() => post(packed, { headers }))).toEqual([status, word]);
   });
 
   test("a type with a parameter, and an encoding in capitals, are what they are", async () => {
@@ -99,11 +124,12 @@ describe("what is no batch gets a status and a word", () => {
       "too_large",
     ],
   ])("%s", async (_, body, status, word) => {
-    expect(await wordOf(await post(await body()))).toEqual([status, word]);
+    const packed = await body();
+    expect(await refused(() => post(packed))).toEqual([status, word]);
   });
 
   test("no body", async () => {
-    expect(await wordOf(await post(null))).toEqual([400, "empty"]);
+    expect(await refused(() => post(null))).toEqual([400, "empty"]);
   });
 
   test("exactly 500 lines, and exactly 1 MiB, are taken", async () => {
@@ -111,7 +137,7 @@ describe("what is no batch gets a status and a word", () => {
     expect((await post(await gzip("x".repeat(1024 * 1024)))).status).toBe(200);
   });
 
-  test("a bomb of a gigabyte is stopped while it is unpacked", async () => {
+  test("a bomb of 200 MiB is stopped while it is unpacked", async () => {
     const pack = new CompressionStream("gzip");
     const writer = pack.writable.getWriter();
     const zeros = new Uint8Array(1024 * 1024);
@@ -122,7 +148,7 @@ describe("what is no batch gets a status and a word", () => {
     const bomb = new Uint8Array(await new Response(pack.readable).arrayBuffer());
     await written;
     expect(bomb.length).toBeLessThan(256 * 1024);
-    expect(await wordOf(await post(bomb))).toEqual([413, "too_large"]);
+    expect(await refused(() => post(bomb))).toEqual([413, "too_large"]);
   });
 
   test("a body that comes in pieces and never ends is cut off", async () => {
@@ -131,7 +157,7 @@ describe("what is no batch gets a status and a word", () => {
         controller.enqueue(new Uint8Array(64 * 1024));
       },
     });
-    expect(await wordOf(await post(endless))).toEqual([413, "too_large"]);
+    expect(await refused(() => post(endless))).toEqual([413, "too_large"]);
   });
 });
 
@@ -177,9 +203,22 @@ test("trouble with the database is a wait, never a success", async () => {
       },
     } as unknown as D1Database,
   };
+  const to = (method: string, path: string, content?: string) =>
+    fetchWorker(
+      new Request(`http://collector${path}`, {
+        method,
+        headers: { Authorization: `Bearer ${TOKEN}`, "Content-Type": "application/json" },
+        body: content ?? null,
+      }),
+      broken,
+    );
   for (const response of [
     await send(lines(1), { env: broken }),
-    await fetchWorker(new Request("http://collector/healthz"), broken),
+    await to("POST", "/v1/forget", `{"anonymous_id":"${anonymousId(1)}"}`),
+    await to("GET", "/healthz"),
+    await to("GET", "/v1/stats"),
+    await to("GET", "/v1/cube"),
+    await to("GET", "/v1/events"),
   ]) {
     expect(response.headers.get("Retry-After")).toBe("30");
     expect(await wordOf(response)).toEqual([503, "unavailable"]);
