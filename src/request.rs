@@ -31,7 +31,7 @@ pub enum Closed {
     #[error("telemetry is disabled: {}", .0.reason)]
     Disabled(Decision),
     /// The user did not choose this destination, and has not seen the banner yet.
-    #[error("the notice was not shown on this machine yet; `jmo-telemetry banner` shows it")]
+    #[error("the notice has not been shown on this machine yet; `jmo-telemetry banner` shows it")]
     NoticeFirst,
     /// The server asked to be left alone.
     #[error("it asked to be left alone until {}", .0.format("%Y-%m-%dT%H:%M:%SZ"))]

@@ -11,7 +11,7 @@ use crate::limits::BANNER_SCANS;
 use crate::settings::Settings;
 use crate::status::Status;
 
-/// Show the notice, on the first 3 scans and always in docker
+/// Show the notice on telemetry: on the first 3 scans, and always in Docker
 #[derive(Debug, ClapArgs)]
 #[command(
     after_help = "Examples:\n  jmo-telemetry banner --mode docker\n  jmo-telemetry banner --json"
@@ -20,7 +20,7 @@ pub(super) struct Args {
     /// How the scanner was started
     #[arg(long, default_value = "cli")]
     mode: Mode,
-    /// As JSON on stdout, whether it is due and what it says; it does not count as shown
+    /// Print whether the notice is due, and its text, as JSON; that does not count as shown
     #[arg(long)]
     json: bool,
 }

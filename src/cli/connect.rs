@@ -8,20 +8,25 @@ use serde::Serialize;
 
 use super::exit::{Code, Failure};
 use super::out::Out;
+use super::words;
+use crate::clock;
 use crate::destination::verdict::Verdict;
 use crate::destination::{Chosen, Connection, KINDS, Target, Token};
 use crate::limits::REQUEST_TIMEOUT;
 use crate::request::{AskError, Closed, Gate, Purpose};
 use crate::settings::{Settings, SettingsError};
 
-/// Remember where uploads go
+/// Remember where to upload events
+///
+/// The destination is asked whether it can be written; nothing in it is changed. It is remembered for
+/// every later flush, also for one that cron starts.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = examples(), arg_required_else_help = true)]
 pub(super) struct Args {
-    /// Show what is remembered
+    /// Show what is remembered; change nothing
     #[arg(long)]
     show: bool,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
     /// The kind of destination
@@ -38,16 +43,17 @@ fn kinds() -> PossibleValuesParser {
 fn examples() -> String {
     let kinds = KINDS.iter().flat_map(|kind| kind.connect_examples);
     kinds
-        .chain(&["connect --show"])
+        .chain(&["jmo-telemetry connect --show"])
         .fold("Examples:".to_owned(), |text, example| {
             format!("{text}\n  {example}")
         })
 }
 
-/// Forget where uploads go; what was not sent stays in the spool
+/// Forget where to upload events; those that were not sent stay in the spool
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "Example:\n  jmo-telemetry disconnect")]
 pub(super) struct DisconnectArgs {
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -83,11 +89,11 @@ fn show(settings: &Settings, json: bool, out: &mut Out) -> Result<(), Failure> {
         return out.json(&shown);
     }
     match &shown.destination {
-        None => out.line("not connected"),
+        None => out.line("no destination is remembered"),
         Some(destination) if shown.token => {
-            out.line(format_args!("connected to {destination}, with a token"))
+            out.sentence(format_args!("connected to {destination}, with a token"))
         }
-        Some(destination) => out.line(format_args!("connected to {destination}")),
+        Some(destination) => out.sentence(format_args!("connected to {destination}")),
     }
 }
 
@@ -147,6 +153,10 @@ fn prove(settings: &Settings, connection: &Connection) -> Result<(), Failure> {
                 None => failure,
             }
         }
+        AskError::Closed(Closed::RateLimited(until)) => {
+            let when = words::relative(until, clock::now());
+            Failure::new(Code::TryLater, text).hint(format!("nothing was stored; try again {when}"))
+        }
         AskError::Closed(_) | AskError::Unconfirmed(_) => Failure::new(Code::TryLater, text)
             .hint("nothing was stored; try again when the destination can be reached"),
     })
@@ -159,9 +169,9 @@ impl DisconnectArgs {
             out.json(&serde_json::json!({ "disconnected": was }))?;
         } else {
             out.line(if was {
-                "disconnected; what was not sent stays in the spool"
+                "the destination is forgotten; events that were not sent stay in the spool"
             } else {
-                "not connected"
+                "no destination was remembered"
             })?;
         }
         Ok(Code::Done)

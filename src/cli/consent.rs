@@ -13,27 +13,28 @@ use crate::settings::Settings;
 use crate::spool::{Caller, Spool};
 use crate::status::Status;
 
-/// Choose to take part
+/// Enable telemetry
+///
+/// Another rule can still disable it: the environment, a CI run or jmo.yml.
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "Example:\n  jmo-telemetry enable")]
 pub(super) struct EnableArgs {
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Choose not to take part; deletes what was not sent
+/// Disable telemetry, and delete the events that were not sent
 #[derive(Debug, ClapArgs)]
-#[command(
-    after_help = "Examples:\n  jmo-telemetry disable\n  jmo-telemetry disable --keep    (what was not sent stays, and is not sent)"
-)]
+#[command(after_help = "Examples:\n  jmo-telemetry disable\n  jmo-telemetry disable --keep")]
 pub(super) struct DisableArgs {
-    /// Keep what was not sent
+    /// Keep the events that were not sent; they stay on this machine
     #[arg(long)]
     keep: bool,
-    /// Remove the schedule, too
+    /// Remove the schedule as well
     #[arg(long)]
     schedule: bool,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -78,16 +79,16 @@ impl EnableArgs {
             return Ok(Code::Done);
         }
         if !report.enabled {
-            out.line(format_args!(
+            out.sentence(format_args!(
                 "your choice is stored, but telemetry stays disabled: {} ({})",
                 report.reason, report.rule
             ))?;
         } else if let (true, Some(destination)) = (report.can_leave, &report.destination) {
-            out.line(format_args!(
+            out.sentence(format_args!(
                 "telemetry is enabled; events go to {destination}"
             ))?;
         } else {
-            out.line("telemetry is enabled; events are recorded, but nothing can leave this machine (see `jmo-telemetry status`)")?;
+            out.sentence("telemetry is enabled; events are recorded, but nothing can leave this machine (see `jmo-telemetry status`)")?;
         }
         Ok(Code::Done)
     }
@@ -114,9 +115,12 @@ impl DisableArgs {
             out.json(&report(settings, deleted))?;
             return Ok(Code::Done);
         }
-        out.line(match deleted {
-            Some(count) => format!("telemetry is disabled; deleted what was not sent: {}", words::events(count as u64)),
-            None => "telemetry is disabled; what was not sent is kept, and is not sent while it is disabled".to_owned(),
+        out.sentence(match deleted {
+            Some(count) => format!(
+                "telemetry is disabled, and what was not sent is deleted ({})",
+                words::events(count as u64)
+            ),
+            None => "telemetry is disabled; what was not sent is kept, and is not sent until it is enabled again".to_owned(),
         })?;
         Ok(Code::Done)
     }

@@ -11,7 +11,7 @@ use crate::settings::Settings;
 /// Count one scan and print its frequency hint; nothing is counted or printed while disabled
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }

@@ -20,8 +20,8 @@ use crate::spool::{Spool, SpoolError};
 
 const EXAMPLES: &str = "\
 Examples:
-  flush                           to the configured destination
-  flush --dry-run                 print what would be sent; contact nobody";
+  jmo-telemetry flush
+  jmo-telemetry flush --dry-run";
 
 fn examples() -> String {
     let destinations = KINDS.iter().filter_map(|kind| kind.flush_example);
@@ -30,31 +30,34 @@ fn examples() -> String {
     })
 }
 
-/// Upload what is due; silent on every network failure when nobody watches
+/// Upload the events that are due
+///
+/// A network failure is not an error: the events stay and are sent later, and nothing is said about it
+/// unless stderr is a terminal or --verbose is given.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = examples())]
 pub(super) struct Args {
     #[arg(long, value_name = "DEST", help = to_help())]
     to: Option<Target>,
-    /// Print the exact files that would be written; contact nobody
+    /// Print the files that would be written, and contact nobody
     #[arg(long)]
     dry_run: bool,
-    /// Ignore our own backoff; never a wait that the server asked for
+    /// Do not wait after earlier failures; a wait that the server asked for still counts
     #[arg(long)]
     now: bool,
-    /// Send at most so many events
+    /// Send at most N events
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// Time for all of it, e.g. 30s
+    /// Stop after this time, such as 1m [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     deadline: Option<Duration>,
-    /// Exit 75 if something due stayed, 78 if no destination works
+    /// Exit with 75 if events that were due stayed, with 78 if no destination works
     #[arg(long)]
     strict: bool,
-    /// Say what happens, also when nobody watches
+    /// Say what happened, even if stderr is not a terminal
     #[arg(short, long)]
     verbose: bool,
-    /// Say what happened, as JSON
+    /// Print what happened as JSON
     #[arg(long)]
     json: bool,
     /// Started by `record --flush`: leave its session
@@ -71,7 +74,7 @@ pub(super) struct Args {
 fn to_help() -> String {
     let forms: Vec<_> = KINDS.iter().map(|kind| kind.form).collect();
     format!(
-        "Where to: {} [default: what the environment names, else what `connect` remembered]",
+        "Where to send: {} [default: what the environment names, else what `connect` remembered]",
         words::one_of(&forms)
     )
 }
@@ -121,16 +124,24 @@ impl Args {
             Err(failure) if failure.code == Code::Configuration => {
                 // Cron must not fail for it, but somebody has to mend it.
                 out.failure(&failure);
-                self.nowhere(settings, self.to.as_ref(), failure.told())
+                let report = self.nowhere(settings, self.to.as_ref(), failure.told());
+                if self.json {
+                    out.json(&report)?;
+                }
+                return Ok(self.code(&report));
             }
             Err(failure) => return Err(failure),
         };
         self.show(&report, out)?;
-        Ok(if self.strict {
-            strict_code(&report)
+        Ok(self.code(&report))
+    }
+
+    fn code(&self, report: &Report) -> Code {
+        if self.strict {
+            strict_code(report)
         } else {
             Code::Done
-        })
+        }
     }
 
     fn flush(&self, settings: &Settings, out: &mut Out) -> Result<Report, Failure> {
@@ -236,7 +247,10 @@ fn strict_code(report: &Report) -> Code {
 fn sentence(report: &Report) -> String {
     let destination = report.destination.as_deref().unwrap_or("nowhere");
     let sent = words::events(report.sent as u64);
-    let remain = words::events(report.remaining);
+    let remain = match report.remaining {
+        1 => "1 event remains".to_owned(),
+        n => format!("{} remain", words::events(n)),
+    };
     let why = report
         .error
         .as_deref()
@@ -250,16 +264,16 @@ fn sentence(report: &Report) -> String {
         Outcome::Disabled => format!("telemetry is disabled{why}"),
         Outcome::Busy => "another flush is at work".to_owned(),
         Outcome::NoticeFirst | Outcome::NoDestination => format!("nothing was sent{why}"),
-        Outcome::Backoff => format!("waiting after a failure{why}; {remain} remain{next}"),
+        Outcome::Backoff => format!("waiting after a failure{why}; {remain}{next}"),
         Outcome::Waiting => {
-            format!("sent {sent}; {destination} asked to wait{why}; {remain} remain{next}")
+            format!("sent {sent}; {destination} asked to wait{why}; {remain}{next}")
         }
         Outcome::Paused => {
             format!(
-                "{destination} refused{why}; {remain} remain{next}, or when the id or the token changes, or with --now"
+                "{destination} refused{why}; {remain}{next}, or as soon as its configuration changes, or with --now"
             )
         }
-        Outcome::Failed => format!("sent {sent}; then failed{why}; {remain} remain{next}"),
+        Outcome::Failed => format!("sent {sent}; then failed{why}; {remain}{next}"),
         Outcome::Unfinished => format!("sent {sent} to {destination}; {remain} remain"),
         Outcome::DryRun => {
             format!(

@@ -14,6 +14,7 @@ use crate::settings::Settings;
 
 /// Show the anonymous id, or make a new one
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  jmo-telemetry id\n  jmo-telemetry id --reset")]
 pub(super) struct IdArgs {
     /// Make a new one
     #[arg(long)]
@@ -21,7 +22,7 @@ pub(super) struct IdArgs {
     /// Make one if there is none yet
     #[arg(long, conflicts_with = "reset")]
     create: bool,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -48,17 +49,22 @@ impl IdArgs {
     }
 }
 
-/// Delete the local spool, this machine's files at the destination where that is allowed, and the
-/// id
+/// Delete all events of this machine, here and at the destination, and the anonymous id
+///
+/// At the destination it deletes what this machine sent, where that is allowed. Whatever could not be
+/// deleted is named, and another run tries again.
 #[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Examples:\n  jmo-telemetry forget\n  jmo-telemetry forget --schedule --yes"
+)]
 pub(super) struct Args {
     /// Do not ask
     #[arg(long)]
     yes: bool,
-    /// Remove the schedule, too
+    /// Remove the schedule as well
     #[arg(long)]
     schedule: bool,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -122,17 +128,17 @@ impl Args {
         if self.json {
             return out.json(report);
         }
-        out.line(format_args!(
-            "deleted {} here, the id and the count of scans",
+        out.sentence(format_args!(
+            "deleted {} here, the anonymous id and the count of scans",
             words::events(report.deleted as u64)
         ))?;
         for file in &report.remote_deleted {
-            out.line(format_args!("deleted {file} at the destination"))?;
+            out.sentence(format_args!("deleted {file} at the destination"))?;
         }
         for left in &report.remote_left {
             let files = left.files.join(", ");
-            out.line(format_args!(
-                "could not delete {files} at {}: {}; run `jmo-telemetry forget` again",
+            out.sentence(format_args!(
+                "could not delete {files} at {}: {}; `jmo-telemetry forget` tries again",
                 left.destination, left.error
             ))?;
         }

@@ -42,13 +42,13 @@ const NEVER: [&str; 6] = [
     "exact durations or numbers of findings: only ranges",
 ];
 
-/// Say what is and is not collected, with an example of each event
+/// Show what is collected and what is not, with an example of each event
 #[derive(Debug, ClapArgs)]
 #[command(
     after_help = "Examples:\n  jmo-telemetry info\n  jmo-telemetry info --json\n  jmo-telemetry info --schema > event.schema.json"
 )]
 pub(super) struct Args {
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
     /// Print the JSON Schema of an event instead

@@ -31,11 +31,11 @@ use crate::settings::Settings;
 use exit::{Code, Failure};
 use out::Out;
 
-/// Anonymous usage events for JMo Security: recorded at once, uploaded later, all of it visible.
+/// Records anonymous usage events of JMo Security, uploads them later, and shows all of them.
 #[derive(Debug, Parser)]
-#[command(name = "jmo-telemetry", version, after_help = reference::short_help(), after_long_help = reference::long_help(), max_term_width = 100)]
+#[command(name = "jmo-telemetry", version, after_help = reference::short_help(), after_long_help = reference::long_help(), max_term_width = reference::COLUMNS)]
 pub struct Cli {
-    /// The scanner's configuration, which may opt out [default: ./jmo.yml]
+    /// The scanner's configuration file, which can disable telemetry [default: ./jmo.yml]
     #[arg(long, global = true, value_name = "PATH")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -91,10 +91,10 @@ pub fn main(environment: Environment) -> u8 {
 #[command(
     name = "jmo-telemetry record",
     bin_name = "jmo-telemetry record",
-    max_term_width = 100
+    max_term_width = reference::COLUMNS
 )]
 struct RecordCli {
-    /// The scanner's configuration, which may opt out [default: ./jmo.yml]
+    /// The scanner's configuration file, which can disable telemetry [default: ./jmo.yml]
     #[arg(long, global = true, value_name = "PATH")]
     config: Option<PathBuf>,
     #[command(flatten)]

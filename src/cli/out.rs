@@ -6,6 +6,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr as _;
 
 use super::exit::{Code, Failure};
 use super::words;
@@ -116,16 +117,36 @@ impl Out {
         Bar(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
     }
 
-    /// A remark for people. Nobody is left to tell when it can't be said.
+    /// A sentence of data. On a terminal it breaks between words.
+    pub(super) fn sentence(&mut self, sentence: impl std::fmt::Display) -> Result<(), Failure> {
+        let text = sentence.to_string();
+        if !self.is_terminal() {
+            return self.line(text);
+        }
+        let lines = words::wrap(&text, self.columns());
+        lines.iter().try_for_each(|line| self.line(line))
+    }
+
+    /// A remark for people, after the data that came before it. On a terminal it breaks between
+    /// words. When it can't be written, there is nobody to tell.
     pub(super) fn say(&mut self, remark: impl std::fmt::Display) {
-        let remark = remark.to_string();
-        let lines: Vec<_> = remark.split('\n').map(terminal::clean).collect();
-        let _ = writeln!(self.talk, "{}", lines.join("\n"));
+        let _ = self.data.flush();
+        let width = terminal_size::terminal_size_of(&self.talk)
+            .map_or(usize::MAX, |(width, _)| usize::from(width.0));
+        for line in remark.to_string().split('\n').map(terminal::clean) {
+            // A line that fits keeps its spaces.
+            let fits = line.width() <= width;
+            let lines = if fits {
+                vec![line]
+            } else {
+                words::wrap(&line, width)
+            };
+            let _ = writeln!(self.talk, "{}", lines.join("\n"));
+        }
     }
 
     /// An error with its causes, each told once, and the way out.
     pub(super) fn failure(&mut self, failure: &Failure) {
-        let _ = self.data.flush();
         if failure.code == Code::Done {
             return;
         }

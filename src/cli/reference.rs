@@ -6,7 +6,7 @@ use crate::consent::CI_VARIABLES;
 use crate::destination;
 
 /// The columns of a terminal that shows help without breaking its lines.
-const COLUMNS: usize = 80;
+pub(super) const COLUMNS: usize = 80;
 
 /// The environment variables, and what each means.
 pub(super) fn environment() -> Vec<(&'static str, String)> {
@@ -125,7 +125,8 @@ pub(super) const EXIT_STATUS: [(&str, &str); 9] = [
 /// Examples of the most common commands.
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  jmo-telemetry record scan.started --mode cli --profile fast --tool trivy --repos 3
+  jmo-telemetry record tool.failed --tool trivy --failure-type timeout \\
+      --profile fast
   jmo-telemetry flush --dry-run
   jmo-telemetry spool list
   jmo-telemetry status

@@ -16,13 +16,11 @@ use crate::{clock, destination};
 
 const EXAMPLES: &str = "\
 Examples:
-  schedule install                       by what this machine has, every 15 minutes
-  schedule install --every 1h --with cron
-  schedule install --dry-run             print what would be written; change nothing
-  schedule show
-  schedule remove";
+  jmo-telemetry schedule install
+  jmo-telemetry schedule show
+  jmo-telemetry schedule remove";
 
-/// Flush regularly, by systemd, cron, launchd or Task Scheduler
+/// Flush regularly, with systemd, cron, launchd or Task Scheduler
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -37,40 +35,42 @@ enum Action {
     Remove(RemoveArgs),
 }
 
-/// Schedule the flush, in place of an earlier schedule
+/// Schedule a regular flush, in place of an earlier schedule
 #[derive(Debug, ClapArgs)]
 #[command(
-    after_help = "Examples:\n  schedule install\n  schedule install --every 1h --with cron\n  schedule install --with systemd --dry-run"
+    after_help = "Examples:\n  jmo-telemetry schedule install\n  jmo-telemetry schedule install --every 1h --with cron\n  jmo-telemetry schedule install --dry-run"
 )]
 struct InstallArgs {
-    /// The interval: minutes that divide an hour, or hours that divide a day
+    /// How often: a number of minutes that divides an hour, or of hours that divides a day
     #[arg(long, value_name = "TIME", default_value = "15m")]
     every: Every,
-    /// The scheduler [default: what this machine has]
+    /// Which scheduler to use [default: the one that this machine has]
     #[arg(long, value_name = "SCHEDULER")]
     with: Option<Scheduler>,
-    /// Print exactly what would be written; change nothing
+    /// Print what would be written, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Say what is scheduled, and when it last ran
+/// Show what is scheduled, and when it last ran
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Examples:\n  schedule show\n  schedule show --json | jq .last_run_at")]
+#[command(
+    after_help = "Examples:\n  jmo-telemetry schedule show\n  jmo-telemetry schedule show --json | jq .last_run_at"
+)]
 struct ShowArgs {
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 /// Remove the schedule
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Example:\n  schedule remove")]
+#[command(after_help = "Example:\n  jmo-telemetry schedule remove")]
 struct RemoveArgs {
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -291,7 +291,7 @@ impl Shown {
         let mut lines = Vec::new();
         match (self.scheduler, &self.every) {
             (None, _) => {
-                lines.push("not scheduled; `jmo-telemetry schedule install` does it".to_owned())
+                lines.push("not scheduled; run `jmo-telemetry schedule install`".to_owned())
             }
             (Some(scheduler), every) => {
                 let every = every
@@ -320,7 +320,7 @@ impl Shown {
         lines.extend(
             self.unknown
                 .iter()
-                .map(|unknown| format!("unknown: {unknown}")),
+                .map(|unknown| format!("could not ask {unknown}")),
         );
         lines
     }
@@ -345,12 +345,7 @@ fn problem(found: &[Found]) -> Option<String> {
             job.program
         ));
     }
-    (!first.active).then(|| {
-        format!(
-            "{} does not have it in force; {AGAIN}",
-            first.scheduler.name()
-        )
-    })
+    (!first.active).then(|| format!("it is not active in {}; {AGAIN}", first.scheduler.name()))
 }
 
 impl RemoveArgs {

@@ -10,12 +10,13 @@ use super::{Cli, reference};
 
 const PROGRAM: &str = "jmo-telemetry";
 
-/// Print completions for a shell
+/// Print the completions for a shell
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
-  jmo-telemetry completions bash > ~/.local/share/bash-completion/completions/jmo-telemetry
-  jmo-telemetry completions zsh > ~/.zfunc/_jmo-telemetry    (with ~/.zfunc in fpath)
+  jmo-telemetry completions bash > \\
+      ~/.local/share/bash-completion/completions/jmo-telemetry
+  jmo-telemetry completions zsh > ~/.zfunc/_jmo-telemetry    # in fpath
   jmo-telemetry completions fish > ~/.config/fish/completions/jmo-telemetry.fish
   jmo-telemetry completions powershell >> $PROFILE
   jmo-telemetry completions elvish >> ~/.config/elvish/rc.elv")]
@@ -36,7 +37,7 @@ impl CompletionsArgs {
     }
 }
 
-/// Print the manual page of the program, or of one of its commands
+/// Print the manual page of the program or of one of its commands
 #[derive(Debug, ClapArgs)]
 #[command(
     after_help = "Examples:\n  jmo-telemetry man | man -l -\n  jmo-telemetry man spool list | man -l -"
@@ -129,8 +130,7 @@ fn page(command: &Command) -> Result<String, Failure> {
         let examples: Vec<_> = examples
             .lines()
             .skip(1)
-            .map(str::trim)
-            .map(escape)
+            .map(|line| escape(line.strip_prefix("  ").unwrap_or(line)))
             .collect();
         text.push_str(&format!(
             ".SH EXAMPLES\n.nf\n{}\n.fi\n",

@@ -18,12 +18,17 @@ use crate::spool::{self, Caller, Filter, Row, Spool, State, Stats};
 
 const EXAMPLES: &str = "\
 Examples:
-  spool list --state pending
-  spool list --limit 0 --json | jq -r .event | sort | uniq -c
-  spool show 17
-  spool retry ALL";
+  jmo-telemetry spool list --state pending
+  jmo-telemetry spool show 17
+  jmo-telemetry spool check";
 
-/// See, check and clean the spool
+const LIST_EXAMPLES: &str = "\
+Examples:
+  jmo-telemetry spool list
+  jmo-telemetry spool list --state held
+  jmo-telemetry spool list --limit 0 --json | jq -r .event | sort | uniq -c";
+
+/// List, check and clean up the events on this machine
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -35,39 +40,43 @@ pub(super) struct Args {
 enum Command {
     /// List events, newest last
     List(ListArgs),
-    /// Show one event: its exact payload, its state, its receipt or last error
+    /// Show one event: the line that is sent, its state, and its receipt or last error
     Show(ShowArgs),
-    /// Counts and sizes
+    /// Show how many events there are in each state, and their size
+    #[command(after_help = "Example:\n  jmo-telemetry spool stats")]
     Stats(JsonArgs),
-    /// Verify the database, and that every recorded event is accounted for
+    /// Check the database, and that every recorded event is accounted for
+    #[command(after_help = "Example:\n  jmo-telemetry spool check")]
     Check(JsonArgs),
-    /// Apply retention now
+    /// Delete events that are too old, or too many, to be kept
+    #[command(after_help = "Example:\n  jmo-telemetry spool prune")]
     Prune(JsonArgs),
-    /// Delete events
+    /// Delete the events that were not sent, or all events
     Purge(PurgeArgs),
-    /// Put held events back to pending
+    /// Queue events that were held, so that they are sent again
     Retry(RetryArgs),
 }
 
 #[derive(Debug, ClapArgs)]
 struct JsonArgs {
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, ClapArgs)]
+#[command(after_help = LIST_EXAMPLES)]
 struct ListArgs {
     /// Only events in this state
     #[arg(long)]
     state: Option<StateArg>,
-    /// Only this event
+    /// Only events of this kind
     #[arg(long, value_parser = PossibleValuesParser::new(event_names()))]
     event: Option<String>,
-    /// At most the newest so many; 0 for all
+    /// Only the newest N events; 0 for all
     #[arg(long, value_name = "N", default_value_t = LIST_LIMIT)]
     limit: u32,
-    /// One JSON object a line
+    /// Print one JSON object a line
     #[arg(long)]
     json: bool,
 }
@@ -92,37 +101,46 @@ impl From<StateArg> for State {
 }
 
 #[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Examples:\n  jmo-telemetry spool show 17\n  jmo-telemetry spool show 17 --json | jq .state"
+)]
 struct ShowArgs {
-    /// The event's number in `spool list`
+    /// The event's number, as `spool list` shows it
     seq: i64,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, ClapArgs)]
-#[command(group = clap::ArgGroup::new("what").required(true))]
+#[command(
+    group = clap::ArgGroup::new("what").required(true),
+    after_help = "Examples:\n  jmo-telemetry spool purge --pending\n  jmo-telemetry spool purge --all --yes"
+)]
 struct PurgeArgs {
-    /// What was not sent: pending, sending and held events
+    /// Delete the events that were not sent: pending, sending and held ones
     #[arg(long, group = "what")]
     pending: bool,
-    /// Everything
+    /// Delete all events
     #[arg(long, group = "what")]
     all: bool,
     /// Do not ask
     #[arg(long)]
     yes: bool,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Examples:\n  jmo-telemetry spool retry 17\n  jmo-telemetry spool retry ALL"
+)]
 struct RetryArgs {
-    /// The event's number, or ALL
+    /// The event's number, or ALL for every held event
     #[arg(value_name = "SEQ|ALL", value_parser = which)]
     which: Which,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -327,9 +345,10 @@ fn prune(settings: &Settings, json: bool, out: &mut Out) -> Result<Code, Failure
         out.json(&deleted)?;
     } else {
         out.line(format_args!(
-            "dropped {} that could not be sent in time, and forgot {} that were",
-            words::events(deleted.unsent as u64),
-            words::events(deleted.sent as u64)
+            "deleted {} ({} not sent in time, {} sent)",
+            words::events((deleted.unsent + deleted.sent) as u64),
+            deleted.unsent,
+            deleted.sent
         ))?;
     }
     Ok(Code::Done)
@@ -352,9 +371,10 @@ impl PurgeArgs {
             out.json(&deleted)?;
         } else {
             out.line(format_args!(
-                "deleted {} that were not sent, and {} that were",
-                words::events(deleted.unsent as u64),
-                words::events(deleted.sent as u64)
+                "deleted {} ({} not sent, {} sent)",
+                words::events((deleted.unsent + deleted.sent) as u64),
+                deleted.unsent,
+                deleted.sent
             ))?;
         }
         Ok(Code::Done)
@@ -390,14 +410,14 @@ impl RetryArgs {
         if let (Some(seq), 0) = (seq, retried) {
             let state = find(settings, seq)?.state.word();
             out.say(format_args!(
-                "event {seq} is {state}; only held events are put back"
+                "event {seq} is {state}; only held events can be queued again"
             ));
         }
         if self.json {
             out.json(&serde_json::json!({ "retried": retried }))?;
         } else {
             out.line(format_args!(
-                "{} will be tried again",
+                "queued again: {}",
                 words::events(retried as u64)
             ))?;
         }

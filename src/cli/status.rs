@@ -12,13 +12,13 @@ use crate::settings::Settings;
 use crate::spool::{Attempt, Stats};
 use crate::status::Status;
 
-/// Say what is recorded, what can leave this machine and where to, and what waits
+/// Show whether events are recorded, whether and where they can be sent, and what waits
 #[derive(Debug, ClapArgs)]
 #[command(
     after_help = "Examples:\n  jmo-telemetry status\n  jmo-telemetry status --json | jq .can_leave"
 )]
 pub(super) struct Args {
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -85,7 +85,7 @@ fn rows(report: &Report<'_>, now: DateTime<Utc>) -> Vec<(&'static str, String)> 
         let lines = words::count(set_aside.lines as u64, "line");
         rows.push((
             "set aside",
-            format!("{path} ({lines} of overflow.jsonl, not events)"),
+            format!("{path} ({lines} of overflow.jsonl that could not be taken in)"),
         ));
     }
     rows.extend(

@@ -30,35 +30,35 @@ fn examples() -> String {
 
 const EXAMPLES: &str = "\
 Examples:
-  view                         a dashboard of what the destination holds
-  view --from spool            a dashboard of what this machine recorded
-  view --export events.csv     for a spreadsheet
-  view --html report.html      one page with charts and filters, for a browser
+  jmo-telemetry view
+  jmo-telemetry view --from spool
+  jmo-telemetry view --export events.csv
+  jmo-telemetry view --html report.html
   zcat old.jsonl.gz | jmo-telemetry view --from - --until 2026-06-30";
 
-/// See what was collected: a dashboard, numbers, the events, or a page
+/// Show what was collected: as a dashboard, as numbers, as events or as a web page
 #[derive(Debug, ClapArgs)]
 #[command(after_help = examples())]
 pub(super) struct Args {
     #[arg(long, value_name = "SOURCE", help = from_help())]
     from: Option<From>,
-    /// Only events from then on: a length of time before now (30d), a day (2026-11-01, UTC), or a
+    /// Only events since then: a length of time before now (30d), a day in UTC (2026-11-01), or a
     /// time in RFC 3339
     #[arg(long, value_name = "TIME")]
     since: Option<Moment>,
-    /// Only events until then, in the same forms; a day is included
+    /// Only events until then, in the same forms; the day itself is included
     #[arg(long, value_name = "TIME")]
     until: Option<Moment>,
-    /// The numbers, as JSON
+    /// Print the numbers as JSON
     #[arg(long, group = "form")]
     json: bool,
-    /// The events, as JSONL
+    /// Print the events as JSONL
     #[arg(long, group = "form")]
     raw: bool,
-    /// Write the events to this file (- is stdout), as CSV
+    /// Write the events to this CSV file, or to stdout (-)
     #[arg(long, group = "form", value_name = "FILE.csv")]
     export: Option<PathBuf>,
-    /// Write a page with charts and filters to this file (- is stdout)
+    /// Write a web page with charts and filters to this file, or to stdout (-)
     #[arg(long, group = "form", value_name = "FILE")]
     html: Option<PathBuf>,
 }

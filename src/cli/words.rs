@@ -52,8 +52,13 @@ pub(super) fn one_of(words: &[&str]) -> String {
 /// Text in lines of at most `width` columns, broken between words; a longer word is a line of its
 /// own.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+    fill(text.split(' '), width)
+}
+
+/// Words in lines of at most `width` columns.
+fn fill<'w>(words: impl Iterator<Item = &'w str>, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
-    for word in text.split(' ') {
+    for word in words {
         let line = lines.last_mut().expect("there is always a line");
         if line.is_empty() {
             line.push_str(word);
@@ -65,6 +70,26 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+/// A command line in lines of at most `width` columns. No flag is parted from its value.
+pub(super) fn wrap_command(line: &str, width: usize) -> Vec<String> {
+    let mut parts: Vec<String> = Vec::new();
+    for word in line.split(' ') {
+        match parts.last_mut() {
+            Some(flag) if flag.starts_with("--") && !word.starts_with('-') => {
+                flag.push(' ');
+                flag.push_str(word);
+            }
+            _ => parts.push(word.to_owned()),
+        }
+    }
+    fill(parts.iter().map(String::as_str), width)
+}
+
+/// A command line as an example in the help, in which a shell reads it as one.
+pub(super) fn example(line: &str) -> String {
+    wrap_command(line, 76).join(" \\\n      ")
 }
 
 /// A path as a shell takes it for one word.
@@ -92,6 +117,13 @@ mod tests {
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
         assert_eq!(wrap("incomprehensible", 5), ["incomprehensible"]);
         assert_eq!(wrap("", 5), [""]);
+    }
+
+    #[test]
+    fn a_command_line_keeps_each_flag_with_its_value() {
+        let lines = wrap_command("record x --tool trivy --flag --n 3", 16);
+        assert_eq!(lines, ["record x", "--tool trivy", "--flag --n 3"]);
+        assert_eq!(example("a b"), "a b");
     }
 
     #[test]

@@ -84,7 +84,7 @@ pub fn decide(facts: &Facts) -> Decision {
         return Decision::no("DO_NOT_TRACK", "DO_NOT_TRACK is set");
     }
     if let Some(variable) = facts.ci {
-        return Decision::no("CI", format!("{variable} is set: this is a CI run"));
+        return Decision::no("CI", format!("{variable} is set, so this is a CI run"));
     }
     let config = facts
         .config
@@ -116,16 +116,13 @@ fn by_config(path: &Path, said: &Result<Said, String>) -> Option<Decision> {
         Ok(Said::Nothing) => None,
         Ok(Said::Yes(place)) => Some(Decision::yes(
             "jmo.yml",
-            format!("{file}, {place}: telemetry is enabled"),
+            format!("{file}, {place} enables it"),
         )),
         Ok(Said::No(place)) => Some(Decision::no(
             "jmo.yml",
-            format!("{file}, {place}: telemetry is not enabled"),
+            format!("{file}, {place} disables it"),
         )),
-        Err(problem) => Some(Decision::no(
-            "jmo.yml",
-            format!("{file}: {problem}; so telemetry is disabled"),
-        )),
+        Err(problem) => Some(Decision::no("jmo.yml", format!("{file}: {problem}"))),
     }
 }
 
@@ -139,10 +136,7 @@ fn by_choice(choice: &Result<Choice, String>) -> Decision {
             "consent.json",
             format!("you disabled it on {}", at.format("%Y-%m-%d")),
         ),
-        Err(problem) => Decision::no(
-            "consent.json",
-            format!("{problem}; so telemetry is disabled"),
-        ),
+        Err(problem) => Decision::no("consent.json", problem.as_str()),
     }
 }
 
@@ -274,7 +268,7 @@ mod tests {
         };
         assert_eq!(
             decide(&next),
-            Decision::no("CI", "GITLAB_CI is set: this is a CI run")
+            Decision::no("CI", "GITLAB_CI is set, so this is a CI run")
         );
         let next = Facts { ci: None, ..next };
         assert_eq!(decide(&next).rule, "jmo.yml");

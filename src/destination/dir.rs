@@ -34,9 +34,9 @@ pub(super) const INFO: KindInfo = KindInfo {
     source_form: "dir:PATH",
     token_hint: None,
     configure_hint: None,
-    connect_examples: &["connect dir /var/spool/jmo-telemetry"],
-    flush_example: Some("flush --to dir:/tmp/telemetry   into a directory; needs no account"),
-    view_example: Some("view --from dir:/tmp/telemetry --json | jq .tools"),
+    connect_examples: &["jmo-telemetry connect dir /var/spool/jmo-telemetry"],
+    flush_example: Some("jmo-telemetry flush --to dir:/tmp/telemetry    # needs no account"),
+    view_example: Some("jmo-telemetry view --from dir:/tmp/telemetry --json | jq .tools"),
     variables: &[],
 };
 

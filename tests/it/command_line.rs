@@ -161,7 +161,7 @@ fn words_joined_with_commas_are_several_and_an_unknown_one_is_warned_of() {
     assert_eq!(recorded, json!(["trivy", "other"]));
     assert_eq!(
         said,
-        "warning: --tool has a word that is not in its list; it is recorded as other\n"
+        "warning: --tool has an unknown word, which is recorded as other\n"
     );
     assert_eq!(tools("other"), (json!(["other"]), String::new()));
     let line = "record scan.started --mode cli --profile acme-nightly --tool trivy";

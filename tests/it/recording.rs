@@ -174,7 +174,7 @@ fn a_bad_event_is_65_and_a_bad_option_is_2_with_a_hint() {
         .exits(2);
     assert!(
         ran.stderr
-            .contains("hint: the flags of tool.failed are --tool --failure-type"),
+            .contains("hint: the flags of tool.failed are --tool, --failure-type"),
         "{ran}"
     );
     world.run(["record"]).exits(2);

@@ -63,8 +63,8 @@ fn what_can_not_be_put_back_is_said_and_is_no_usage_error() {
     assert_eq!(
         (pending.stdout.as_str(), pending.stderr.as_str()),
         (
-            "0 events will be tried again\n",
-            "event 1 is pending; only held events are put back\n"
+            "queued again: 0 events\n",
+            "event 1 is pending; only held events can be queued again\n"
         )
     );
     world.run(["spool", "retry", "ALL"]).ok();

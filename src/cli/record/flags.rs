@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
+use crate::cli::words;
 use crate::event::fields::{Count, ExitCode};
 use crate::event::table::{Unit, Words};
 use crate::event::{EventSpec, FieldSpec, Kind};
@@ -122,7 +123,7 @@ fn define(command: Command) -> Command {
     command
         .args(event.flags().filter_map(|(field, _)| arg(field)))
         .override_usage(usage(event))
-        .after_help(format!("Example:\n  {}", example(event)))
+        .after_help(format!("Example:\n  {}", words::example(&example(event))))
         .allow_negative_numbers(true)
 }
 
@@ -138,11 +139,12 @@ fn usage(event: &EventSpec) -> String {
         .filter(|field| field.flag_required())
         .filter_map(|field| field.flag)
         .collect();
-    format!(
+    let line = format!(
         "jmo-telemetry record {} {} [OPTIONS]",
         event.name,
         required.join(" ")
-    )
+    );
+    words::wrap_command(&line, 68).join("\n           ")
 }
 
 fn arg(field: &'static FieldSpec) -> Option<Arg> {

@@ -17,6 +17,7 @@ pub(super) use self::flags::example;
 use self::report::{Rejected, Report};
 use super::exit::{Code, Failure};
 use super::out::Out;
+use super::words;
 use crate::env::Environment;
 use crate::event::{Draft, EVENTS, EventError, EventSpec, event_names};
 use crate::json::Value;
@@ -54,29 +55,33 @@ struct StdinArg {
 #[derive(Debug, Default, ClapArgs)]
 #[cfg_attr(test, derive(PartialEq))]
 struct Options {
-    /// Start an upload in the background afterwards, and return at once
+    /// Then start an upload in the background, and return at once
     #[arg(long, global = true)]
     flush: bool,
-    /// Check the event and print the line that would be recorded; record nothing
+    /// Check the event, print the line that would be recorded, and record nothing
     #[arg(long, global = true)]
     dry_run: bool,
-    /// Say what was recorded, as JSON
+    /// Print what was recorded as JSON
     #[arg(long, global = true)]
     json: bool,
-    /// The scanner's version, e.g. 1.0.2
+    /// The version of the scanner, such as 1.0.2
     #[arg(long, global = true, value_name = "VERSION")]
     scanner_version: Option<String>,
-    /// The version of the scanner's Python, e.g. 3.12
+    /// The version of the scanner's Python, such as 3.12
     #[arg(long, global = true, value_name = "VERSION")]
     python_version: Option<String>,
 }
 
 fn examples() -> String {
-    let events: Vec<_> = EVENTS.iter().map(example).collect();
+    let events: Vec<_> = EVENTS
+        .iter()
+        .map(|event| words::example(&example(event)))
+        .collect();
     format!(
         "Examples:\n  {}\n  jmo-telemetry record --stdin < events.jsonl\n\n\
-         A line of --stdin is {{\"event\": …, \"version\": …, \"python_version\": …, \"metadata\": {{…}}}}.\n\
-         `jmo-telemetry record EVENT --help` lists the flags of an event, `jmo-telemetry info` its fields.",
+         With --stdin a line is {{\"event\": …, \"version\": …, \"python_version\": …,\n\
+         \"metadata\": {{…}}}}. See `jmo-telemetry record EVENT --help` for the flags of an\n\
+         event, and `jmo-telemetry info` for the fields of its metadata.",
         events.join("\n  ")
     )
 }
@@ -280,7 +285,7 @@ pub(super) fn refused(
         out.say(format_args!(
             "hint: the flags of {} are --{}",
             event.name,
-            flags.join(" --")
+            flags.join(", --")
         ));
     } else if unknown_flag && has("--stdin") {
         out.say("hint: with --stdin the fields of an event are in its line");

@@ -104,7 +104,7 @@ impl Report {
         for (field, word) in given.replaced() {
             let flag = field.long().unwrap_or(field.name);
             out.say(format_args!(
-                "warning: --{flag} has a word that is not in its list; it is recorded as {word}"
+                "warning: --{flag} has an unknown word, which is recorded as {word}"
             ));
         }
         for field in self.dropped_fields.keys() {

@@ -27,11 +27,11 @@ pub(in crate::destination) const INFO: KindInfo = KindInfo {
         "name it: --from gist:ID, or JMO_TELEMETRY_GIST_ID, or `jmo-telemetry connect gist ID`",
     ),
     connect_examples: &[
-        "connect gist 0123456789abcdef0123456789abcdef    (asks for the token)",
-        "connect gist https://gist.github.com/me/0123456789abcdef < token.txt",
+        "jmo-telemetry connect gist 0123456789abcdef    # asks for the token",
+        "jmo-telemetry connect gist https://gist.github.com/me/0123456789abcdef < token",
     ],
     flush_example: None,
-    view_example: Some("view --from gist:0123456789abcdef0123456789abcdef --since 30d"),
+    view_example: Some("jmo-telemetry view --from gist:0123456789abcdef --since 30d"),
     variables: &[
         Variable {
             name: ID,

@@ -19,7 +19,7 @@ pub(in crate::destination) const INFO: KindInfo = KindInfo {
     source_form: "https://… (a collector; its maintainer's token is in JMO_TELEMETRY_COLLECTOR_TOKEN)",
     token_hint: None,
     configure_hint: None,
-    connect_examples: &["connect collector https://telemetry.example.org"],
+    connect_examples: &["jmo-telemetry connect collector https://telemetry.example.org"],
     flush_example: None,
     view_example: None,
     variables: &[
