@@ -2,7 +2,7 @@
 // agree with rows.
 
 import type { Settings } from "./environment";
-import { firstIdOf } from "./judge";
+import { boundOf } from "./judge";
 import { D1_VALUE_BYTES, RETENTION_STEP_ROWS, RETENTION_STEPS } from "./limits";
 import type { Kept, Sink, Valid } from "./sink";
 import { tabulated } from "./tabulate";
@@ -134,7 +134,7 @@ export class D1Sink implements Sink {
         `DELETE FROM events WHERE event_id IN
            (SELECT event_id FROM events WHERE event_id < ?1 ORDER BY event_id LIMIT ?2)`,
       )
-      .bind(firstIdOf(from), RETENTION_STEP_ROWS);
+      .bind(boundOf(from), RETENTION_STEP_ROWS);
     for (let steps = 0; steps < RETENTION_STEPS; steps += 1) {
       const { meta } = await step.run();
       if (meta.changes < RETENTION_STEP_ROWS) return;

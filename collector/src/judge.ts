@@ -52,8 +52,8 @@ function millisecondOf(id: string): number {
   return parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
 }
 
-/** The smallest UUID of version 7 that a time can have, as a bound for comparisons. */
-export function firstIdOf(time: number): string {
+/** A bound for comparisons: it sorts before every id of this time, and after every id of an earlier one. */
+export function boundOf(time: number): string {
   const hex = Math.max(0, time).toString(16).padStart(12, "0");
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-7000-8000-000000000000`;
+  return `${hex.slice(0, 8)}-${hex.slice(8)}`;
 }

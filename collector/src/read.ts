@@ -5,7 +5,7 @@ import { timingSafeEqual } from "node:crypto";
 import { Refusal, SAFE, sha256, tagged } from "./answers";
 import { dayOf } from "./d1_sink";
 import type { Environment } from "./environment";
-import { firstIdOf } from "./judge";
+import { boundOf } from "./judge";
 import { PAGE_LINES } from "./limits";
 import { ALL, cubeOf, summaryOf, totals, type Period } from "./numbers";
 
@@ -47,14 +47,17 @@ export async function events(request: Request, env: Environment): Promise<Respon
   const url = new URL(request.url);
   const period = periodOf(url);
   const limit = limitOf(url);
-  const from = period.since === null ? "" : firstIdOf(Date.parse(period.since));
-  const end = period.until === null ? "g" : firstIdOf(Date.parse(period.until) + 86_400_000);
+  const since = period.since === null ? "" : boundOf(Date.parse(period.since));
+  const after = afterOf(url);
+  // One lower bound: of two, SQLite would begin at the first and read all rows up to the other.
+  const from = after > since ? after : since;
+  const end = period.until === null ? "g" : boundOf(Date.parse(period.until) + 86_400_000);
   const { results } = await env.DB.prepare(
     `SELECT event_id, line FROM events
-     WHERE event_id >= ?1 AND event_id > ?2 AND event_id < ?3 AND line IS NOT NULL
-     ORDER BY event_id LIMIT ?4`,
+     WHERE event_id > ?1 AND event_id < ?2 AND line IS NOT NULL
+     ORDER BY event_id LIMIT ?3`,
   )
-    .bind(from, afterOf(url), end, limit + 1)
+    .bind(from, end, limit + 1)
     .all<{ event_id: string; line: string }>();
   const shown = results.slice(0, limit);
   const body = shown.map(({ line }) => line + "\n").join("");

@@ -139,6 +139,37 @@ test("a page of raw events begins at a day and has at most 1,000 lines", async (
   expect(await count("since=2026-11-23&limit=800")).toEqual([800, false]);
 });
 
+test("a page in the middle reads its own rows alone", async () => {
+  const all = lines(300, (n) => ({ at: NOW - n * 3600_000 }));
+  await sent(all);
+  const { event_id: middle } = JSON.parse(all[150]) as { event_id: string };
+  for (const query of [`after=${middle}`, `since=2026-11-01&after=${middle}`, "since=2026-11-22"]) {
+    let read = 0;
+    const prepare = (sql: string) => {
+      const statement = env.DB.prepare(sql);
+      return {
+        bind: (...values: unknown[]) => ({
+          all: async () => {
+            const result = await statement.bind(...values).all();
+            read += result.meta.rows_read;
+            return result;
+          },
+        }),
+      };
+    };
+    const response = await get(
+      `/v1/events?limit=10&${query}`,
+      {},
+      {
+        ...env,
+        DB: { prepare } as unknown as D1Database,
+      },
+    );
+    expect((await response.text()).split("\n")).toHaveLength(11);
+    expect(read).toBeLessThanOrEqual(20);
+  }
+});
+
 test("an answer that did not change is not sent again, and one that did is", async () => {
   await sent(lines(30));
   const tags = new Map<string, string>();

@@ -138,9 +138,13 @@ export async function sent(all: string[], sending: Sending = {}): Promise<Answer
   return response.json<Answer>();
 }
 
-export async function get(path: string, headers: Record<string, string> = {}): Promise<Response> {
+export async function get(
+  path: string,
+  headers: Record<string, string> = {},
+  given = env,
+): Promise<Response> {
   const all = { Authorization: `Bearer ${TOKEN}`, ...headers };
-  return fetchWorker(new Request(`http://collector${path}`, { headers: all }));
+  return fetchWorker(new Request(`http://collector${path}`, { headers: all }), given);
 }
 
 export async function forget(
