@@ -86,7 +86,7 @@ fn append(c: &mut Criterion) {
         group.throughput(Throughput::Elements(count as u64));
         group.bench_function(format!("{count}, with opening"), |b| {
             b.iter(|| {
-                Spool::write(&home, Caller::Record, |writer| writer.append(&batch))
+                Spool::write(&home, Caller::record(), |writer| writer.append(&batch))
                     .expect("appends")
             });
         });
@@ -98,7 +98,7 @@ fn pack_and_list(c: &mut Criterion) {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let home = Home::at(scratch.path().join("home"));
     for batch in payloads(ROWS).chunks(2_500) {
-        Spool::write(&home, Caller::Record, |writer| writer.append(batch)).expect("appends");
+        Spool::write(&home, Caller::record(), |writer| writer.append(batch)).expect("appends");
     }
     let target = Target::dir("/out");
 

@@ -51,7 +51,7 @@ pub fn before(at: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
 }
 
 /// A point in time after which work stops, unmoved by changes of the wall clock.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadline(Instant);
 
 impl Deadline {

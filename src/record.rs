@@ -4,11 +4,12 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::clock;
+use crate::clock::{self, Deadline};
 use crate::consent::Consent;
 use crate::event::vocabulary::ScanFrequency;
 use crate::event::{Draft, Payload, Stamp, event_id};
 use crate::home::{Home, HomeError};
+use crate::limits::RECORD_WAIT;
 use crate::spool::{Caller, Overflow, Spool, SpoolError};
 
 /// Nothing could be made durable.
@@ -39,6 +40,14 @@ pub struct Stored {
     pub dropped_up_to: i64,
 }
 
+impl Stored {
+    /// Whether some of them are in `overflow.jsonl`, since the spool could not be had in time.
+    #[must_use]
+    pub fn overflowed(&self) -> bool {
+        self.events.iter().any(|(seq, _)| seq.is_none())
+    }
+}
+
 /// Records events, in order: both steps, after asking for consent. Nothing is stored when telemetry
 /// is disabled.
 ///
@@ -53,26 +62,31 @@ pub fn record(
     if !consent.now().enabled {
         return Ok(Stored::default());
     }
-    let payloads = stamp(home, drafts)?;
-    store(home, consent, &payloads, max_bytes)
+    let deadline = Deadline::after(RECORD_WAIT);
+    let payloads = stamp(home, drafts, deadline)?;
+    store(home, consent, &payloads, max_bytes, deadline)
 }
 
 /// Makes events of drafts. Each gets an id and the time, and a `scan.started` that counts as a scan
 /// gets its hint. Makes the anonymous id where there is none yet.
 ///
 /// # Errors
-/// When there is no anonymous id and none can be made.
-pub fn stamp(home: &Home, drafts: Vec<Draft>) -> Result<Vec<Payload>, HomeError> {
+/// When there is no anonymous id and none can be made before the deadline.
+pub fn stamp(
+    home: &Home,
+    drafts: Vec<Draft>,
+    deadline: Deadline,
+) -> Result<Vec<Payload>, HomeError> {
     if drafts.is_empty() {
         return Ok(Vec::new());
     }
-    let anonymous_id = home.anonymous_id()?;
+    let anonymous_id = home.anonymous_id(deadline.left())?;
     let scans = drafts.iter().filter(|draft| draft.counts_scan).count() as u64;
     let hints = if scans == 0 {
         None
     } else {
         // An event without a hint is better than no event.
-        home.count_scans(scans).ok()
+        home.count_scans(scans, deadline.left()).ok()
     };
     let hints = hints.into_iter().flatten();
     Ok(stamp_all(anonymous_id, clock::now(), hints, drafts))
@@ -117,7 +131,8 @@ fn random_bits(count: usize) -> Vec<[u8; 10]> {
 }
 
 /// Puts events where they survive `kill -9` and power loss when this returns: one transaction and
-/// one fsync for all of them. Nothing is stored when the user has said no in the meantime.
+/// one fsync for all of them. What the spool does not take before the deadline goes to
+/// `overflow.jsonl`. Nothing is stored when the user has said no in the meantime.
 ///
 /// # Errors
 /// When none of them was stored.
@@ -126,11 +141,12 @@ pub fn store(
     consent: &Consent,
     payloads: &[Payload],
     max_bytes: u64,
+    deadline: Deadline,
 ) -> Result<Stored, RecordError> {
     if payloads.is_empty() {
         return Ok(Stored::default());
     }
-    append(home, consent, payloads, max_bytes).or_else(|spool| {
+    append(home, consent, payloads, max_bytes, deadline).or_else(|spool| {
         match Overflow::of(home).append(payloads, || consent.now().enabled) {
             Ok(true) => Ok(Stored {
                 events: payloads
@@ -155,9 +171,10 @@ fn append(
     consent: &Consent,
     payloads: &[Payload],
     max_bytes: u64,
+    deadline: Deadline,
 ) -> Result<Stored, SpoolError> {
     let now = clock::now();
-    Spool::write(home, Caller::Record, |writer| {
+    Spool::write(home, Caller::Record(deadline), |writer| {
         if !consent.now().enabled {
             return Ok(Stored::default());
         }

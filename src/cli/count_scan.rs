@@ -6,6 +6,7 @@ use clap::Args as ClapArgs;
 use super::exit::{Code, Failure};
 use super::out::Out;
 use crate::event::vocabulary::Vocabulary;
+use crate::limits::SMALL_FILE_WAIT;
 use crate::settings::Settings;
 
 /// Count one scan and print its frequency hint; nothing is counted or printed while disabled
@@ -20,7 +21,11 @@ impl Args {
     pub(super) fn run(self, settings: &Settings, out: &mut Out) -> Result<Code, Failure> {
         let mut hint = None;
         if settings.consent.now().enabled {
-            hint = settings.home.count_scans(1)?.next().map(Vocabulary::word);
+            hint = settings
+                .home
+                .count_scans(1, SMALL_FILE_WAIT)?
+                .next()
+                .map(Vocabulary::word);
         }
         if self.json {
             out.json(&serde_json::json!({ "scan_frequency_hint": hint }))?;

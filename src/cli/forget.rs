@@ -9,6 +9,7 @@ use super::{schedule, words};
 use crate::destination::{Chosen, Owned, Target};
 use crate::forget::Forgetting;
 use crate::limits::REQUEST_TIMEOUT;
+use crate::limits::SMALL_FILE_WAIT;
 use crate::request::{Gate, Purpose};
 use crate::settings::Settings;
 
@@ -32,7 +33,7 @@ impl IdArgs {
         let id = if self.reset {
             Some(settings.home.reset_anonymous_id()?)
         } else if self.create {
-            Some(settings.home.anonymous_id()?)
+            Some(settings.home.anonymous_id(SMALL_FILE_WAIT)?)
         } else {
             // Looking makes none: a machine that records nothing needs no id.
             settings.home.known_anonymous_id()?

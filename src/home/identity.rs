@@ -4,6 +4,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -34,12 +35,12 @@ impl Home {
     /// on one id.
     ///
     /// # Errors
-    /// When the file can't be read or written.
-    pub fn anonymous_id(&self) -> Result<Uuid, HomeError> {
+    /// When the file can't be read or written, or is locked for longer than `wait`.
+    pub fn anonymous_id(&self, wait: Duration) -> Result<Uuid, HomeError> {
         if let Ok(Some(id)) = self.known_anonymous_id() {
             return Ok(id);
         }
-        self.change_id(parse_id)
+        self.change_id(wait, parse_id)
     }
 
     /// Replaces the anonymous id with a new one.
@@ -47,7 +48,7 @@ impl Home {
     /// # Errors
     /// When the file can't be written.
     pub fn reset_anonymous_id(&self) -> Result<Uuid, HomeError> {
-        self.change_id(|_| None)
+        self.change_id(SMALL_FILE_WAIT, |_| None)
     }
 
     /// Puts a new id in the place of whatever `telemetry-id` holds; makes none where there is no
@@ -62,8 +63,12 @@ impl Home {
         Ok(())
     }
 
-    fn change_id(&self, keep: impl Fn(&[u8]) -> Option<Uuid>) -> Result<Uuid, HomeError> {
-        self.change_small("telemetry-id", Durable::Yes, |content| {
+    fn change_id(
+        &self,
+        wait: Duration,
+        keep: impl Fn(&[u8]) -> Option<Uuid>,
+    ) -> Result<Uuid, HomeError> {
+        self.change_small("telemetry-id", Durable::Yes, wait, |content| {
             match keep(content) {
                 Some(id) => (id, None),
                 None => {
@@ -77,14 +82,15 @@ impl Home {
     /// Counts `scans` more scans and gives the hint for each of them, in order.
     ///
     /// # Errors
-    /// When the file can't be read or written.
+    /// When the file can't be read or written, or is locked for longer than `wait`.
     pub fn count_scans(
         &self,
         scans: u64,
+        wait: Duration,
     ) -> Result<impl Iterator<Item = ScanFrequency> + use<>, HomeError> {
         // A power cut may take the count back, which makes one wrong hint. An fsync would cost as
         // much as the event itself, also for every process that waits for this file.
-        let before = self.change_small("scan-count", Durable::No, |content| {
+        let before = self.change_small("scan-count", Durable::No, wait, |content| {
             let before = parse_count(content);
             (before, Some(before.saturating_add(scans).to_string()))
         })?;
@@ -113,10 +119,11 @@ impl Home {
         &self,
         name: &str,
         durable: Durable,
+        wait: Duration,
         change: impl FnOnce(&[u8]) -> (T, Option<String>),
     ) -> Result<T, HomeError> {
         let path = self.file(name);
-        self.change_locked(&path, durable, change)
+        self.change_locked(&path, durable, wait, change)
             .map_err(|source| HomeError {
                 operation: "update",
                 path,
@@ -128,6 +135,7 @@ impl Home {
         &self,
         path: &Path,
         durable: Durable,
+        wait: Duration,
         change: impl FnOnce(&[u8]) -> (T, Option<String>),
     ) -> io::Result<T> {
         let mut options = OpenOptions::new();
@@ -141,7 +149,7 @@ impl Home {
             other => other?,
         };
         // Without locks, two first events at once may carry two ids, and two scans count as one.
-        let mut lock = FileLock::lock_where_possible(file, SMALL_FILE_WAIT)?
+        let mut lock = FileLock::lock_where_possible(file, wait.min(SMALL_FILE_WAIT))?
             .ok_or(io::ErrorKind::WouldBlock)?;
         let file = lock.file();
         let mut content = Vec::new();
@@ -213,8 +221,8 @@ mod tests {
             "somebody@example.com, a long line of something else",
         )
         .expect("writes");
-        let id = home.anonymous_id().expect("makes an id");
-        assert_eq!(home.anonymous_id().expect("reads it"), id);
+        let id = home.anonymous_id(SMALL_FILE_WAIT).expect("makes an id");
+        assert_eq!(home.anonymous_id(SMALL_FILE_WAIT).expect("reads it"), id);
         assert_eq!(
             std::fs::read_to_string(home.file("telemetry-id")).expect("reads"),
             id.to_string()
@@ -225,10 +233,13 @@ mod tests {
     fn scans_are_counted_and_hinted_in_order() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let home = Home::at(dir.path());
-        let first: Vec<_> = home.count_scans(2).expect("counts").collect();
+        let first: Vec<_> = home
+            .count_scans(2, SMALL_FILE_WAIT)
+            .expect("counts")
+            .collect();
         assert_eq!(first, [ScanFrequency::FirstTime, ScanFrequency::Weekly]);
         assert_eq!(
-            home.count_scans(9).expect("counts").last(),
+            home.count_scans(9, SMALL_FILE_WAIT).expect("counts").last(),
             Some(ScanFrequency::Daily)
         );
         assert_eq!(home.scan_count(), 11);

@@ -13,38 +13,62 @@ use crate::clock::{self, Deadline};
 use crate::files::size_of;
 use crate::home::{Holder, Home, SpoolLock};
 use crate::limits::{
-    COMMAND_LOCK_WAIT, READ_LOCK_WAIT, RECORD_IMPORT_BYTES, RECORD_IMPORT_SPOOL_BYTES,
-    RECORD_LOCK_WAIT, RECORD_REPAIR_BYTES, RECORD_REPAIR_TIME,
+    COMMAND_LOCK_WAIT, OVERFLOW_WAIT, READ_LOCK_WAIT, RECORD_IMPORT_BYTES,
+    RECORD_IMPORT_SPOOL_BYTES, RECORD_LOCK_WAIT, RECORD_REPAIR_BYTES, RECORD_REPAIR_TIME,
+    RECORD_WAIT, SQLITE_BUSY_WAIT,
 };
 
 /// Who writes: this decides how long the write may wait, and what it may make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Caller {
-    /// `record`. It makes the spool where there is none. It waits little, since its event can go to
-    /// `overflow.jsonl`; and its write is so short that it takes the database for itself.
-    Record,
+    /// `record`. It makes the spool where there is none. It waits little, and no longer than to this
+    /// deadline for everything together, since its event can go to `overflow.jsonl`; and its write is
+    /// so short that it takes the database for itself.
+    Record(Deadline),
     /// A command of a person or a timer. Where there is no spool there is nothing to do.
     Command,
 }
 
 impl Caller {
+    /// `record`, which begins now.
+    #[must_use]
+    pub fn record() -> Self {
+        Self::Record(Deadline::after(RECORD_WAIT))
+    }
+
     fn lock_wait(self) -> Duration {
         match self {
-            Self::Record => RECORD_LOCK_WAIT,
+            Self::Record(deadline) => RECORD_LOCK_WAIT.min(deadline.left()),
             Self::Command => COMMAND_LOCK_WAIT,
+        }
+    }
+
+    /// How long SQLite's own locks may be waited for, from now on.
+    fn busy_wait(self) -> Duration {
+        match self {
+            Self::Record(deadline) => SQLITE_BUSY_WAIT.min(deadline.left()),
+            Self::Command => SQLITE_BUSY_WAIT,
+        }
+    }
+
+    /// How long the lock of `overflow.jsonl` may be waited for before an import.
+    fn overflow_wait(self) -> Duration {
+        match self {
+            Self::Record(deadline) => OVERFLOW_WAIT.min(deadline.left()),
+            Self::Command => OVERFLOW_WAIT,
         }
     }
 
     fn sharing(self) -> Sharing {
         match self {
-            Self::Record => Sharing::Exclusive,
+            Self::Record(_) => Sharing::Exclusive,
             Self::Command => Sharing::Shared,
         }
     }
 
     /// Whether there is anything to write to, or it may be made.
     fn may_open(self, home: &Home) -> bool {
-        self == Self::Record
+        self != Self::Command
             || home.spool_db().exists()
             || home.overflow().exists()
             || repair::is_unfinished(home)
@@ -62,9 +86,9 @@ impl Caller {
     /// How much a repair may take of this caller's time.
     fn repair_budget(self) -> Budget {
         match self {
-            Self::Record => Budget {
+            Self::Record(deadline) => Budget {
                 bytes: RECORD_REPAIR_BYTES,
-                deadline: Deadline::after(RECORD_REPAIR_TIME),
+                deadline: Deadline::after(RECORD_REPAIR_TIME.min(deadline.left())),
             },
             Self::Command => Budget {
                 bytes: u64::MAX,
@@ -132,9 +156,9 @@ impl Spool {
                 return Ok(None);
             }
             let lock = lock(home, COMMAND_LOCK_WAIT)?;
-            return Self::open(home, &lock, Sharing::Shared).map(Some);
+            return Self::open(home, &lock, Sharing::Shared, SQLITE_BUSY_WAIT).map(Some);
         }
-        let connect = || Self::connect(home, &home.spool_db(), Sharing::Shared);
+        let connect = || Self::connect(home, &home.spool_db(), Sharing::Shared, SQLITE_BUSY_WAIT);
         let spool = match connect() {
             Err(SpoolError::Database { source, .. }) if is_busy(&source) => {
                 match lock_if_possible(home) {
@@ -150,7 +174,7 @@ impl Spool {
         };
         if spool.schema()? < SCHEMA {
             let lock = lock(home, COMMAND_LOCK_WAIT)?;
-            return Self::open(home, &lock, Sharing::Shared).map(Some);
+            return Self::open(home, &lock, Sharing::Shared, SQLITE_BUSY_WAIT).map(Some);
         }
         Ok(Some(spool))
     }
@@ -163,15 +187,16 @@ fn write_locked<T>(
     mut work: impl FnMut(&mut Writer<'_>) -> Result<T, SpoolError>,
 ) -> Result<T, SpoolError> {
     let mut attempt = || {
-        let mut spool = Spool::open(home, lock, caller.sharing())?;
+        let mut spool = Spool::open(home, lock, caller.sharing(), caller.busy_wait())?;
         let mut writer = spool.writer(lock);
         // What waits goes in before what is new. When that fails, the work is done all the same;
         // only damage must be repaired first.
         if caller.has_time_to_import(home) {
-            match writer.import_overflow() {
+            match writer.import_overflow(caller.overflow_wait()) {
                 Err(error) if error.is_damage() => return Err(error),
                 _ => {}
             }
+            writer.spool.wait_when_busy(caller.busy_wait())?;
         }
         work(&mut writer)
     };

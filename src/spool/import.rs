@@ -5,6 +5,7 @@
 //! A line that is no event of this program's is set aside (`overflow.jsonl.corrupt`).
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use uuid::Uuid;
@@ -20,12 +21,12 @@ const OPERATION: &str = "import overflow.jsonl into";
 
 impl Writer<'_> {
     /// Moves what waits in `overflow.jsonl` into the database. Gives the number of events that are
-    /// new there.
+    /// new there. A file that is locked for longer than `wait` is left alone.
     ///
     /// # Errors
     /// When the file can't be read, or the events can't be added; then the file is as it was.
-    pub(super) fn import_overflow(&mut self) -> Result<usize, SpoolError> {
-        match Overflow::of(&self.spool.home).hold()? {
+    pub(super) fn import_overflow(&mut self, wait: Duration) -> Result<usize, SpoolError> {
+        match Overflow::of(&self.spool.home).hold(wait)? {
             Some(held) => self.import(held),
             None => Ok(0),
         }

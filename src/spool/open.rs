@@ -13,7 +13,6 @@ use super::{Spool, SpoolError, prune, repair};
 use crate::clock;
 use crate::files::{self, size_of};
 use crate::home::{Home, HomeError, SpoolLock};
-use crate::limits::SQLITE_BUSY_WAIT;
 
 /// FULL: a commit is on disk when it returns (P1). No automatic checkpoint: a writer does it under
 /// the lock.
@@ -36,13 +35,14 @@ impl Spool {
         home: &Home,
         _lock: &SpoolLock,
         sharing: Sharing,
+        busy_wait: Duration,
     ) -> Result<Self, SpoolError> {
         let path = home.spool_db();
         if !is_there(&path)? {
             Self::create(home)?;
         }
         ensure_wal(home)?;
-        let mut spool = Self::connect(home, &path, sharing)?;
+        let mut spool = Self::connect(home, &path, sharing, busy_wait)?;
         spool.migrate()?;
         Ok(spool)
     }
@@ -71,7 +71,12 @@ impl Spool {
     }
 
     /// Connects to a database and sets what this program relies on.
-    pub(super) fn connect(home: &Home, path: &Path, sharing: Sharing) -> Result<Self, SpoolError> {
+    pub(super) fn connect(
+        home: &Home,
+        path: &Path,
+        sharing: Sharing,
+        busy_wait: Duration,
+    ) -> Result<Self, SpoolError> {
         // SQLite opens these by itself, whatever they are.
         is_there(&home.spool_wal())?;
         is_there(&home.file("spool.db-shm"))?;
@@ -91,7 +96,7 @@ impl Spool {
             .map_err(fail)?;
         let alone = sharing == Sharing::Exclusive && try_exclusive(&connection).map_err(fail)?;
         if !alone {
-            connection.busy_timeout(SQLITE_BUSY_WAIT).map_err(fail)?;
+            connection.busy_timeout(busy_wait).map_err(fail)?;
             connection.execute_batch(PRAGMAS).map_err(fail)?;
         }
         Ok(Self {
@@ -99,6 +104,13 @@ impl Spool {
             home: home.clone(),
             unlocked: false,
         })
+    }
+
+    /// From now on waits for SQLite's own locks so long.
+    pub(super) fn wait_when_busy(&self, wait: Duration) -> Result<(), SpoolError> {
+        self.connection
+            .busy_timeout(wait)
+            .map_err(self.fail("open"))
     }
 
     /// Connects for reading alone, without SQLite's locks and without any file of theirs.

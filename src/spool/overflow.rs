@@ -15,11 +15,7 @@ use crate::event::Payload;
 use crate::files;
 use crate::home::lock::FileLock;
 use crate::home::{Home, HomeError};
-use crate::limits::{INPUT_BUFFER_BYTES, OVERFLOW_BYTES};
-
-/// How long to wait for the file's lock: longer than an append or a usual import takes, and short
-/// enough for `record`, which may have waited for the database before.
-const WAIT: Duration = Duration::from_millis(500);
+use crate::limits::{INPUT_BUFFER_BYTES, OVERFLOW_BYTES, OVERFLOW_WAIT};
 
 /// The overflow file of a home.
 #[derive(Debug)]
@@ -90,7 +86,7 @@ impl<'h> Overflow<'h> {
         };
         // Where there are no locks nobody can import either, and each append is one write.
         let mut lock =
-            FileLock::lock_where_possible(file, WAIT)?.ok_or(io::ErrorKind::WouldBlock)?;
+            FileLock::lock_where_possible(file, OVERFLOW_WAIT)?.ok_or(io::ErrorKind::WouldBlock)?;
         if !allowed() {
             return Ok(false);
         }
@@ -157,11 +153,11 @@ impl<'h> Overflow<'h> {
 
     /// Locks the file for an import; `None` when there is nothing in it, or somebody is appending
     /// for unusually long.
-    pub(super) fn hold(&self) -> Result<Option<Held>, HomeError> {
+    pub(super) fn hold(&self, wait: Duration) -> Result<Option<Held>, HomeError> {
         if !self.waits() {
             return Ok(None);
         }
-        self.lock()
+        self.lock(wait)
     }
 
     /// Locks the file also when nothing is in it: somebody who was allowed to may be about to
@@ -170,15 +166,15 @@ impl<'h> Overflow<'h> {
         if !self.home.overflow().exists() {
             return Ok(None);
         }
-        self.lock()?
+        self.lock(OVERFLOW_WAIT)?
             .map(Some)
             .ok_or_else(|| SpoolError::locked(self.home.overflow()))
     }
 
-    fn lock(&self) -> Result<Option<Held>, HomeError> {
+    fn lock(&self, wait: Duration) -> Result<Option<Held>, HomeError> {
         let path = self.home.overflow();
         let locked = files::open_own(&path, OpenOptions::new().read(true).write(true))
-            .and_then(|file| FileLock::lock(file, WAIT));
+            .and_then(|file| FileLock::lock(file, wait));
         let rejected = self.home.rejected_overflow();
         match locked {
             Ok(lock) => Ok(lock.map(|lock| Held {

@@ -287,14 +287,16 @@ fn disable_waits_for_who_is_about_to_write_the_first_event() {
         .draft;
     let at = "2026-11-22T10:00:00Z".parse().expect("a time");
     let stamp = Stamp {
-        anonymous_id: home.anonymous_id().expect("an id"),
+        anonymous_id: home
+            .anonymous_id(std::time::Duration::from_secs(1))
+            .expect("an id"),
         at,
         frequency: None,
         event_id: event_id(at, [1; 10]),
     };
     let payload = Payload::new(draft, &stamp);
     let mut disable = None;
-    Spool::write(&home, Caller::Record, |writer| {
+    Spool::write(&home, Caller::record(), |writer| {
         disable = Some(start(&world, "disable --json"));
         wait_for(|| world.file("consent.json").exists());
         writer.append(std::slice::from_ref(&payload))

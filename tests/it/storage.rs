@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Stdio;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use crate::support::tracer::{Call, End, Outcome, Tracer, Verdict};
-use crate::support::world::{ONE, Ran, World};
+use crate::support::world::{ONE, Ran, World, lines};
 
 #[test]
 fn a_lock_held_by_a_stopped_process_costs_record_seconds_and_no_event() {
@@ -133,6 +133,97 @@ fn a_database_locked_by_another_program_sends_events_to_the_overflow() {
     world.run(ONE).ok();
     assert_eq!(world.rows().len(), 3);
     world.check();
+}
+
+/// How long a call that sleeps wants to sleep.
+fn sleeps(call: &Call) -> Duration {
+    let request = match call.name() {
+        "nanosleep" => call.args[0],
+        "clock_nanosleep" => call.args[2],
+        _ => return Duration::ZERO,
+    };
+    let memory = File::open(format!("/proc/{}/mem", call.tid)).expect("opens");
+    let mut timespec = [0; 16];
+    memory
+        .read_exact_at(&mut timespec, request)
+        .expect("a time to sleep");
+    let [seconds, nanoseconds] = [0, 8].map(|at| {
+        let number = timespec[at..at + 8].try_into().expect("eight bytes");
+        u64::from_ne_bytes(number)
+    });
+    Duration::from_secs(seconds) + Duration::from_nanos(nanoseconds)
+}
+
+#[test]
+fn whatever_is_held_at_once_all_the_waits_of_a_record_add_up_to_less_than_its_time() {
+    const SCAN: [&str; 8] = [
+        "record",
+        "scan.started",
+        "--mode",
+        "cli",
+        "--profile",
+        "fast",
+        "--tool",
+        "trivy",
+    ];
+    let world = World::new();
+    world.run(SCAN).ok();
+    fs::write(world.file("overflow.jsonl"), "").expect("writes");
+    let [count, overflow, spool] = ["scan-count", "overflow.jsonl", "spool.lock"].map(|name| {
+        let file = File::open(world.file(name)).expect("opens");
+        file.lock().expect("locks");
+        file
+    });
+    let shell = rusqlite::Connection::open(world.file("spool.db")).expect("opens");
+    shell.execute_batch("BEGIN IMMEDIATE").expect("locks");
+    let (mut slept, mut waited_for_spool) = (Duration::ZERO, Duration::ZERO);
+    let outcome = Tracer::new(world.command(SCAN))
+        .run(|call| {
+            let sleep = sleeps(call);
+            slept += sleep;
+            // Whoever holds spool.lock lets go when most of the wait for it is over.
+            if slept > Duration::from_secs(1) {
+                waited_for_spool += sleep;
+            }
+            if waited_for_spool > Duration::from_millis(1300) {
+                spool.unlock().expect("unlocks");
+            }
+            Verdict::Run
+        })
+        .expect("traces");
+    let End::Finished(status) = outcome.end else {
+        panic!("{:?}", outcome.end)
+    };
+    assert_eq!(status.code(), Some(74), "nothing could take the event");
+    assert!(slept < Duration::from_millis(3100), "{slept:?}");
+    drop((count, overflow));
+    shell.execute_batch("ROLLBACK").expect("unlocks");
+    world.run(SCAN).ok();
+    assert_eq!(world.rows().len(), 2);
+    world.check();
+}
+
+#[test]
+fn much_input_waits_for_a_held_lock_once_and_not_with_each_batch() {
+    let world = World::new();
+    world.run(ONE).ok();
+    let lock = File::open(world.file("spool.lock")).expect("opens");
+    lock.lock().expect("locks");
+    let input = world.cwd().join("input");
+    fs::write(&input, lines(10_000)).expect("writes");
+    let mut record = world.command(["record", "--stdin"]);
+    record.stdin(File::open(&input).expect("opens"));
+    let mut slept = Duration::ZERO;
+    let outcome = Tracer::new(record)
+        .run(|call| {
+            slept += sleeps(call);
+            Verdict::Run
+        })
+        .expect("traces");
+    assert!(succeeded(&outcome));
+    assert!(slept < Duration::from_millis(3100), "{slept:?}");
+    lock.unlock().expect("unlocks");
+    assert_eq!(world.rows().len(), 10_001);
 }
 
 #[test]

@@ -18,9 +18,11 @@ use self::report::{Rejected, Report};
 use super::exit::{Code, Failure};
 use super::out::Out;
 use super::words;
+use crate::clock::Deadline;
 use crate::env::Environment;
 use crate::event::{Draft, EVENTS, EventError, EventSpec, event_names};
 use crate::json::Value;
+use crate::limits::RECORD_WAIT;
 use crate::record::{preview, stamp, store};
 use crate::settings::Settings;
 
@@ -229,9 +231,16 @@ fn one(
         report.show(&preview(&settings.home, vec![draft]), out)?;
         return Ok(Code::Done);
     }
-    let payloads = stamp(&settings.home, vec![draft])?;
     let (home, consent) = (&settings.home, &settings.consent);
-    report.recorded(store(home, consent, &payloads, settings.spool_max)?);
+    let deadline = Deadline::after(RECORD_WAIT);
+    let payloads = stamp(home, vec![draft], deadline)?;
+    report.recorded(store(
+        home,
+        consent,
+        &payloads,
+        settings.spool_max,
+        deadline,
+    )?);
     Ok(Code::Done)
 }
 

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Stdin};
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use super::report::{Rejected, Report};
 use crate::cli::exit::{Code, Failure};
 use crate::cli::out::Out;
+use crate::clock::Deadline;
 use crate::event::{Draft, EventError, Payload};
 use crate::limits::{
-    INPUT_BUFFER_BYTES, INPUT_LINE_BYTES, RECORD_BATCH_BYTES, RECORD_BATCH_EVENTS,
+    INPUT_BUFFER_BYTES, INPUT_LINE_BYTES, RECORD_BATCH_BYTES, RECORD_BATCH_EVENTS, RECORD_WAIT,
 };
 use crate::record::{RecordError, preview, stamp, store};
 use crate::settings::Settings;
@@ -26,6 +28,7 @@ pub(super) fn record(
 ) -> Result<Code, Failure> {
     let mut batches = Input::new(settings, dry_run);
     let mut code = Code::Done;
+    let mut patience = RECORD_WAIT;
     let mut finish = |batch: Result<Batch, RecordError>| -> Result<(), Failure> {
         let batch = batch?;
         for rejected in batch.rejected {
@@ -39,7 +42,13 @@ pub(super) fn record(
             report.show(&batch.payloads, out)?;
         } else {
             let (home, consent) = (&settings.home, &settings.consent);
-            report.recorded(store(home, consent, &batch.payloads, settings.spool_max)?);
+            let deadline = Deadline::after(patience);
+            let stored = store(home, consent, &batch.payloads, settings.spool_max, deadline)?;
+            // Whoever was waited for in vain is not waited for again with each batch.
+            if stored.overflowed() {
+                patience = Duration::ZERO;
+            }
+            report.recorded(stored);
         }
         batch.failed.map_or(Ok(()), |error| Err(error.into()))
     };
@@ -84,6 +93,8 @@ struct Input<'s> {
     number: usize,
     settings: &'s Settings,
     dry_run: bool,
+    /// What is left of the time that stamping may take, of all batches together.
+    patience: Duration,
     ended: bool,
 }
 
@@ -94,6 +105,7 @@ impl<'s> Input<'s> {
             number: 0,
             settings,
             dry_run,
+            patience: RECORD_WAIT,
             ended: false,
         }
     }
@@ -152,7 +164,10 @@ impl Iterator for Input<'_> {
         let stamped = if self.dry_run {
             Ok(preview(home, drafts))
         } else if self.is_wanted() {
-            stamp(home, drafts)
+            let deadline = Deadline::after(self.patience);
+            let stamped = stamp(home, drafts, deadline);
+            self.patience = deadline.left();
+            stamped
         } else {
             Ok(Vec::new())
         };
