@@ -59,6 +59,14 @@
 //! - `recorded = pending + sending + sent + held + dropped + purged`, at every moment.
 //! - Consent is checked right before each request to a destination.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        reason = "tests set their scenes themselves"
+    )
+)]
+
 pub mod cli;
 pub mod clock;
 pub mod command_line;

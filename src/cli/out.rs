@@ -1,5 +1,10 @@
 //! The one mouth: everything that is printed goes through here. stdout is data, stderr is talk.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is the place that may print"
+)]
+
 use std::io::{self, BufWriter, IsTerminal, Stderr, StdoutLock, Write};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};

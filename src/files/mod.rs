@@ -9,6 +9,11 @@
 //! There is one way to write a whole file: [`NewFile`]. It is written under a random name of its own
 //! and takes its real name when it is complete and on disk.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is the place that opens and writes files"
+)]
+
 mod new_file;
 mod system;
 

@@ -120,6 +120,10 @@ impl Home {
     }
 
     #[cfg(unix)]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the place that tightens a home"
+    )]
     fn keep_private(&self, metadata: &std::fs::Metadata) -> Result<(), OwnerError> {
         use std::fs::{Permissions, set_permissions};
         use std::os::unix::fs::PermissionsExt;

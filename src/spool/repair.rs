@@ -209,7 +209,7 @@ impl Copy {
     fn transplant_first_page(&self, healthy: &Path) -> io::Result<()> {
         let mut page = [0; PAGE_BYTES];
         File::open(healthy)?.read_exact(&mut page)?;
-        let mut damaged = OpenOptions::new().read(true).write(true).open(&self.path)?;
+        let mut damaged = files::open_own(&self.path, OpenOptions::new().read(true).write(true))?;
         let length = damaged.metadata()?.len();
         if length < PAGE_BYTES as u64 {
             return Err(io::ErrorKind::UnexpectedEof.into());
