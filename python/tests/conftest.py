@@ -13,20 +13,10 @@ from typing import Any
 import pytest
 
 import jmo_telemetry
+from jmo_telemetry.compat import _CI as CI
 
 PACKAGE = Path(__file__).resolve().parent.parent
 CHECKOUT = PACKAGE.parent
-CI = (
-    "CI",
-    "GITHUB_ACTIONS",
-    "GITLAB_CI",
-    "JENKINS_URL",
-    "BUILD_ID",
-    "CIRCLECI",
-    "TRAVIS",
-    "TF_BUILD",
-    "BITBUCKET_PIPELINE_UUID",
-)
 # Cargo and pip find their things by it.
 OUTSIDE = dict(os.environ)
 FAILED = {"tool": "trivy", "failure_type": "crash", "profile": "fast"}

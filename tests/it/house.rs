@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use jmo_telemetry::consent::CI_VARIABLES;
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -139,4 +141,25 @@ fn the_documents_name_files_that_exist() {
         );
     }
     assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+/// Files in other languages that list the variables of CI systems; they can't ask the program.
+const LISTS_OF_CI_VARIABLES: [&str; 3] = [
+    "python/jmo_telemetry/compat.py",
+    "tests/main-job.sh",
+    "tests/other-systems.sh",
+];
+
+#[test]
+fn every_list_of_ci_variables_is_the_programs_own() {
+    let all = CI_VARIABLES.join(" ");
+    for path in LISTS_OF_CI_VARIABLES {
+        let text = fs::read_to_string(root().join(path)).expect("reads");
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
+        assert!(
+            words.join(" ").contains(&format!(" {all} ")),
+            "{path} lists {all}"
+        );
+    }
 }
