@@ -7,6 +7,12 @@ use super::table::{Kind, Words};
 use super::vocabulary::{Bucket, Vocabulary};
 use crate::json::{Object, Value};
 
+/// What reading a field gives.
+pub(super) type Taken<T> = Result<T, FieldError>;
+
+/// Names that were left out on the way.
+pub(super) type Dropped<'d> = &'d mut Vec<String>;
+
 /// A type of field.
 pub trait Field: Sized {
     /// What it can hold.
@@ -14,15 +20,30 @@ pub trait Field: Sized {
     /// Whether it must be given.
     const REQUIRED: bool;
 
-    /// Reads the field `name`. Names that were left out on the way go to `dropped`.
+    /// The field `name` from the value that was given.
+    ///
+    /// # Errors
+    /// When the value is of another type.
+    fn read(value: Value<'_>, name: &'static str, dropped: Dropped<'_>) -> Taken<Self>;
+
+    /// The field `name` when no value was given.
+    ///
+    /// # Errors
+    /// When it is required.
+    fn absent(name: &'static str) -> Taken<Self> {
+        Err(FieldError::Missing(name))
+    }
+
+    /// Takes the field `name` out of an object.
     ///
     /// # Errors
     /// When it is required and missing, or has another type.
-    fn take(
-        object: &mut Object<'_>,
-        name: &'static str,
-        dropped: &mut Vec<String>,
-    ) -> Result<Self, FieldError>;
+    fn take(object: &mut Object<'_>, name: &'static str, dropped: Dropped<'_>) -> Taken<Self> {
+        match object.take(name) {
+            Some(value) => Self::read(value, name, dropped),
+            None => Self::absent(name),
+        }
+    }
 }
 
 /// Why a field can't be read. The words name fields and types, never values.
@@ -41,7 +62,7 @@ pub enum FieldError {
     },
 }
 
-fn wrong(name: &'static str, expected: impl Into<String>) -> FieldError {
+pub(super) fn wrong(name: &'static str, expected: impl Into<String>) -> FieldError {
     FieldError::Wrong {
         name,
         expected: expected.into(),
@@ -98,12 +119,8 @@ impl<V: Vocabulary> Field for V {
     };
     const REQUIRED: bool = true;
 
-    fn take(
-        object: &mut Object<'_>,
-        name: &'static str,
-        _: &mut Vec<String>,
-    ) -> Result<Self, FieldError> {
-        read_word(&object.take(name).ok_or(FieldError::Missing(name))?, name)
+    fn read(value: Value<'_>, name: &'static str, _: Dropped<'_>) -> Taken<Self> {
+        read_word(&value, name)
     }
 }
 
@@ -115,15 +132,15 @@ impl<V: Vocabulary> Field for Option<V> {
     };
     const REQUIRED: bool = false;
 
-    fn take(
-        object: &mut Object<'_>,
-        name: &'static str,
-        _: &mut Vec<String>,
-    ) -> Result<Self, FieldError> {
-        match object.take(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => read_word(&value, name).map(Some),
+    fn read(value: Value<'_>, name: &'static str, _: Dropped<'_>) -> Taken<Self> {
+        match value {
+            Value::Null => Ok(None),
+            word => read_word(&word, name).map(Some),
         }
+    }
+
+    fn absent(_: &'static str) -> Taken<Self> {
+        Ok(None)
     }
 }
 
@@ -132,12 +149,8 @@ impl<V: Vocabulary + PartialEq> Field for Vec<V> {
     const KIND: Kind = Kind::List(words_of::<V>());
     const REQUIRED: bool = true;
 
-    fn take(
-        object: &mut Object<'_>,
-        name: &'static str,
-        _: &mut Vec<String>,
-    ) -> Result<Self, FieldError> {
-        let Value::List(items) = object.take(name).ok_or(FieldError::Missing(name))? else {
+    fn read(value: Value<'_>, name: &'static str, _: Dropped<'_>) -> Taken<Self> {
+        let Value::List(items) = value else {
             return Err(wrong(name, "a list of words"));
         };
         let mut words = Vec::new();
@@ -156,26 +169,6 @@ impl<V: Vocabulary + PartialEq> Field for Vec<V> {
 #[serde(transparent)]
 pub struct Bucketed<B: Bucket>(pub B);
 
-impl<B: Bucket> Bucketed<B> {
-    /// The bucket, or `None` when neither the word nor the number is there.
-    fn take_optional(
-        object: &mut Object<'_>,
-        name: &'static str,
-    ) -> Result<Option<Self>, FieldError> {
-        let raw = object.take(B::RAW_FIELD);
-        if let Some(word) = object.take(name) {
-            return read_word(&word, name).map(|bucket| Some(Self(bucket)));
-        }
-        raw.map(|value| {
-            value
-                .number()
-                .map(|n| Self(B::holding(n)))
-                .ok_or_else(|| wrong(B::RAW_FIELD, "a number"))
-        })
-        .transpose()
-    }
-}
-
 impl<B: Bucket> Field for Bucketed<B> {
     const KIND: Kind = Kind::Bucket {
         words: words_of::<B>(),
@@ -184,12 +177,21 @@ impl<B: Bucket> Field for Bucketed<B> {
     };
     const REQUIRED: bool = true;
 
-    fn take(
-        object: &mut Object<'_>,
-        name: &'static str,
-        _: &mut Vec<String>,
-    ) -> Result<Self, FieldError> {
-        Self::take_optional(object, name)?.ok_or(FieldError::Missing(name))
+    fn read(value: Value<'_>, name: &'static str, _: Dropped<'_>) -> Taken<Self> {
+        read_word(&value, name).map(Self)
+    }
+
+    /// The word counts before the number.
+    fn take(object: &mut Object<'_>, name: &'static str, dropped: Dropped<'_>) -> Taken<Self> {
+        let number = object.take(B::RAW_FIELD);
+        match (object.take(name), number) {
+            (Some(word), _) => Self::read(word, name, dropped),
+            (None, Some(number)) => match number.number() {
+                Some(number) => Ok(Self(B::holding(number))),
+                None => Err(wrong(B::RAW_FIELD, "a number")),
+            },
+            (None, None) => Self::absent(name),
+        }
     }
 }
 
@@ -202,17 +204,21 @@ impl<T: Field> Field for Derived<T> {
     const KIND: Kind = T::KIND;
     const REQUIRED: bool = false;
 
-    fn take(
-        object: &mut Object<'_>,
-        name: &'static str,
-        dropped: &mut Vec<String>,
-    ) -> Result<Self, FieldError> {
+    fn read(value: Value<'_>, name: &'static str, dropped: Dropped<'_>) -> Taken<Self> {
+        T::read(value, name, dropped).map(|value| Self(Some(value)))
+    }
+
+    fn absent(_: &'static str) -> Taken<Self> {
+        Ok(Self(None))
+    }
+
+    fn take(object: &mut Object<'_>, name: &'static str, dropped: Dropped<'_>) -> Taken<Self> {
         let raw = match T::KIND {
             Kind::Bucket { raw, .. } => object.get(raw),
             _ => None,
         };
         if object.get(name).or(raw).is_none() {
-            return Ok(Self(None));
+            return Self::absent(name);
         }
         T::take(object, name, dropped).map(|value| Self(Some(value)))
     }
@@ -225,12 +231,7 @@ impl Field for Count {
     const KIND: Kind = Kind::Count;
     const REQUIRED: bool = true;
 
-    fn take(
-        object: &mut Object<'_>,
-        name: &'static str,
-        _: &mut Vec<String>,
-    ) -> Result<Self, FieldError> {
-        let value = object.take(name).ok_or(FieldError::Missing(name))?;
+    fn read(value: Value<'_>, name: &'static str, _: Dropped<'_>) -> Taken<Self> {
         let count = value
             .integer()
             .ok_or_else(|| wrong(name, "a whole number"))?;
@@ -247,15 +248,12 @@ impl Field for OrZero {
     const KIND: Kind = Kind::Count;
     const REQUIRED: bool = false;
 
-    fn take(
-        object: &mut Object<'_>,
-        name: &'static str,
-        dropped: &mut Vec<String>,
-    ) -> Result<Self, FieldError> {
-        match Count::take(object, name, dropped) {
-            Err(FieldError::Missing(_)) => Ok(Self(0)),
-            other => other.map(Self),
-        }
+    fn read(value: Value<'_>, name: &'static str, dropped: Dropped<'_>) -> Taken<Self> {
+        Count::read(value, name, dropped).map(Self)
+    }
+
+    fn absent(_: &'static str) -> Taken<Self> {
+        Ok(Self(0))
     }
 }
 
@@ -264,16 +262,15 @@ impl Field for bool {
     const KIND: Kind = Kind::Flag;
     const REQUIRED: bool = false;
 
-    fn take(
-        object: &mut Object<'_>,
-        name: &'static str,
-        _: &mut Vec<String>,
-    ) -> Result<Self, FieldError> {
-        match object.take(name) {
-            None => Ok(false),
-            Some(Value::Bool(flag)) => Ok(flag),
-            Some(_) => Err(wrong(name, "true or false")),
+    fn read(value: Value<'_>, name: &'static str, _: Dropped<'_>) -> Taken<Self> {
+        match value {
+            Value::Bool(flag) => Ok(flag),
+            _ => Err(wrong(name, "true or false")),
         }
+    }
+
+    fn absent(_: &'static str) -> Taken<Self> {
+        Ok(false)
     }
 }
 
@@ -302,18 +299,18 @@ impl Field for Option<ExitCode> {
     const KIND: Kind = Kind::ExitCode;
     const REQUIRED: bool = false;
 
-    fn take(
-        object: &mut Object<'_>,
-        name: &'static str,
-        _: &mut Vec<String>,
-    ) -> Result<Self, FieldError> {
-        match object.take(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => value
+    fn read(value: Value<'_>, name: &'static str, _: Dropped<'_>) -> Taken<Self> {
+        match value {
+            Value::Null => Ok(None),
+            value => value
                 .integer()
                 .and_then(ExitCode::new)
                 .map(Some)
                 .ok_or_else(|| wrong(name, Kind::ExitCode.to_string())),
         }
+    }
+
+    fn absent(_: &'static str) -> Taken<Self> {
+        Ok(None)
     }
 }

@@ -9,7 +9,8 @@
 use serde::Serialize;
 
 use super::fields::{
-    Bucketed, Count, Derived, ExitCode, Field, FieldError, OrZero, all_read, left_over,
+    Bucketed, Count, Derived, Dropped, ExitCode, Field, FieldError, OrZero, Taken, all_read,
+    left_over, wrong,
 };
 use super::table::{EventSpec, FieldSpec, Kind};
 use super::vocabulary::{
@@ -39,7 +40,7 @@ macro_rules! fields {
             }),+];
 
             /// Takes its fields out of `object`, or says everything that is wrong with them.
-            fn read(object: &mut Object<'_>, dropped: &mut Vec<String>) -> Result<Self, Vec<FieldError>> {
+            fn take_all(object: &mut Object<'_>, dropped: &mut Vec<String>) -> Result<Self, Vec<FieldError>> {
                 $(let $field = <$type as Field>::take(object, stringify!($field), dropped);)+
                 match ($($field),+ ,) {
                     ($(Ok($field)),+ ,) => Ok(Self { $($field),+ }),
@@ -83,7 +84,7 @@ macro_rules! events {
                 dropped: &mut Vec<String>,
             ) -> Option<Result<Self, Vec<FieldError>>> {
                 match name {
-                    $($event => Some($name::read(metadata, dropped).map(Self::$name)),)+
+                    $($event => Some($name::take_all(metadata, dropped).map(Self::$name)),)+
                     _ => None,
                 }
             }
@@ -224,23 +225,14 @@ impl Field for TargetTypes {
     const KIND: Kind = Kind::Counts(Self::FIELDS);
     const REQUIRED: bool = true;
 
-    fn take(
-        object: &mut Object<'_>,
-        name: &'static str,
-        dropped: &mut Vec<String>,
-    ) -> Result<Self, FieldError> {
-        match object.take(name).ok_or(FieldError::Missing(name))? {
-            Value::Object(mut counts) => {
-                let read =
-                    Self::read(&mut counts, dropped).map_err(|mut errors| errors.swap_remove(0))?;
-                dropped.extend(left_over(&counts).map(|field| format!("{name}.{field}")));
-                Ok(read)
-            }
-            _ => Err(FieldError::Wrong {
-                name,
-                expected: "an object of counts".to_owned(),
-            }),
-        }
+    fn read(value: Value<'_>, name: &'static str, dropped: Dropped<'_>) -> Taken<Self> {
+        let Value::Object(mut counts) = value else {
+            return Err(wrong(name, "an object of counts"));
+        };
+        let read =
+            Self::take_all(&mut counts, dropped).map_err(|mut errors| errors.swap_remove(0))?;
+        dropped.extend(left_over(&counts).map(|field| format!("{name}.{field}")));
+        Ok(read)
     }
 }
 
