@@ -11,7 +11,9 @@
     reason = "these are tests"
 )]
 
+mod bombs;
 mod choice;
+mod clocks;
 mod collector;
 mod command_line;
 mod conflicts;
