@@ -5,6 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::json;
+
+use crate::support::elsewhere::Elsewhere;
 use crate::support::gist_server::{Fault, GistServer};
 use crate::support::traces::{files_below, found_in, traces_of};
 use crate::support::world::{Ran, World};
@@ -266,4 +269,31 @@ fn files_of_processes(name: &str) -> Vec<Vec<u8>> {
         .filter(|entry| entry.file_name().to_string_lossy().parse::<u32>().is_ok())
         .filter_map(|entry| std::fs::read(entry.path().join(name)).ok())
         .collect()
+}
+
+#[test]
+fn the_environments_token_goes_to_no_api_that_a_file_of_the_home_names() {
+    const GIST: &str = "0123456789abcdef0123";
+    let planted = Elsewhere::answering(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n");
+    // Stands in the way to the real API, so that nothing of this test gets there.
+    let proxy = Elsewhere::answering(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n");
+    let world = World::new()
+        .with("JMO_TELEMETRY_GITHUB_TOKEN", "ghp_environment")
+        .with("HTTPS_PROXY", &proxy.url("http"));
+    world.record();
+    let file = json!({"destination": format!("gist:{GIST}"), "api": planted.url("http")});
+    std::fs::write(world.file("destination.json"), file.to_string()).expect("writes");
+    let calls: [&[&str]; 4] = [
+        &["flush", "--now"],
+        &["view"],
+        &["connect", "gist", GIST],
+        &["forget", "--yes"],
+    ];
+    for args in calls {
+        world.run(args);
+    }
+    assert_eq!(planted.heard(), "");
+    let heard = proxy.heard();
+    assert!(heard.contains("CONNECT api.github.com:443"), "{heard}");
+    assert!(!heard.contains("ghp_environment"), "{heard}");
 }

@@ -118,7 +118,7 @@ impl Api {
         let url = Url::parse(address)
             .ok()
             .filter(is_safe)
-            .filter(|url| !is_loopback(url) || is_loopback(&self.url))
+            .filter(|url| !leads_here(url) || is_loopback(&self.url))
             .ok_or("its address is not one that may be asked")?;
         self.client
             .get(url)
@@ -133,4 +133,53 @@ fn bearer(token: &Token) -> Result<HeaderValue, UploadError> {
         .map_err(|_| UploadError::NoToken)?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// Whether an address may lead to this machine, by any of its names.
+fn leads_here(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+    let ip = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || ip.is_ok_and(|ip| ip.to_canonical().is_loopback() || ip.is_unspecified())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_from_elsewhere_makes_us_ask_nothing_on_this_machine_and_nothing_in_the_clear() {
+        let api = Api::new("0123456789abcdef0123", &Access::default()).expect("GitHub's");
+        for address in [
+            "http://gist.githubusercontent.com/raw/x",
+            "http://127.0.0.1/x",
+            "https://127.0.0.1:6443/x",
+            "https://127.1/x",
+            "https://2130706433/x",
+            "https://localhost/x",
+            "https://localhost./x",
+            "https://api.localhost/x",
+            "https://0.0.0.0/x",
+            "https://[::1]/x",
+            "https://[::]/x",
+            "https://[::ffff:127.0.0.1]/x",
+            "file:///etc/passwd",
+            "ftp://example.com/x",
+            "//example.com/x",
+            "",
+        ] {
+            let asked = api.raw(address, Duration::ZERO);
+            let refused = asked.expect_err(address);
+            assert_eq!(
+                refused, "its address is not one that may be asked",
+                "{address}"
+            );
+        }
+        let asked = api.raw("https://gist.invalid/x", Duration::ZERO);
+        assert_ne!(
+            asked.expect_err("no such host"),
+            "its address is not one that may be asked"
+        );
+    }
 }
