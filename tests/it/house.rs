@@ -125,7 +125,11 @@ fn the_documents_name_files_that_exist() {
     ] {
         let text = fs::read_to_string(root().join(document)).expect("reads");
         let names = text.split('`').skip(1).step_by(2);
-        let paths = names.filter(|name| name.starts_with("src/") || name.starts_with("tests/"));
+        let is_path = |name: &&str| {
+            let inside = name.starts_with("src/") || name.starts_with("tests/");
+            inside || name.ends_with(".rs")
+        };
+        let paths = names.filter(is_path);
         let mut any = false;
         for path in paths {
             any = true;
@@ -141,6 +145,44 @@ fn the_documents_name_files_that_exist() {
         );
     }
     assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+/// Every item that docs/design.md names as `path::item` is defined somewhere.
+#[test]
+fn the_design_names_items_that_exist() {
+    let text = fs::read_to_string(root().join("docs/design.md")).expect("reads");
+    let code: String = sources()
+        .iter()
+        .map(|path| fs::read_to_string(root().join(path)).expect("reads"))
+        .collect();
+    let is_name = |word: &str| {
+        let mut letters = word.chars();
+        letters.all(|c| c.is_ascii_alphanumeric() || c == '_') && !word.is_empty()
+    };
+    let is_defined = |name: &str| {
+        let kinds = [
+            "fn", "struct", "enum", "trait", "mod", "const", "static", "type",
+        ];
+        kinds.iter().any(|kind| {
+            let definition = format!("{kind} {name}");
+            code.match_indices(&definition).any(|(at, found)| {
+                let next = code[at + found.len()..].chars().next();
+                !next.is_some_and(|c| c.is_alphanumeric() || c == '_')
+            })
+        })
+    };
+    let spans = text.split('`').skip(1).step_by(2);
+    let paths: Vec<Vec<&str>> = spans
+        .map(|span| span.split("::").collect::<Vec<_>>())
+        .filter(|path| path.len() > 1 && path.iter().all(|name| is_name(name)))
+        .collect();
+    assert!(paths.len() > 10, "the design names items");
+    let missing: Vec<_> = paths
+        .iter()
+        .flatten()
+        .filter(|name| !is_defined(name))
+        .collect();
+    assert!(missing.is_empty(), "not defined any more: {missing:?}");
 }
 
 /// Files in other languages that list the variables of CI systems; they can't ask the program.
