@@ -1,32 +1,24 @@
 //! `spool …`: see, check and clean the spool.
 
+mod list;
+
 use std::io::{self, BufRead, IsTerminal};
 
-use chrono::{DateTime, Utc};
-use clap::builder::PossibleValuesParser;
-use clap::{Args as ClapArgs, Subcommand, ValueEnum};
-use serde::Serialize;
+use clap::{Args as ClapArgs, Subcommand};
 
+use self::list::{ListArgs, ShowArgs, find};
 use super::exit::{Code, Failure};
 use super::out::Out;
 use super::words;
 use crate::clock;
-use crate::event::event_names;
-use crate::limits::LIST_LIMIT;
 use crate::settings::Settings;
-use crate::spool::{self, Caller, Filter, Row, Spool, State, Stats};
+use crate::spool::{self, Caller, Spool, Stats};
 
 const EXAMPLES: &str = "\
 Examples:
   jmo-telemetry spool list --state pending
   jmo-telemetry spool show 17
   jmo-telemetry spool check";
-
-const LIST_EXAMPLES: &str = "\
-Examples:
-  jmo-telemetry spool list
-  jmo-telemetry spool list --state held
-  jmo-telemetry spool list --limit 0 --json | jq -r .event | sort | uniq -c";
 
 /// List, check and clean up the events on this machine
 #[derive(Debug, ClapArgs)]
@@ -59,54 +51,6 @@ enum Command {
 
 #[derive(Debug, ClapArgs)]
 struct JsonArgs {
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, ClapArgs)]
-#[command(after_help = LIST_EXAMPLES)]
-struct ListArgs {
-    /// Only events in this state
-    #[arg(long)]
-    state: Option<StateArg>,
-    /// Only events of this kind
-    #[arg(long, value_parser = PossibleValuesParser::new(event_names()))]
-    event: Option<String>,
-    /// Only the newest N events; 0 for all
-    #[arg(long, value_name = "N", default_value_t = LIST_LIMIT)]
-    limit: u32,
-    /// Print one JSON object a line
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum StateArg {
-    Pending,
-    Sending,
-    Sent,
-    Held,
-}
-
-impl From<StateArg> for State {
-    fn from(state: StateArg) -> Self {
-        match state {
-            StateArg::Pending => Self::Pending,
-            StateArg::Sending => Self::Sending,
-            StateArg::Sent => Self::Sent,
-            StateArg::Held => Self::Held,
-        }
-    }
-}
-
-#[derive(Debug, ClapArgs)]
-#[command(
-    after_help = "Examples:\n  jmo-telemetry spool show 17\n  jmo-telemetry spool show 17 --json | jq .state"
-)]
-struct ShowArgs {
-    /// The event's number, as `spool list` shows it
-    seq: i64,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -172,114 +116,6 @@ impl Args {
             Command::Retry(args) => args.run(settings, out),
         }
     }
-}
-
-impl ListArgs {
-    fn run(self, settings: &Settings, out: &mut Out) -> Result<Code, Failure> {
-        let filter = Filter {
-            state: self.state.map(State::from),
-            event: self.event,
-            limit: (self.limit > 0).then_some(self.limit),
-            ..Filter::default()
-        };
-        if self.json {
-            spool::list(&settings.home, &filter, |row| out.json(&row))?;
-            return Ok(Code::Done);
-        }
-        const HEAD: [&str; 5] = ["seq", "age", "event", "state", "attempts or receipt"];
-        let now = clock::now();
-        if !out.is_terminal() {
-            // Nobody needs columns, so nothing has to be held until the widest row is known.
-            out.line(HEAD.join("\t"))?;
-            spool::list(&settings.home, &filter, |row| {
-                out.line(cells(&row, now).join("\t"))
-            })?;
-            return Ok(Code::Done);
-        }
-        let mut rows = Vec::new();
-        spool::list::<Failure>(&settings.home, &filter, |row| {
-            rows.push(cells(&row, now).to_vec());
-            Ok(())
-        })?;
-        out.table(&HEAD, &rows)?;
-        Ok(Code::Done)
-    }
-}
-
-fn cells(row: &Row, now: DateTime<Utc>) -> [String; 5] {
-    [
-        row.seq.to_string(),
-        words::relative(row.recorded_at, now),
-        row.event.clone(),
-        row.state.word().to_owned(),
-        progress(row),
-    ]
-}
-
-/// The last column: where it went, or how often it was tried and why it is not there.
-fn progress(row: &Row) -> String {
-    let tried = match row.attempts {
-        0 => "not tried yet".to_owned(),
-        1 => "1 attempt".to_owned(),
-        n => format!("{n} attempts"),
-    };
-    match (row.state, &row.segment, &row.last_error) {
-        (State::Sent, Some(segment), _) => segment.clone(),
-        (_, _, Some(error)) => format!("{tried}, {error}"),
-        _ => tried,
-    }
-}
-
-impl ShowArgs {
-    fn run(self, settings: &Settings, out: &mut Out) -> Result<Code, Failure> {
-        let row = find(settings, self.seq)?;
-        if self.json {
-            out.json(&Shown {
-                row: &row,
-                receipt: row.receipt.as_ref(),
-            })?;
-            return Ok(Code::Done);
-        }
-        out.line(row.payload.get())?;
-        out.say(format_args!("state: {}", row.state.word()));
-        if let Some(receipt) = &row.receipt {
-            out.say(format_args!(
-                "receipt: {} at {} ({} bytes, sha256 {})",
-                row.segment.as_deref().unwrap_or_default(),
-                receipt.url,
-                receipt.bytes,
-                receipt.sha256
-            ));
-        }
-        if let Some(error) = &row.last_error {
-            out.say(format_args!("last error: {error}"));
-        }
-        Ok(Code::Done)
-    }
-}
-
-/// The event with this number.
-fn find(settings: &Settings, seq: i64) -> Result<Row, Failure> {
-    let mut found = None;
-    let filter = Filter {
-        seq: Some(seq),
-        ..Filter::default()
-    };
-    spool::list::<Failure>(&settings.home, &filter, |row| {
-        found = Some(row);
-        Ok(())
-    })?;
-    found.ok_or_else(|| {
-        Failure::new(Code::BadEvent, format!("no event {seq} in the spool"))
-            .hint("`jmo-telemetry spool list` shows the numbers")
-    })
-}
-
-#[derive(Serialize)]
-struct Shown<'a> {
-    #[serde(flatten)]
-    row: &'a Row,
-    receipt: Option<&'a crate::destination::segment::Receipt>,
 }
 
 fn stats(settings: &Settings, json: bool, out: &mut Out) -> Result<Code, Failure> {
