@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::installed_program;
+use super::machine::installed_program;
 use crate::support::world::{Ran, World};
 
 /// Whether real schedulers can be had; CI insists on it.

@@ -1,0 +1,147 @@
+//! A machine whose schedulers are made up: scripts that keep a crontab in a file, and that take down
+//! what they are asked.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::world::{Ran, World};
+
+/// Keeps a crontab in a file, as `crontab` does. `FAIL` beside it names what fails.
+const CRONTAB: &str = r#"#!/bin/sh
+dir=$(dirname "$0")
+case "$1" in
+-l)
+  [ -e "$dir/list-fails" ] && { echo "crontab: cannot open your crontab: Input/output error" >&2; exit 1; }
+  [ -e "$dir/tab" ] || { echo "no crontab for you" >&2; exit 1; }
+  cat "$dir/tab" ;;
+-r) rm "$dir/tab" ;;
+-)
+  [ -e "$dir/write-fails" ] && { echo "crontab: disk full" >&2; exit 1; }
+  cat > "$dir/new" && mv "$dir/new" "$dir/tab" ;;
+esac
+"#;
+
+/// A systemctl that takes down what it was asked. It fails at the verb that the file `fails` names.
+pub(super) const SYSTEMCTL: &str = r#"#!/bin/sh
+dir=$(dirname "$0")
+echo "$@" >> "$dir/asked"
+[ "$2" = "$(cat "$dir/fails" 2>/dev/null)" ] && { echo "Failed to $2: nothing works today" >&2; exit 1; }
+exit 0
+"#;
+
+/// A world with schedulers that are made up; what is real on this machine is out of reach.
+pub(super) struct Machine {
+    pub(super) world: World,
+    pub(super) bin: PathBuf,
+    /// Where the program is, and itself.
+    pub(super) program: (TempDir, PathBuf),
+}
+
+impl Machine {
+    pub(super) fn new() -> Self {
+        let mut world = World::new();
+        let bin = world.cwd().join("bin");
+        fs::create_dir(&bin).expect("a directory");
+        for program in ["sh", "cat", "mv", "rm", "dirname", "sleep"] {
+            let real = ["/bin", "/usr/bin"].map(|dir| Path::new(dir).join(program));
+            let real = real.iter().find(|path| path.exists()).expect("a tool");
+            std::os::unix::fs::symlink(real, bin.join(program)).expect("a link");
+        }
+        world.set("PATH", bin.to_str().expect("text"));
+        Self {
+            world,
+            bin,
+            program: installed_program("bin"),
+        }
+    }
+
+    pub(super) fn with_cron() -> Self {
+        Self::new().script("crontab", CRONTAB)
+    }
+
+    pub(super) fn with_systemd() -> Self {
+        Self::new().script("systemctl", SYSTEMCTL)
+    }
+
+    pub(super) fn script(self, name: &str, text: &str) -> Self {
+        let path = self.bin.join(name);
+        fs::write(&path, text).expect("a script");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a mode");
+        self
+    }
+
+    pub(super) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        fs::write(self.bin.join(name), content).expect("a file");
+    }
+
+    pub(super) fn tab(&self) -> Option<Vec<u8>> {
+        fs::read(self.bin.join("tab")).ok()
+    }
+
+    pub(super) fn unit(&self, name: &str) -> PathBuf {
+        self.world.cwd().join(".config/systemd/user").join(name)
+    }
+
+    pub(super) fn schedule(&self, args: &str) -> Ran {
+        let args = ["schedule"].into_iter().chain(args.split_whitespace());
+        run(&self.program.1, &self.world.command(args))
+    }
+
+    pub(super) fn shown(&self) -> Value {
+        self.schedule("show --json").ok().json()
+    }
+}
+
+/// The program under another path.
+pub(super) fn put(path: &Path) {
+    fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+    let program = env!("CARGO_BIN_EXE_jmo-telemetry");
+    if fs::hard_link(program, path).is_err() {
+        fs::copy(program, path).expect("a copy");
+    }
+}
+
+/// The program in a folder of this name that is not for temporary files, wherever these tests are
+/// built.
+pub(super) fn installed_program(folder: &str) -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir_in("/opt")
+        .or_else(|_| tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")))
+        .expect("a directory");
+    let path = dir.path().join(folder).join("jmo-telemetry");
+    put(&path);
+    (dir, path)
+}
+
+/// Runs a command of a world with the program at another path.
+pub(super) fn run(program: &Path, like: &Command) -> Ran {
+    let environment = like
+        .get_envs()
+        .filter_map(|(name, value)| Some((name, value?)));
+    let mut command = Command::new(program);
+    command
+        .args(like.get_args())
+        .current_dir(like.get_current_dir().expect("a directory"))
+        .env_clear()
+        .envs(environment);
+    let output = command.output().expect("it runs");
+    Ran::from_output(&command, output)
+}
+
+/// Everything below a directory, with the content of files.
+pub(super) fn tree(dir: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            all.extend(tree(&path));
+        }
+        all.push((path.clone(), fs::read(&path).ok()));
+    }
+    all.sort();
+    all
+}
