@@ -49,8 +49,8 @@ pub(super) struct Dir {
     lock: Option<File>,
 }
 
-/// How long another flush into the same directory is waited for. It is a courtesy of those who can:
-/// a file system without locks is used without.
+/// How long another flush into the same directory is waited for. A file system without locks is used
+/// without.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 impl Dir {
@@ -98,23 +98,25 @@ impl Dir {
         segments.iter().map(write).collect()
     }
 
-    /// Takes the kernel's lock on the directory itself.
-    fn lock(&mut self, timeout: Duration) {
+    /// Takes the kernel's lock on the directory itself. Fails when another flush keeps it: neither
+    /// could see what the other writes.
+    fn lock(&mut self, timeout: Duration) -> io::Result<()> {
         if self.lock.is_some() {
-            return;
+            return Ok(());
         }
         let opened = fs::create_dir_all(&self.path).and_then(|()| File::open(&self.path));
         let Ok(dir) = opened else {
-            return;
+            return Ok(());
         };
         let deadline = Deadline::after(timeout.min(LOCK_WAIT));
         while let Err(TryLockError::WouldBlock) = dir.try_lock() {
             if deadline.passed() {
-                return;
+                return Err(io::Error::other("another flush is writing there"));
             }
             clock::sleep(Duration::from_millis(5));
         }
         self.lock = Some(dir);
+        Ok(())
     }
 
     fn look_through(&self, wanted: Wanted<'_>) -> io::Result<Seen> {
@@ -172,8 +174,8 @@ impl Destination for Dir {
     }
 
     fn look(&mut self, wanted: Wanted<'_>, timeout: Duration) -> Answer<Seen> {
-        self.lock(timeout);
-        self.answer("look into", self.look_through(wanted))
+        let seen = self.lock(timeout).and_then(|()| self.look_through(wanted));
+        self.answer("look into", seen)
     }
 
     fn delete(&mut self, names: &[String], _: Duration) -> Answer<()> {

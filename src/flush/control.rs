@@ -1,6 +1,8 @@
 //! The search for an event that the destination rejects, as plain data: an event is held only with a
 //! control, which is something else that the same destination took in between.
 
+use std::collections::BTreeSet;
+
 /// After so many rejections, and nothing else that was taken, the destination takes nothing; after
 /// half of them, single events are tried.
 const REJECTIONS: u32 = 6;
@@ -12,8 +14,9 @@ pub(super) struct Control {
     rejections: u32,
     /// Whether the destination took something else since then.
     took_something: bool,
-    /// Events that are held although nothing else was taken since they were rejected, yet.
-    suspects: Vec<i64>,
+    /// Segments of one event each, which was rejected, and nothing else was taken since. They are
+    /// put aside until then: whoever is killed before has held nothing.
+    suspects: BTreeSet<i64>,
 }
 
 impl Control {
@@ -28,30 +31,25 @@ impl Control {
         self.rejections < REJECTIONS || self.took_something
     }
 
-    /// A request was taken: what was rejected before was rejected for what it is.
-    pub(super) fn taken(&mut self) {
-        if self.rejections > 0 {
-            self.took_something = true;
-            self.suspects.clear();
-        }
+    /// A request was taken: what was rejected before was rejected for what it is. Gives the segments
+    /// whose events are to be held for that.
+    pub(super) fn taken(&mut self) -> BTreeSet<i64> {
+        self.took_something = self.rejections > 0;
+        std::mem::take(&mut self.suspects)
     }
 
-    /// The rejected event stands alone, and is held.
-    pub(super) fn found(&mut self, seq: i64) {
+    /// A rejected event stands alone in this segment. Whether it is to be held at once.
+    pub(super) fn found(&mut self, segment: i64) -> bool {
         if self.took_something {
             (self.rejections, self.took_something) = (0, false);
-        } else {
-            self.suspects.push(seq);
+            return true;
         }
+        self.suspects.insert(segment);
+        false
     }
 
-    /// Whether events are held for which nothing else was taken.
-    pub(super) fn has_suspects(&self) -> bool {
-        !self.suspects.is_empty()
-    }
-
-    /// Gives up: these events are not held.
-    pub(super) fn give_up(&mut self) -> Vec<i64> {
-        std::mem::take(&mut self.suspects)
+    /// The segments that are put aside.
+    pub(super) fn suspects(&self) -> &BTreeSet<i64> {
+        &self.suspects
     }
 }

@@ -6,6 +6,8 @@ mod batch_size;
 mod control;
 mod dry_run;
 mod exchange;
+#[cfg(test)]
+mod protocol;
 mod rejected;
 mod report;
 
@@ -171,7 +173,9 @@ impl Run<'_> {
             if self.control.is_needed() {
                 (limits.segments, limits.events) = (1, 1);
             }
-            let batch = self.step(|writer| writer.assign(target, limits, &self.taken))?;
+            let batch = self.step(|writer| {
+                writer.assign(target, limits, &self.taken, self.control.suspects())
+            })?;
             if batch.is_empty() {
                 return self.end_of_search(target);
             }
@@ -288,8 +292,11 @@ impl Run<'_> {
         let sent =
             self.step(|writer| writer.confirm(target, batch, receipts, now, answer.http_status))?;
         self.retry = RetryState::after_success(now);
-        if !batch.files.is_empty() {
-            self.control.taken();
+        // What is there already is taken by a destination that takes nothing new, too.
+        if batch.unconfirmed() > 0 {
+            for segment in self.control.taken() {
+                self.step(|writer| writer.hold(segment))?;
+            }
         }
         self.report.sent += sent;
         (self.progress)(

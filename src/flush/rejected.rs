@@ -39,10 +39,12 @@ impl Run<'_> {
         } else {
             usize::MAX
         };
-        match self.step(|writer| writer.halve(only, at_most, &answer.reason))? {
+        match self.step(|writer| writer.halve(only, at_most))? {
             Halved::Smaller => self.batch_size.rejected(only.unconfirmed),
-            Halved::Held(seq) => {
-                self.control.found(seq);
+            Halved::Alone => {
+                if self.control.found(only.id) {
+                    self.step(|writer| writer.hold(only.id))?;
+                }
                 self.batch_size.found();
                 self.report.error = Some(answer.reason.clone());
             }
@@ -59,9 +61,6 @@ impl Run<'_> {
         batch: &Batch,
         answer: &Unconfirmed,
     ) -> Result<bool, SpoolError> {
-        for seq in self.control.give_up() {
-            self.step(|writer| writer.retry(Some(seq)))?;
-        }
         let answer = Unconfirmed {
             reason: format!("it takes nothing of what is sent: {}", answer.reason),
             ..answer.clone()
@@ -72,7 +71,7 @@ impl Run<'_> {
 
     /// Nothing is left to send. What was rejected while nothing else was taken is not held.
     pub(super) fn end_of_search(&mut self, target: &Target) -> Result<(), SpoolError> {
-        if !self.control.has_suspects() {
+        if self.control.suspects().is_empty() {
             return Ok(());
         }
         let reason = self.report.error.clone().unwrap_or_default();

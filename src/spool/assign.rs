@@ -1,6 +1,6 @@
 //! Putting a request together: which segments, and which rows into them.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -45,12 +45,15 @@ impl<'d> BatchBuilder<'d> {
         destination: &'d str,
         limits: BatchLimits,
         taken: &'d HashSet<String>,
+        aside: &BTreeSet<i64>,
     ) -> rusqlite::Result<Self> {
+        let mut unfinished = unfinished(connection, destination)?;
+        unfinished.retain(|segment| !aside.contains(&segment.id));
         Ok(Self {
             destination,
             limits,
             taken,
-            unfinished: unfinished(connection, destination)?.into_iter(),
+            unfinished: unfinished.into_iter(),
             batch: Batch::default(),
         })
     }

@@ -4,7 +4,8 @@
 //!
 //! A file is still ours when it is what we confirmed or sent last, or holds nothing but rows of its
 //! segment. Any other is left to its writer: the segment is sealed, what of our rows is in it is
-//! sent, and what is not waits again for a segment of another name.
+//! sent, and what is not waits again for a segment of another name. What is held here and is there
+//! all the same is sent, too.
 
 use std::collections::{HashMap, HashSet};
 
@@ -23,7 +24,7 @@ use crate::limits::FLUSH_EVENTS;
 pub struct Unsettled {
     /// The files that it may write again or delete.
     pub files: HashSet<String>,
-    /// The events that it may send, and those in these files.
+    /// The events that it may send, those in these files, and those that are held.
     pub events: HashSet<Uuid>,
 }
 
@@ -56,7 +57,7 @@ impl Spool {
             let events = self
                 .connection
                 .prepare(&format!(
-                    "SELECT payload FROM event WHERE state = 0 OR segment IN (SELECT id FROM segment WHERE {UNSETTLED})
+                    "SELECT payload FROM event WHERE state IN (0, 3) OR segment IN (SELECT id FROM segment WHERE {UNSETTLED})
                      ORDER BY seq LIMIT {FLUSH_EVENTS}"
                 ))?
                 .query_map([&destination], |row| {
@@ -88,28 +89,22 @@ impl Writer<'_> {
             HashMap::new()
         } else {
             let connection = &self.spool.connection;
-            rows(connection, "state IN (0, 1)", []).map_err(self.spool.fail(OPERATION))?
+            rows(connection, "state <> 2", []).map_err(self.spool.fail(OPERATION))?
         };
         let mut arrived = 0;
         let mut changed = false;
         for (name, file) in &seen.files {
             let there = There { file, now };
             arrived += self.commit(OPERATION, |transaction| {
-                match segment_named(transaction, &destination, name)? {
-                    Some(segment) if unsettled.files.contains(name) => {
-                        if there.is_left_to_its_writer(transaction, &segment, &mut waiting)? {
-                            changed = true;
-                            there.arrives(transaction, segment.id, &mut waiting)
-                        } else {
-                            Ok(0)
-                        }
+                let segment = match segment_named(transaction, &destination, name)? {
+                    Some(segment) => {
+                        changed |= unsettled.files.contains(name)
+                            && there.is_left_to_its_writer(transaction, &segment, &mut waiting)?;
+                        segment.id
                     }
-                    Some(segment) => there.arrives(transaction, segment.id, &mut waiting),
-                    None => {
-                        let segment = there.becomes_known(transaction, &destination, name)?;
-                        there.arrives(transaction, segment, &mut waiting)
-                    }
-                }
+                    None => there.becomes_known(transaction, &destination, name)?,
+                };
+                there.arrives(transaction, segment, &mut waiting)
             })?;
         }
         // What can't be seen can't be known to be ours.
@@ -264,7 +259,7 @@ impl There<'_> {
         Ok(connection.last_insert_rowid())
     }
 
-    /// What waits here and is in the file is sent.
+    /// What waits here and is in the file is sent: to see it there is a proof.
     fn arrives(
         &self,
         connection: &Connection,
@@ -278,6 +273,13 @@ impl There<'_> {
                 params![row.seq, segment, ms(self.now)],
             )?;
             arrived += 1;
+        }
+        if arrived > 0 {
+            let receipt = &self.file.receipt;
+            connection.execute(
+                "UPDATE segment SET bytes = ?2, sha256 = ?3, url = ?4, confirmed_at = ?5 WHERE id = ?1",
+                params![segment, stored(receipt.bytes), receipt.sha256, receipt.url, ms(self.now)],
+            )?;
         }
         ledger::count(connection, "sent", arrived)?;
         Ok(arrived)

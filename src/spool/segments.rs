@@ -3,7 +3,7 @@
 //! segment is sent, and `sent` only after the proof. `flush.lock` makes sure that there is one
 //! deliverer.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -21,8 +21,8 @@ use crate::destination::{Capabilities, Target};
 pub enum Halved {
     /// Half of its events stay in it for the next try, or none; the others wait again.
     Smaller,
-    /// Its one event, with this `seq`, is held.
-    Held(i64),
+    /// Its one event stands alone, and is as it was.
+    Alone,
     /// There was nothing new in it.
     #[default]
     Settled,
@@ -44,7 +44,7 @@ impl Writer<'_> {
 
     /// Puts the next request together: first the segments whose upload is not confirmed, then
     /// pending rows, oldest first, into the open segment and new ones after it, whose names are not
-    /// `taken`. Afterwards every row in it is `sending`.
+    /// `taken`. Segments that were put `aside` stay as they are. Afterwards every row in it is `sending`.
     ///
     /// # Errors
     /// When the database can't be read or written.
@@ -53,11 +53,13 @@ impl Writer<'_> {
         target: &Target,
         limits: BatchLimits,
         taken: &HashSet<String>,
+        aside: &BTreeSet<i64>,
     ) -> Result<Batch, SpoolError> {
         const OPERATION: &str = "assign events in";
         let destination = target.to_string();
-        let mut builder = BatchBuilder::start(&self.spool.connection, &destination, limits, taken)
-            .map_err(self.spool.fail(OPERATION))?;
+        let mut builder =
+            BatchBuilder::start(&self.spool.connection, &destination, limits, taken, aside)
+                .map_err(self.spool.fail(OPERATION))?;
         // One transaction for each segment: that bounds the WAL.
         while self.commit(OPERATION, |transaction| builder.step(transaction))? {}
         Ok(builder.batch)
@@ -88,8 +90,13 @@ impl Writer<'_> {
                 events: limit,
                 destination: capabilities,
             };
-            let mut builder =
-                BatchBuilder::start(&transaction, &destination, limits, &nothing_taken)?;
+            let mut builder = BatchBuilder::start(
+                &transaction,
+                &destination,
+                limits,
+                &nothing_taken,
+                &BTreeSet::new(),
+            )?;
             while builder.step(&transaction)? {}
             let batch = builder.batch;
             transaction.rollback()?;
@@ -181,43 +188,44 @@ impl Writer<'_> {
     /// After the destination rejected the content of one segment: halves what is unconfirmed in it,
     /// and keeps `at_most` so many.
     /// A last event gets a segment to itself, since it may be the size of the others that was
-    /// refused; refused there, it is held.
+    /// refused; refused there, it is for the caller to say whether it is held.
     ///
     /// # Errors
     /// When the database can't be written.
-    pub fn halve(
-        &mut self,
-        file: &SegmentFile,
-        at_most: usize,
-        error: &str,
-    ) -> Result<Halved, SpoolError> {
-        self.commit("halve a refused segment in", |transaction| match (file.unconfirmed, file.events) {
-            // It was to be made right, and the destination keeps what it has.
-            (0, _) => settle(transaction, file.id).map(|()| Halved::Settled),
-            (1, 1) => {
-                let seq = transaction.query_row(
-                    "SELECT seq FROM event WHERE segment = ?1 AND state = 1",
-                    [file.id],
-                    |row| row.get(0),
-                )?;
-                transaction.execute(
-                    "UPDATE event SET state = 3, segment = NULL, last_error = ?2 WHERE segment = ?1 AND state = 1",
-                    params![file.id, error],
-                )?;
-                reopen(transaction, file.id)?;
-                // Should an earlier try of it have arrived, it must not stay there.
-                mark_stale(transaction, file.id).map(|()| Halved::Held(seq))
-            }
-            (unconfirmed, _) => {
-                let kept = (unconfirmed / 2).min(at_most);
-                release(transaction, file.id, kept)?;
-                if kept == 0 {
-                    // The same; and it is to go into another segment.
-                    settle(transaction, file.id)?;
-                    mark_stale(transaction, file.id)?;
+    pub fn halve(&mut self, file: &SegmentFile, at_most: usize) -> Result<Halved, SpoolError> {
+        self.commit("halve a refused segment in", |transaction| {
+            match (file.unconfirmed, file.events) {
+                // It was to be made right, and the destination keeps what it has.
+                (0, _) => settle(transaction, file.id).map(|()| Halved::Settled),
+                (1, 1) => Ok(Halved::Alone),
+                (unconfirmed, _) => {
+                    let kept = (unconfirmed / 2).min(at_most);
+                    release(transaction, file.id, kept)?;
+                    if kept == 0 {
+                        // The same; and it is to go into another segment.
+                        settle(transaction, file.id)?;
+                        mark_stale(transaction, file.id)?;
+                    }
+                    Ok(Halved::Smaller)
                 }
-                Ok(Halved::Smaller)
             }
+        })
+    }
+
+    /// Holds what the destination rejected in a segment.
+    ///
+    /// # Errors
+    /// When the database can't be written.
+    pub fn hold(&mut self, segment: i64) -> Result<(), SpoolError> {
+        self.commit("hold a rejected event in", |transaction| {
+            transaction.execute(
+                "UPDATE event SET state = 3, last_error = (SELECT last_error FROM segment WHERE id = ?1), segment = NULL
+                 WHERE segment = ?1 AND state = 1",
+                [segment],
+            )?;
+            reopen(transaction, segment)?;
+            // Should an earlier try of it have arrived, it must not stay there.
+            mark_stale(transaction, segment)
         })
     }
 

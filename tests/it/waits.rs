@@ -87,6 +87,7 @@ fn a_stated_wait_is_kept_to_the_second() {
 #[test]
 fn nobody_asks_anything_during_a_wait_not_even_connect_or_forget() {
     let (server, world, _) = after(Fault::CutAfterCommit);
+    world.record();
     server.plan(Fault::too_many_requests(RetryAfter::Seconds(3600)));
     assert_eq!(world.flush(["--now"])["outcome"], "waiting");
     let before = server.connections();
