@@ -39,6 +39,25 @@ impl Shared {
         };
     }
 
+    /// Something that changes with each write: the files of a directory are new ones then.
+    fn written(&self) -> Vec<u64> {
+        match self {
+            Self::Dir(dir) => {
+                let files = fs::read_dir(dir.path()).expect("reads");
+                let inode = |entry: std::io::Result<fs::DirEntry>| {
+                    let metadata = entry.expect("reads").metadata().expect("is there");
+                    std::os::unix::fs::MetadataExt::ino(&metadata)
+                };
+                files.map(inode).collect()
+            }
+            Self::Gist(server) => {
+                let requests = server.requests();
+                let writes = requests.iter().filter(|request| request.is_write());
+                writes.map(|request| request.id).collect()
+            }
+        }
+    }
+
     /// Each copy keeps its distance from its own last write, and knows nothing of the others'.
     fn polite(&self) {
         if let Self::Gist(server) = self {
@@ -60,7 +79,7 @@ fn target(dir: &Path) -> String {
     format!("dir:{}", dir.display())
 }
 
-fn ids_in(dir: &Path) -> Vec<String> {
+pub(crate) fn ids_in(dir: &Path) -> Vec<String> {
     let files = fs::read_dir(dir)
         .expect("reads")
         .map(|entry| entry.expect("reads").path());
@@ -337,4 +356,70 @@ fn what_another_copy_overwrote_at_the_same_moment_is_sent_again() {
         recorded.are_each_there_once(&shared);
         all_is_sent(&world);
     }
+}
+
+#[test]
+fn what_a_copy_has_sent_already_is_sent_by_a_look_alone() {
+    for shared in Shared::each() {
+        let (world, twin) = (shared.world(), shared.world());
+        world.record_many(2);
+        copy(&world.home(), &twin.home());
+        shared.flush(&world);
+        let before = shared.written();
+        let report = match &shared {
+            Shared::Dir(dir) => twin.flush(["--now", "--to", &target(dir.path())]),
+            Shared::Gist(_) => twin.flush(["--now"]),
+        };
+        assert_eq!(report["sent"], 2, "{report}");
+        assert_eq!(shared.written(), before);
+        all_is_sent(&twin);
+    }
+}
+
+#[test]
+fn an_event_that_is_held_here_and_that_a_copy_has_sent_is_sent_and_stays_there() {
+    let server = GistServer::start();
+    server.set_spacing_check(false);
+    let (world, twin) = (World::with_gist(&server), World::with_gist(&server));
+    world.record_many(1);
+    server.refuse_content_containing("scan.started");
+    world.record();
+    world.flush([]);
+    assert_eq!((world.count("held"), world.count("sent")), (1, 1));
+    copy(&world.home(), &twin.home());
+    server.recover();
+    world.run(["spool", "retry", "ALL"]).ok();
+    world.flush(["--now"]);
+    twin.record();
+    twin.flush(["--now"]);
+    all_is_sent(&world);
+    all_is_sent(&twin);
+    let (mut there, mut recorded) = (server.event_ids_across_files(), twin.event_ids());
+    there.sort();
+    recorded.sort();
+    assert_eq!(there, recorded);
+}
+
+#[test]
+fn a_directory_that_another_flush_keeps_is_left_for_later() {
+    let world = World::new();
+    world.record();
+    fs::create_dir(world.out()).expect("makes");
+    let other = fs::File::open(world.out()).expect("opens");
+    other.lock().expect("locks");
+    let ran = world.run([
+        "flush",
+        "--strict",
+        "--deadline",
+        "1s",
+        "--to",
+        &world.out_target(),
+    ]);
+    ran.exits(75);
+    assert_eq!(fs::read_dir(world.out()).expect("reads").count(), 0);
+    world.check();
+    drop(other);
+    world.flush(["--now", "--to", &world.out_target()]);
+    assert_eq!(world.lines_out(), world.payloads());
+    all_is_sent(&world);
 }

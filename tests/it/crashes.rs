@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::support::collector_stand_in::StandIn;
 use crate::support::elsewhere::{all_of, later};
 use crate::support::gist_server::{Fault, GistServer, Recorded};
 use crate::support::tracer::{Call, Tracer, Verdict};
@@ -31,6 +32,14 @@ fn matters(call: &Call) -> bool {
     }
 }
 
+/// How many calls that matter a flush of this world makes.
+fn calls(world: &World) -> usize {
+    let flush = Tracer::new(world.command(["flush"]))
+        .trace()
+        .expect("traces");
+    flush.calls.iter().filter(|call| matters(call)).count()
+}
+
 /// The flush at hand, killed at the n-th call that matters. Whether it got so far.
 fn killed_at(world: &World, n: usize) -> bool {
     let mut seen = 0;
@@ -52,10 +61,7 @@ fn a_flush_to_a_gist_killed_at_any_call_that_matters_sends_each_event_once() {
         let server = GistServer::start();
         let world = World::with_gist(&server);
         world.record_many(5);
-        let flush = Tracer::new(world.command(["flush"]))
-            .trace()
-            .expect("traces");
-        flush.calls.iter().filter(|call| matters(call)).count()
+        calls(&world)
     };
     assert!(calls > 20, "{calls}");
     // The order of calls differs a little from run to run, so a few more than one run had.
@@ -75,6 +81,43 @@ fn a_flush_to_a_gist_killed_at_any_call_that_matters_sends_each_event_once() {
             assert_eq!(report["remaining"], 0, "{report}");
             assert_eq!(server.lines(), world.payloads());
             assert_eq!(server.violations(), Vec::<String>::new());
+            world.check();
+        },
+    );
+}
+
+#[test]
+fn a_flush_to_a_collector_killed_at_any_call_that_matters_sends_each_event_once() {
+    let connected = |collector: &StandIn| {
+        let world = World::new();
+        world.run(["connect", "collector", &collector.url()]).ok();
+        world.record_many(5);
+        world
+    };
+    let calls = calls(&connected(&StandIn::start()));
+    assert!(calls > 20, "{calls}");
+    all_of(
+        0..calls + 3,
+        |n| format!("call {n}"),
+        |n| {
+            let collector = StandIn::start();
+            let world = connected(&collector);
+            killed_at(&world, n);
+            world.check();
+            let there = collector.event_ids();
+            for row in world.rows().iter().filter(|row| row["state"] == "sent") {
+                let id = row["event_id"].as_str().expect("a string");
+                assert!(there.iter().any(|there| there == id), "{row}");
+            }
+            world.record();
+            later(&world, Duration::from_secs(2));
+            let report = world.flush(["--now"]);
+            assert_eq!(report["remaining"], 0, "{report}");
+            let mut recorded = world.payloads();
+            recorded.sort();
+            let mut there = collector.lines();
+            there.sort();
+            assert_eq!(there, recorded);
             world.check();
         },
     );
@@ -184,5 +227,41 @@ fn after_a_conflict_nothing_is_asked_of_the_server_once_somebody_said_no() {
     assert_eq!(server.requests().len(), 3);
     assert_eq!(world.count("sent"), 0);
     assert_eq!(server.lines(), Vec::<String>::new());
+    world.check();
+}
+
+#[test]
+fn a_flush_killed_while_it_looks_for_a_rejected_event_holds_nothing() {
+    let server = GistServer::start();
+    server.set_spacing_check(false);
+    let world = World::with_gist(&server);
+    world.record_many(2);
+    // After two rejections the first event stands alone, and nothing else was taken.
+    server.plan_many([
+        Fault::unprocessable(),
+        Fault::unprocessable(),
+        Fault::StallBeforeCommit(LONG),
+    ]);
+    let mut flush = world.command(["flush"]).spawn().expect("starts");
+    let third = |state: &crate::support::gist_server::State| {
+        state
+            .requests
+            .iter()
+            .filter(|request| !request.body.is_empty())
+            .count()
+            == 3
+    };
+    assert!(server.wait_for(third, BOUND));
+    flush.kill().expect("kills");
+    flush.wait().expect("ends");
+    assert_eq!(world.count("held"), 0);
+    world.check();
+    server.recover();
+    later(&world, Duration::from_secs(2));
+    world.flush(["--now"]);
+    let (mut there, mut recorded) = (server.lines(), world.payloads());
+    there.sort();
+    recorded.sort();
+    assert_eq!(there, recorded);
     world.check();
 }

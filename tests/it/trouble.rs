@@ -1,6 +1,8 @@
 //! The kinds of network trouble, as a table. Whatever it is, a healthy server afterwards has every
 //! event exactly once, and nobody was bothered, hurried or told a secret.
 
+mod collector;
+
 use std::time::Duration;
 
 use crate::support::elsewhere::{all_of, later};
@@ -36,6 +38,17 @@ pub(crate) enum End {
     Asked,
     /// Somebody has to act.
     Paused,
+}
+
+impl End {
+    /// The exit code of `flush --strict`.
+    fn code(self) -> i32 {
+        match self {
+            Self::Overcome => 0,
+            Self::Later | Self::Asked => 75,
+            Self::Paused => 78,
+        }
+    }
 }
 
 pub(crate) struct Case {
@@ -104,12 +117,7 @@ fn survive(case: Case) {
     }
     let deadline = if case.hurried { "1s" } else { "20s" };
     let ran = world.run(["flush", "--strict", "--deadline", deadline]);
-    let code = match case.end {
-        End::Overcome => 0,
-        End::Later | End::Asked => 75,
-        End::Paused => 78,
-    };
-    let ran = ran.exits(code);
+    let ran = ran.exits(case.end.code());
     assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", ""));
     only_what_is_there_is_sent(&server, &world);
     let waits = 4 - world

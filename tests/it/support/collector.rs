@@ -164,6 +164,12 @@ pub(crate) enum Fault {
     CutAfterCommit,
     /// The service does it, and the connection is reset.
     ResetAfterCommit,
+    /// The connection is reset and the service hears nothing.
+    ResetBeforeCommit,
+    /// Nothing is said, and the connection stays open; the service does it or not.
+    Silence { done: bool },
+    /// The service does it, and its answer is no JSON.
+    BrokenJson,
     /// The service does it, and half of its answer comes.
     HalfAnswer,
     /// A page of somebody else's.
@@ -198,6 +204,7 @@ pub(crate) struct Seen {
 #[derive(Default)]
 struct Plan {
     next: VecDeque<Fault>,
+    always: Option<Fault>,
     seen: Vec<Seen>,
 }
 
@@ -209,10 +216,15 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     pub(crate) fn before(collector: &Collector) -> Self {
+        Self::before_port(collector.port)
+    }
+
+    /// Before whatever listens at this port.
+    pub(crate) fn before_port(service: u16) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let port = listener.local_addr().expect("an address").port();
         let plan = Arc::<Mutex<Plan>>::default();
-        let (for_thread, service) = (Arc::clone(&plan), collector.port);
+        let for_thread = Arc::clone(&plan);
         // Its thread ends with the process.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -232,6 +244,18 @@ impl Proxy {
         self.locked().next.extend(faults);
     }
 
+    /// Every request that finds no planned fault meets this one.
+    pub(crate) fn set_always(&self, fault: Option<Fault>) {
+        self.locked().always = fault;
+    }
+
+    /// All is well from now on.
+    pub(crate) fn recover(&self) {
+        let mut plan = self.locked();
+        plan.next.clear();
+        plan.always = None;
+    }
+
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.locked().seen.clone()
     }
@@ -248,7 +272,7 @@ fn pass(mut stream: TcpStream, service: u16, plan: &Mutex<Plan>) {
     let fault = {
         let mut plan = plan.lock().unwrap_or_else(PoisonError::into_inner);
         plan.seen.push(seen.clone());
-        plan.next.pop_front()
+        plan.next.pop_front().or(plan.always)
     };
     let index = plan
         .lock()
@@ -264,6 +288,8 @@ fn pass(mut stream: TcpStream, service: u16, plan: &Mutex<Plan>) {
     };
     match fault {
         Some(Fault::CutBeforeCommit) => return,
+        Some(Fault::ResetBeforeCommit) => return reset_at_close(&stream),
+        Some(Fault::Silence { done: false }) => return until_it_gives_up(&mut stream),
         Some(Fault::Portal) => {
             let page = "<html><title>Log in</title></html>";
             reply(
@@ -297,8 +323,13 @@ fn pass(mut stream: TcpStream, service: u16, plan: &Mutex<Plan>) {
     };
     match fault {
         None | Some(Fault::None) => reply(&mut stream, &raw),
-        Some(Fault::ResetAfterCommit) => {
-            reset_at_close(&stream);
+        Some(Fault::ResetAfterCommit) => reset_at_close(&stream),
+        Some(Fault::Silence { .. }) => until_it_gives_up(&mut stream),
+        Some(Fault::BrokenJson) => {
+            reply(
+                &mut stream,
+                &answer(200, "application/json", None, b"{\"batch\": \"ev"),
+            );
         }
         Some(Fault::HalfAnswer) => reply(&mut stream, &raw[..raw.len() - body.len() / 2]),
         Some(Fault::StatusAfterCommit(status)) => {
@@ -339,6 +370,11 @@ fn pass(mut stream: TcpStream, service: u16, plan: &Mutex<Plan>) {
     }
 }
 
+/// Says nothing until the other side hangs up.
+fn until_it_gives_up(stream: &mut TcpStream) {
+    let _ = std::io::copy(stream, &mut std::io::sink());
+}
+
 /// Makes the close of a connection a reset.
 fn reset_at_close(stream: &TcpStream) {
     let linger = libc::linger {
@@ -354,7 +390,7 @@ pub(crate) fn header(seen: &Seen, name: &str) -> String {
     found.map(|(_, value)| value.clone()).unwrap_or_default()
 }
 
-fn answer(status: u16, kind: &str, wait: Option<u32>, body: &[u8]) -> Vec<u8> {
+pub(super) fn answer(status: u16, kind: &str, wait: Option<u32>, body: &[u8]) -> Vec<u8> {
     let wait = wait.map_or_else(String::new, |wait| format!("retry-after: {wait}\r\n"));
     let mut bytes = format!(
         "HTTP/1.1 {status} Status\r\ncontent-type: {kind}\r\n{wait}content-length: {}\r\nconnection: close\r\n\r\n",
@@ -366,7 +402,7 @@ fn answer(status: u16, kind: &str, wait: Option<u32>, body: &[u8]) -> Vec<u8> {
 }
 
 /// Reads one request: its head with the connection to be closed, and what it says.
-fn read_request(stream: &mut TcpStream) -> Option<(Vec<u8>, Seen)> {
+pub(super) fn read_request(stream: &mut TcpStream) -> Option<(Vec<u8>, Seen)> {
     let mut reader = BufReader::new(stream);
     let mut first = String::new();
     reader.read_line(&mut first).ok()?;

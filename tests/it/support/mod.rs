@@ -2,6 +2,7 @@
 //! poison, and a search for traces.
 
 pub(crate) mod collector;
+pub(crate) mod collector_stand_in;
 pub(crate) mod elsewhere;
 pub(crate) mod gist_server;
 pub(crate) mod poison;

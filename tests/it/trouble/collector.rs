@@ -1,0 +1,203 @@
+//! The same table of troubles for a collector. After each the ledger adds up, and every event that
+//! is `sent` is there; with a healthy collector afterwards every event is there once.
+
+use std::time::Duration;
+
+use crate::support::collector::{Fault, Proxy};
+use crate::support::collector_stand_in::StandIn;
+use crate::support::elsewhere::{all_of, later};
+use crate::support::world::World;
+
+use super::{End, HOUR};
+
+struct Case {
+    fault: Fault,
+    end: End,
+    /// Every request meets the fault, not the first one alone.
+    always: bool,
+    /// The client gives up before an answer comes.
+    hurried: bool,
+    /// A healthy flush has been there before.
+    warm: bool,
+}
+
+fn one(fault: Fault, end: End) -> Case {
+    Case {
+        fault,
+        end,
+        always: false,
+        hurried: false,
+        warm: false,
+    }
+}
+
+impl Case {
+    fn always(self) -> Self {
+        Self {
+            always: true,
+            ..self
+        }
+    }
+
+    fn hurried(self) -> Self {
+        Self {
+            hurried: true,
+            ..self
+        }
+    }
+
+    fn warm(self) -> Self {
+        Self { warm: true, ..self }
+    }
+}
+
+fn name(case: &Case) -> String {
+    let Case {
+        fault,
+        always,
+        warm,
+        ..
+    } = case;
+    format!("{fault:?}, always: {always}, warm: {warm}")
+}
+
+/// Goes through one kind of trouble and out of it again.
+fn survive(case: Case) {
+    let collector = StandIn::start();
+    let proxy = Proxy::before_port(collector.port());
+    let world = World::new();
+    world.run(["connect", "collector", &proxy.url()]).ok();
+    if case.warm {
+        world.record_many(2);
+        world.flush([]);
+    }
+    world.record_many(4);
+    if case.always {
+        proxy.set_always(Some(case.fault));
+    } else {
+        proxy.plan([case.fault]);
+    }
+    let deadline = if case.hurried { "1s" } else { "20s" };
+    let ran = world
+        .run(["flush", "--strict", "--deadline", deadline])
+        .exits(case.end.code());
+    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", ""));
+    only_what_is_there_is_sent(&collector, &world);
+    assert_eq!(world.count("held"), 0);
+    world.check();
+
+    if case.end == End::Asked {
+        let before = proxy.seen().len();
+        assert_eq!(world.flush(["--now"])["outcome"], "waiting");
+        assert_eq!(proxy.seen().len(), before);
+        later(&world, 25 * HOUR);
+    }
+    proxy.set_always(None);
+    world.record_many(2);
+    world.flush(["--now"]);
+    let rows = world.rows();
+    assert!(rows.iter().all(|row| row["state"] == "sent"), "{rows:#?}");
+    assert_eq!(collector.lines(), sorted(world.payloads()));
+    world.check();
+}
+
+/// Lines in the order of the events' ids, which is that of a collector.
+fn sorted(mut lines: Vec<String>) -> Vec<String> {
+    lines.sort_by_key(|line| {
+        let event: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        event["event_id"].as_str().expect("a string").to_owned()
+    });
+    lines
+}
+
+fn only_what_is_there_is_sent(collector: &StandIn, world: &World) {
+    let there = collector.event_ids();
+    for row in world.rows().iter().filter(|row| row["state"] == "sent") {
+        let id = row["event_id"].as_str().expect("a string");
+        assert!(there.iter().any(|there| there == id), "{row}");
+    }
+}
+
+#[test]
+fn lost_and_broken_answers_of_a_collector_lose_nothing_and_double_nothing() {
+    use End::Later;
+    use Fault as F;
+    let cases = vec![
+        one(F::CutBeforeCommit, Later),
+        one(F::CutAfterCommit, Later),
+        one(F::CutAfterCommit, Later).warm(),
+        one(F::CutAfterCommit, Later).always(),
+        one(F::ResetBeforeCommit, Later),
+        one(F::ResetAfterCommit, Later),
+        one(F::Silence { done: false }, Later).hurried(),
+        one(F::Silence { done: true }, Later).hurried(),
+        one(F::HalfAnswer, Later),
+        one(F::HalfAnswer, Later).warm(),
+        one(F::BrokenJson, Later),
+        one(F::Portal, Later),
+        one(F::Portal, Later).always().warm(),
+        one(F::WrongHash, Later),
+        one(F::AnotherBatch, Later),
+        one(F::WrongCount, Later),
+        one(F::NoSuchLine, Later),
+        one(F::StatusAfterCommit(200), Later),
+        one(F::StatusAfterCommit(204), Later),
+        one(F::StatusAfterCommit(304), Later).warm(),
+        one(F::StatusAfterCommit(405), Later),
+        one(F::StatusAfterCommit(500), Later),
+        one(F::StatusAfterCommit(502), Later).warm(),
+        one(F::StatusAfterCommit(504), Later).always(),
+    ];
+    all_of(cases, name, survive);
+}
+
+#[test]
+fn each_status_of_a_collector_is_survived_and_none_is_hurried() {
+    use End::{Asked, Later, Overcome, Paused};
+    let status = |code, end| one(Fault::Status(code, None), end);
+    let asked = |code| one(Fault::Status(code, Some(120)), Asked);
+    let mut cases = vec![
+        asked(401),
+        asked(403),
+        asked(429),
+        asked(429).warm(),
+        asked(503),
+        asked(503).always(),
+        status(429, Asked),
+        status(409, Overcome),
+        status(409, Later).always(),
+        status(404, Paused).warm(),
+        status(410, Paused).always(),
+    ];
+    cases.extend([401, 403, 404, 410].map(|code| status(code, Paused)));
+    cases.extend(
+        [
+            202, 204, 402, 405, 406, 408, 418, 451, 500, 502, 503, 504, 505, 599,
+        ]
+        .map(|code| status(code, Later)),
+    );
+    // What is refused for its size or its form is tried in smaller parts.
+    cases.extend([400, 413, 415, 422].map(|code| status(code, Overcome)));
+    // Who refuses everything refuses no event, and nothing is held.
+    cases.extend([400, 413, 415, 422].map(|code| status(code, Later).always()));
+    cases.extend([413, 422].map(|code| status(code, Later).always().warm()));
+    all_of(cases, name, survive);
+}
+
+#[test]
+fn a_collector_that_rejects_everything_rejects_no_single_event() {
+    let collector = StandIn::start();
+    let proxy = Proxy::before_port(collector.port());
+    let world = World::new();
+    world.run(["connect", "collector", &proxy.url()]).ok();
+    world.record();
+    proxy.set_always(Some(Fault::Status(413, None)));
+    world.run(["flush", "--strict"]).exits(75);
+    assert_eq!((world.count("held"), world.count("sent")), (0, 0));
+    world.check();
+    proxy.set_always(None);
+    later(&world, Duration::from_secs(2));
+    assert_eq!(world.flush(["--now"])["sent"], 1);
+    assert_eq!(collector.lines(), world.payloads());
+    world.check();
+}
