@@ -6,7 +6,9 @@ use std::str::FromStr;
 use bytesize::ByteSize;
 
 use crate::consent::Consent;
-use crate::destination::{Chosen, Config, ConfigError, Connection, Destination, Target};
+use crate::destination::{
+    Chosen, Config, ConfigError, Connection, Destination, Target, TargetError,
+};
 use crate::env::Environment;
 use crate::home::{ConnectionError, Home, NoHome};
 use crate::limits::SPOOL_MAX_BYTES;
@@ -39,6 +41,9 @@ pub enum SettingsError {
     /// The working directory is gone.
     #[error("failed to find the working directory")]
     WorkingDir(#[source] std::io::Error),
+    /// The destination that was given can't be used from here.
+    #[error(transparent)]
+    Target(#[from] TargetError),
     /// The destination can't be used with what is known about it.
     #[error(transparent)]
     Destination(#[from] ConfigError),
@@ -79,7 +84,7 @@ impl Settings {
                 .environment
                 .working_dir()
                 .map_err(SettingsError::WorkingDir)?;
-            return Ok(Some(Chosen::by_user(given.clone().absolute(&dir))));
+            return Ok(Some(Chosen::by_user(given.clone().absolute(&dir)?)));
         }
         if let Some(chosen) = Config::named_by(&self.environment)? {
             return Ok(Some(chosen));

@@ -68,9 +68,10 @@ struct Shown {
 impl Args {
     pub(super) fn run(self, settings: &Settings, out: &mut Out) -> Result<Code, Failure> {
         if let (Some(kind), Some(place)) = (&self.kind, &self.place) {
+            let dir = settings.environment.working_dir()?;
             let target = Target::of_kind(kind, place)
-                .map_err(|error| Failure::new(Code::Usage, error.to_string()))?
-                .absolute(&settings.environment.working_dir()?);
+                .and_then(|target| target.absolute(&dir))
+                .map_err(|error| Failure::new(Code::Usage, error.to_string()))?;
             connect(settings, target)?;
         }
         show(settings, self.json, out)?;

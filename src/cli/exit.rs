@@ -192,7 +192,11 @@ impl From<ViewError> for Failure {
 
 impl From<SettingsError> for Failure {
     fn from(error: SettingsError) -> Self {
-        Self::new(Code::Configuration, error)
+        let code = match error {
+            SettingsError::Target(_) => Code::Usage,
+            _ => Code::Configuration,
+        };
+        Self::new(code, error)
     }
 }
 

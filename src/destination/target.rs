@@ -37,6 +37,11 @@ pub enum TargetError {
         "a collector's address is https://HOST[:PORT][/PATH], without a user, query or fragment; plain http is accepted for this machine alone"
     )]
     Collector,
+    /// A directory below one that can't be named as text.
+    #[error(
+        "the working directory's name is not Unicode; name a directory elsewhere by its whole path, as in dir:/PATH"
+    )]
+    NotUnicode,
     /// A directory without a path.
     #[error("dir: needs a path")]
     EmptyPath,
@@ -85,11 +90,19 @@ impl Target {
     }
 
     /// The same destination, independent of the working directory.
-    #[must_use]
-    pub fn absolute(self, working_dir: &Path) -> Self {
+    ///
+    /// # Errors
+    /// When it is a directory whose whole name is not Unicode: it is stored and shown as text.
+    pub fn absolute(self, working_dir: &Path) -> Result<Self, TargetError> {
         match self.0 {
-            Kind::Dir(path) => Self::dir(working_dir.join(path)),
-            other @ (Kind::Gist(_) | Kind::Collector(_)) => Self(other),
+            Kind::Dir(path) => {
+                let path = working_dir.join(path);
+                if path.to_str().is_none() {
+                    return Err(TargetError::NotUnicode);
+                }
+                Ok(Self::dir(path))
+            }
+            other @ (Kind::Gist(_) | Kind::Collector(_)) => Ok(Self(other)),
         }
     }
 }

@@ -426,6 +426,35 @@ fn a_home_whose_name_is_not_unicode_is_that_directory_and_no_other() {
 }
 
 #[test]
+fn a_relative_directory_below_one_whose_name_is_not_unicode_is_refused_and_nothing_goes_elsewhere()
+{
+    let world = World::new();
+    world.record();
+    let here = world.cwd().join(OsString::from_vec(b"h\xf6me".to_vec()));
+    fs::create_dir(&here).expect("makes it");
+    for args in [
+        &["flush", "--to", "dir:out"][..],
+        &["flush", "--to", "dir:out", "--dry-run"],
+        &["connect", "dir", "out"],
+    ] {
+        let mut command = world.command(args);
+        command.current_dir(&here);
+        let ran = run_soon(command).exits(2);
+        assert!(ran.stderr.contains("not Unicode"), "{ran}");
+        assert!(!ran.stderr.contains('\u{fffd}'), "{ran}");
+    }
+    assert_eq!(files_of(&here), Vec::<std::path::PathBuf>::new());
+    let count = fs::read_dir(world.cwd()).expect("a directory").count();
+    assert_eq!(count, 2, "the home and that directory");
+    assert!(!world.file("destination.json").exists());
+    // By its whole name a directory elsewhere is as good as ever.
+    let target = world.out_target();
+    let mut flush = world.command(["flush", "--json", "--to", &target]);
+    flush.current_dir(&here);
+    assert_eq!(run_soon(flush).ok().json()["sent"], 1);
+}
+
+#[test]
 fn where_the_file_system_has_no_locks_an_event_is_kept_and_the_way_out_is_said() {
     for errno in [Errno::ENOLCK, Errno::EOPNOTSUPP, Errno::ENOSYS] {
         let world = World::new();
