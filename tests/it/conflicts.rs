@@ -400,3 +400,27 @@ fn a_destination_that_rejects_everything_holds_nothing() {
         }
     }
 }
+
+#[test]
+fn a_name_in_a_changed_database_that_is_no_segments_leads_to_no_other_file_of_the_gist() {
+    for crowded in [false, true] {
+        let server = GistServer::start();
+        server.set_spacing_check(false);
+        if crowded {
+            server.put_files((0..300).map(|n| (format!("A-{n}.txt"), "theirs".to_owned())));
+        }
+        let world = World::with_gist(&server);
+        world.record();
+        world.flush([]);
+        sql(&world, "UPDATE segment SET name = 'README.md', sealed = 0");
+        world.record();
+        world.flush(["--now"]);
+        sql(
+            &world,
+            "UPDATE segment SET stale = 1 WHERE name = 'README.md'",
+        );
+        world.flush(["--now"]);
+        world.run(["forget", "--yes"]);
+        assert_eq!(server.files()["README.md"], "Collected telemetry.\n");
+    }
+}

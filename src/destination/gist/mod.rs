@@ -234,6 +234,13 @@ impl Destination for Gist {
 
     fn write(&mut self, files: &[SegmentFile], timeout: Duration) -> Answer<Vec<Receipt>> {
         let deadline = Deadline::after(timeout);
+        // A database that somebody changed would lead to any file of the Gist.
+        if let Some(file) = files.iter().find(|file| !segment::is_name(&file.name)) {
+            let name = file.name.escape_debug();
+            return Err(Unconfirmed::later(format!(
+                "`{name}` is not a segment's name"
+            )));
+        }
         let named = files.iter().map(|file| {
             let content = &file.content;
             (file.name.as_str(), Some(NewContent { content }))
@@ -273,7 +280,8 @@ impl Destination for Gist {
         }
         if proof.truncated {
             let mut unlisted = Unlisted::of(self, &proof, deadline.left());
-            for name in wanted.files.difference(&proof.names) {
+            let unseen = wanted.files.difference(&proof.names);
+            for name in unseen.filter(|name| segment::is_name(name)) {
                 match unlisted.read(name) {
                     Ok(Some(file)) => seen.note_file(name.clone(), file, wanted),
                     Ok(None) => {}
