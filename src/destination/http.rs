@@ -157,6 +157,10 @@ pub(super) fn describe(error: reqwest::Error) -> String {
     let mut source = error.source();
     while let Some(cause) = source {
         text = cause.to_string();
+        // What comes after this are the resolver's words for its makers.
+        if text == "dns error" {
+            return "network: no address is found for its host name".to_owned();
+        }
         source = cause.source();
     }
     format!("network: {text}")

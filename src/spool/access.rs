@@ -160,14 +160,14 @@ impl Spool {
         }
         let connect = || Self::connect(home, &home.spool_db(), Sharing::Shared, SQLITE_BUSY_WAIT);
         let spool = match connect() {
-            Err(SpoolError::Database { source, .. }) if is_busy(&source) => {
+            Err(SpoolError::Database { source, .. }) if is_busy(&source.0) => {
                 match lock_if_possible(home) {
                     Some(_no_writer) => connect()?,
                     None => Self::connect_without_locks(home)?,
                 }
             }
             // The home can't be written.
-            Err(SpoolError::Database { source, .. }) if is_read_only(&source) => {
+            Err(SpoolError::Database { source, .. }) if is_read_only(&source.0) => {
                 Self::connect_without_locks(home)?
             }
             other => other?,

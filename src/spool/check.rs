@@ -45,7 +45,7 @@ pub fn check(home: &Home) -> Result<Check, SpoolError> {
     if !set_aside.is_empty() {
         let lost = Spool::read(home, lost)?.saturating_sub(lost_before);
         check.problems.push(format!(
-            "the database was damaged and set aside as `{}`; {lost} events were lost, the others carried over into a new one",
+            "the database was damaged and set aside as `{}`; events lost: {lost}; the others were carried over into a new one",
             set_aside.join("`, `")
         ));
     }
@@ -53,7 +53,7 @@ pub fn check(home: &Home) -> Result<Check, SpoolError> {
         && lines > torn
     {
         check.problems.push(format!(
-            "{} lines of overflow.jsonl are no events of this program and were set aside in `{}`; delete that file once you have looked at it",
+            "lines of overflow.jsonl that are no events of this program: {}; they were set aside in `{}`; delete that file once you have looked at it",
             lines - torn,
             path.display()
         ));
@@ -90,7 +90,7 @@ impl Spool {
             + stats.purged;
         if stats.recorded != accounted {
             problems.push(format!(
-                "{} events were recorded, but {accounted} are accounted for",
+                "events recorded: {}, but accounted for: {accounted}",
                 stats.recorded
             ));
         }
@@ -98,7 +98,7 @@ impl Spool {
         let forgotten = self.ledger("forgotten").map_err(self.fail(CHECK))?;
         if stats.sent != rows + forgotten {
             problems.push(format!(
-                "{} events were sent, but {rows} rows and {forgotten} forgotten ones are known",
+                "events sent: {}, but known: {rows} rows and {forgotten} forgotten ones",
                 stats.sent
             ));
         }
@@ -131,7 +131,6 @@ impl Spool {
             [],
             |row| row.get(0),
         )?;
-        Ok((stray > 0)
-            .then(|| format!("{stray} events have a state that does not fit their segment")))
+        Ok((stray > 0).then(|| format!("events whose state does not fit their segment: {stray}")))
     }
 }

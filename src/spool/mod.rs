@@ -26,6 +26,7 @@ mod open;
 mod overflow;
 mod prune;
 mod purge;
+mod reason;
 mod reconcile;
 mod remote;
 mod repair;
@@ -48,6 +49,7 @@ pub use list::{Filter, Row, Stats, list};
 pub use overflow::{Overflow, SetAside};
 pub use prune::Appended;
 pub use purge::Deleted;
+pub use reason::DatabaseError;
 pub use reconcile::{Reconciled, Unsettled};
 pub use segments::{BatchLimits, Halved};
 
@@ -120,8 +122,8 @@ pub enum SpoolError {
         operation: &'static str,
         /// The database.
         path: PathBuf,
-        /// SQLite's reason.
-        source: rusqlite::Error,
+        /// Why.
+        source: DatabaseError,
     },
     /// A newer version of this program made it; it is left untouched.
     #[error("refused to open spool `{}`: its schema {found} is newer than this program's {}; update jmo-telemetry", path.display(), schema::SCHEMA)]
@@ -175,7 +177,7 @@ impl SpoolError {
         use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
         let source = match self {
             Self::Foreign { .. } => return true,
-            Self::Database { source, .. } => source,
+            Self::Database { source, .. } => &source.0,
             Self::Migration {
                 source: rusqlite_migration::Error::RusqliteError { err, .. },
                 ..
@@ -220,10 +222,10 @@ impl Spool {
 
     fn fail(&self, operation: &'static str) -> impl FnOnce(rusqlite::Error) -> SpoolError + use<> {
         let path = self.home.spool_db();
-        move |source| SpoolError::Database {
+        move |source: rusqlite::Error| SpoolError::Database {
             operation,
             path,
-            source,
+            source: source.into(),
         }
     }
 }

@@ -80,10 +80,10 @@ impl Spool {
         // SQLite opens these by itself, whatever they are.
         is_there(&home.spool_wal())?;
         is_there(&home.file("spool.db-shm"))?;
-        let fail = |source| SpoolError::Database {
+        let fail = |source: rusqlite::Error| SpoolError::Database {
             operation: "open",
             path: path.to_owned(),
-            source,
+            source: source.into(),
         };
         // Never SQLITE_OPEN_CREATE: SQLite would make the file by the umask, and this one must be
         // 0600 from the start.
@@ -133,10 +133,10 @@ impl Spool {
             Ok(connection)
         };
         Ok(Self {
-            connection: connect().map_err(|source| SpoolError::Database {
+            connection: connect().map_err(|source: rusqlite::Error| SpoolError::Database {
                 operation: "open",
                 path: path.clone(),
-                source,
+                source: source.into(),
             })?,
             home: home.clone(),
             unlocked: true,

@@ -54,7 +54,7 @@ impl Spool {
         }
         let new = build_from_what_is_left(home, budget.deadline).map_err(|error| match error {
             SpoolError::Database { source, .. }
-                if source.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) =>
+                if source.0.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) =>
             {
                 too_long()
             }

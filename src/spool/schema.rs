@@ -89,10 +89,10 @@ pub(super) fn build(
             )
         })
         .map_err(fail_to_create(&path))?;
-    let fail = |source| SpoolError::Database {
+    let fail = |source: rusqlite::Error| SpoolError::Database {
         operation: "create",
         path: path.clone(),
-        source,
+        source: source.into(),
     };
     let mut connection =
         Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(fail)?;
