@@ -106,7 +106,7 @@ fn what_is_no_event_of_ours_in_the_overflow_is_counted_and_set_aside() {
     }
     let check = world.run(["spool", "check"]).exits(74);
     assert!(
-        check.stdout.contains("4 lines") && check.stdout.contains("overflow.jsonl.corrupt"),
+        check.stdout.contains("program: 4;") && check.stdout.contains("overflow.jsonl.corrupt"),
         "{check}"
     );
     let status = world.run(["status"]).ok();
