@@ -25,6 +25,7 @@ export default tseslint.config(
         Response: "readonly",
         fetch: "readonly",
         performance: "readonly",
+        setInterval: "readonly",
         setTimeout: "readonly",
         Buffer: "readonly",
       },

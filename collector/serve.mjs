@@ -15,6 +15,7 @@ import { parseArgs } from "node:util";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
+const parent = process.ppid;
 const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"];
 for (const signal of SIGNALS) process.on(signal, () => process.exit(0));
 
@@ -79,6 +80,8 @@ await migrate(await service.getD1Database("DB"));
 const url = `http://127.0.0.1:${new URL(await service.ready).port}`;
 console.log(JSON.stringify({ url }).replace(":", ": "));
 if (options.people) greet();
+// npm passes a signal on to the shell between us, which keeps it to itself.
+if (options.people) setInterval(() => process.ppid === parent || end(), 500);
 
 async function end() {
   if (isEnding) return;
@@ -172,5 +175,6 @@ The collector runs on this machine alone.
   its token     ${vars.STATS_TOKEN}
   send to it    jmo-telemetry connect collector ${url}
 
-Ctrl-C ends it.`);
+What the scanner records from then on is on the page after the next
+\`jmo-telemetry flush\`. Ctrl-C ends it.`);
 }

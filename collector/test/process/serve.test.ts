@@ -172,6 +172,24 @@ describe.each([
   );
 });
 
+test("npm start says what to do, and ends with npm", async () => {
+  const child = spawn("sh", ["-c", `"$0" serve.mjs --people; true`, process.execPath], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  started.push(child);
+  let said = "";
+  child.stdout.on("data", (chunk: Buffer) => (said += chunk.toString()));
+  await until("it has told how it ends", () => said.includes("Ctrl-C"));
+  const processes = descendants(child.pid ?? 0);
+  const [, url, token] =
+    /page +(\S+)\n +its token +([0-9a-f]{32})\n/.exec(said) ?? ([] as undefined[]);
+  expect(said).toContain(`connect collector ${String(url?.slice(0, -1))}\n`);
+  const headers = { Authorization: `Bearer ${String(token)}` };
+  expect((await fetch(`${String(url)}v1/stats`, { headers })).status).toBe(200);
+  child.kill();
+  await until("all of them have ended", () => !processes.some(isAlive));
+});
+
 test.runIf(process.platform === "linux")(
   "bombs that come at once do not make it grow by 128 MiB",
   async () => {
