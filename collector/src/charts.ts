@@ -18,5 +18,10 @@ export const FIELDS: Record<string, string[]> = Object.fromEntries(
   dimensions.filter(({ name }) => !AXES.includes(name)).map(({ name, fields }) => [name, fields]),
 );
 
+/** By a field's name, the list that counts its words. */
+export const LIST_OF = new Map(
+  Object.entries(FIELDS).flatMap(([list, fields]) => fields.map((field) => [field, list] as const)),
+);
+
 /** Lists of the page that the statistics do not have. */
 export const PAGE_ALONE = dimensions.filter(({ in_json }) => !in_json).map(({ name }) => name);

@@ -7,7 +7,7 @@ import { dayOf } from "./d1_sink";
 import type { Environment } from "./environment";
 import { boundOf } from "./judge";
 import { PAGE_LINES } from "./limits";
-import { ALL, cubeOf, summaryOf, totals, type Period } from "./numbers";
+import { pageData, type Period, statistics, totals } from "./numbers";
 
 /** Compares hashes, so that neither the time nor the length tells anything of the token. */
 export async function authorize(request: Request, env: Environment): Promise<void> {
@@ -26,7 +26,7 @@ export async function stats(request: Request, env: Environment): Promise<Respons
   const { nonce, revision } = await totals(env.DB);
   const tag = `${nonce}-${String(revision)}-${period.since ?? ""}-${period.until ?? ""}`;
   return tagged(request, tag, { "Content-Type": "application/json" }, async () => {
-    return JSON.stringify(await summaryOf(env.DB, period)) + "\n";
+    return JSON.stringify(await statistics(env.DB, period)) + "\n";
   });
 }
 
@@ -36,9 +36,8 @@ export async function cube(request: Request, env: Environment, now: number): Pro
   const tag = `${nonce}-${String(revision)}-${dayOf(now)}`;
   const source = new URL("..", request.url).href;
   return tagged(request, tag, { "Content-Type": "application/json" }, async () => {
-    const [summary, cube] = [await summaryOf(env.DB, ALL), await cubeOf(env.DB)];
     const made = new Date(now).toISOString();
-    return JSON.stringify({ source, made, notes: [], summary, cube }) + "\n";
+    return JSON.stringify({ source, made, notes: [], ...(await pageData(env.DB)) }) + "\n";
   });
 }
 

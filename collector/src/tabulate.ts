@@ -2,6 +2,7 @@
 // counted, so a few rows say it.
 
 import { EVENTS } from "./charts";
+import { entry } from "./entry";
 import { EVENT_BITS } from "./event_bits";
 import type { Event, Valid } from "./sink";
 
@@ -34,12 +35,6 @@ export function tabulated(events: Valid[]): Tables {
     counts: JSON.stringify([...counts.values()]),
     visits: JSON.stringify([...visits.values()]),
   };
-}
-
-function entry<T>(entries: Map<string, T>, key: string, make: () => T): T {
-  let found = entries.get(key);
-  if (found === undefined) entries.set(key, (found = make()));
-  return found;
 }
 
 /** The parts of an id that are random throughout: 80 bits. */

@@ -2,6 +2,7 @@ import { expect, test, vi } from "vitest";
 
 import dimensions from "../../schema/dimensions.json";
 import { AXES, FIELDS } from "../../src/charts";
+import { EVENT_BITS } from "../../src/event_bits";
 import schema from "../../schema/event.json?raw";
 import {
   DAY,
@@ -168,6 +169,31 @@ test("a page in the middle reads its own rows alone", async () => {
     expect((await response.text()).split("\n")).toHaveLength(11);
     expect(read).toBeLessThanOrEqual(20);
   }
+});
+
+test.each(["/v1/cube", "/v1/stats"])("%s reads each counter once", async (path) => {
+  await sent(lines(60, (n) => ({ at: NOW - n * DAY, id: n, version: `1.${String(n)}` })));
+  const [{ n: counters }] = (await rows("SELECT count(*) AS n FROM counters")) as { n: number }[];
+  let read = 0;
+  const db = {
+    prepare: (sql: string) => env.DB.prepare(sql),
+    batch: async (statements: D1PreparedStatement[]) => {
+      const results = await env.DB.batch(statements);
+      read += results.reduce((sum, { meta }) => sum + meta.rows_read, 0);
+      return results;
+    },
+  };
+  expect((await get(path, {}, { ...env, DB: db as unknown as D1Database })).status).toBe(200);
+  // Beside them the ids of 60 days, and a row or two.
+  expect(read).toBeGreaterThanOrEqual(counters);
+  expect(read).toBeLessThan(counters + 100);
+});
+
+test("every event that there is has a bit of its own", () => {
+  const { properties } = JSON.parse(schema) as { properties: { event: { enum: string[] } } };
+  expect(Object.keys(EVENT_BITS).toSorted()).toEqual(properties.event.enum.toSorted());
+  const bits = Object.values(EVENT_BITS);
+  expect(bits.reduce((all, bit) => all | bit, 0)).toBe(2 ** bits.length - 1);
 });
 
 test("an answer that did not change is not sent again, and one that did is", async () => {
