@@ -7,13 +7,13 @@ use std::time::{Duration, Instant, SystemTime};
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// The latest instant that has a year of four digits, as timestamps are written.
-pub const LATEST: DateTime<Utc> = DateTime::from_timestamp_millis(253_402_300_799_999)
+pub(crate) const LATEST: DateTime<Utc> = DateTime::from_timestamp_millis(253_402_300_799_999)
     .expect("9999-12-31T23:59:59.999Z is in the calendar");
 
 /// The wall clock, in whole milliseconds, as times are stored. A clock that stands before 1970 or
 /// after 9999 is taken for the nearest instant within.
 #[must_use]
-pub fn now() -> DateTime<Utc> {
+pub(crate) fn now() -> DateTime<Utc> {
     instant(SystemTime::now())
 }
 
@@ -28,13 +28,13 @@ fn instant(at: SystemTime) -> DateTime<Utc> {
 }
 
 /// Blocks this thread.
-pub fn sleep(duration: Duration) {
+pub(crate) fn sleep(duration: Duration) {
     std::thread::sleep(duration);
 }
 
 /// `at + duration`, as late as a date can be when that is past the calendar.
 #[must_use]
-pub fn after(at: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
+pub(crate) fn after(at: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
     TimeDelta::from_std(duration)
         .ok()
         .and_then(|delta| at.checked_add_signed(delta))
@@ -43,7 +43,7 @@ pub fn after(at: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
 
 /// `at - duration`, as early as a date can be when that is before the calendar.
 #[must_use]
-pub fn before(at: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
+pub(crate) fn before(at: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
     TimeDelta::from_std(duration)
         .ok()
         .and_then(|delta| at.checked_sub_signed(delta))

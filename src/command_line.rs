@@ -3,7 +3,7 @@
 
 /// A word of a command line, as Windows' programs split it.
 #[must_use]
-pub fn quote(word: &str) -> String {
+pub(crate) fn quote(word: &str) -> String {
     let plain = |c: char| !c.is_whitespace() && c != '"';
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();
@@ -29,7 +29,7 @@ pub fn quote(word: &str) -> String {
 
 /// The words of a command line, as Windows' programs split it.
 #[must_use]
-pub fn words(line: &str) -> Vec<String> {
+pub(crate) fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let (mut quoted, mut backslashes) = (false, 0_usize);

@@ -4,7 +4,7 @@ use std::error::Error;
 
 /// The error with its causes, each said once, on one line.
 #[must_use]
-pub fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

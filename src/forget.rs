@@ -7,7 +7,7 @@ use crate::spool::{Caller, Deleted, Spool, SpoolError};
 /// Forgetting in steps, with no flush at work meanwhile: the caller deletes the remote files in
 /// between, and what could not be deleted stays known for another try.
 #[derive(Debug)]
-pub struct Forgetting<'h> {
+pub(crate) struct Forgetting<'h> {
     home: &'h Home,
     _no_flush: Option<FlushLock>,
     /// Sent rows that went with their remote files.
@@ -19,7 +19,7 @@ impl<'h> Forgetting<'h> {
     ///
     /// # Errors
     /// When one is at work.
-    pub fn begin(home: &'h Home) -> Result<Self, SpoolError> {
+    pub(crate) fn begin(home: &'h Home) -> Result<Self, SpoolError> {
         if !home.dir().exists() {
             return Ok(Self {
                 home,
@@ -41,7 +41,7 @@ impl<'h> Forgetting<'h> {
     ///
     /// # Errors
     /// When the spool can't be read.
-    pub fn owned(&self) -> Result<Vec<(String, Owned)>, SpoolError> {
+    pub(crate) fn owned(&self) -> Result<Vec<(String, Owned)>, SpoolError> {
         let current = self.home.known_anonymous_id().ok().flatten();
         Spool::read(self.home, |spool| {
             let of = |(destination, files): (String, Vec<String>)| {
@@ -62,7 +62,7 @@ impl<'h> Forgetting<'h> {
     ///
     /// # Errors
     /// When the spool can't be written.
-    pub fn remote_is_gone(&mut self, destination: &str) -> Result<(), SpoolError> {
+    pub(crate) fn remote_is_gone(&mut self, destination: &str) -> Result<(), SpoolError> {
         self.sent += Spool::write(self.home, Caller::Command, |writer| {
             writer.forget_files(destination)
         })?;
@@ -74,7 +74,7 @@ impl<'h> Forgetting<'h> {
     ///
     /// # Errors
     /// When the home can't be written.
-    pub fn finish(self) -> Result<Deleted, SpoolError> {
+    pub(crate) fn finish(self) -> Result<Deleted, SpoolError> {
         let deleted = Spool::write(self.home, Caller::Command, |writer| writer.purge(true))?;
         self.home.delete_quarantined()?;
         self.home.delete_view_cache()?;

@@ -46,10 +46,10 @@
 //!
 //! | layer | modules |
 //! | --- | --- |
-//! | command line | [`cli`], the only place that prints; [`settings`] resolves what it was given |
-//! | use cases | [`record`], [`flush`], [`forget`], [`status`](mod@status), [`request`], [`view`], [`schedule`] (the regular flush) |
-//! | adapters | [`spool`] (all SQL), [`destination`] (all HTTP), [`home`] (files and locks), [`consent`] (gathers what decides), [`env`](mod@env), [`clock`], [`files`] |
-//! | pure decisions | [`event`], [`consent::decide`], [`consent::jmo_yml`], [`destination::verdict`], [`destination::retry`], [`destination::segment`], [`spool::retention`], [`command_line`], [`limits`], [`terminal`] |
+//! | command line | [`cli`], the only place that prints; `settings` resolves what it was given |
+//! | use cases | [`record`], [`flush`], `forget`, `status`, `request`, `view`, `schedule` (the regular flush) |
+//! | adapters | [`spool`] (all SQL), [`destination`] (all HTTP), [`home`] (files and locks), [`consent`] (gathers what decides), [`env`](mod@env), `clock`, `files` |
+//! | pure decisions | [`event`], [`consent::decide`], `consent::jmo_yml`, [`destination::verdict`], `destination::retry`, [`destination::segment`], `spool::retention`, `command_line`, [`limits`], `terminal` |
 //!
 //! # Invariants
 //!
@@ -68,28 +68,28 @@
 )]
 
 pub mod cli;
-pub mod clock;
-pub mod command_line;
+mod clock;
+mod command_line;
 pub mod consent;
 pub mod destination;
 pub mod env;
-pub mod error;
+mod error;
 pub mod event;
-pub mod files;
+mod files;
 pub mod flush;
-pub mod forget;
+mod forget;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 #[cfg(test)]
 mod generated;
 pub mod home;
-pub mod json;
+mod json;
 pub mod limits;
 pub mod record;
-pub mod request;
-pub mod schedule;
-pub mod settings;
+mod request;
+mod schedule;
+mod settings;
 pub mod spool;
-pub mod status;
-pub mod terminal;
-pub mod view;
+mod status;
+mod terminal;
+mod view;

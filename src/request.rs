@@ -14,7 +14,7 @@ use crate::spool::{Caller, Spool, SpoolError};
 
 /// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub(crate) enum Purpose {
     /// Sending events, or finding out whether they can be sent.
     Upload,
     /// Reading what was collected. Nothing leaves this machine.
@@ -26,7 +26,7 @@ pub enum Purpose {
 
 /// Why a request is not made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Closed {
+pub(crate) enum Closed {
     /// Telemetry is disabled.
     #[error("telemetry is disabled: {}", .0.reason)]
     Disabled(Decision),
@@ -40,7 +40,7 @@ pub enum Closed {
 
 /// The gate before one destination.
 #[derive(Debug, Clone, Copy)]
-pub struct Gate<'g> {
+pub(crate) struct Gate<'g> {
     home: &'g Home,
     consent: &'g Consent,
     notice_first: bool,
@@ -49,7 +49,7 @@ pub struct Gate<'g> {
 impl<'g> Gate<'g> {
     /// Before this destination.
     #[must_use]
-    pub fn new(home: &'g Home, consent: &'g Consent, destination: &Chosen) -> Self {
+    pub(crate) fn new(home: &'g Home, consent: &'g Consent, destination: &Chosen) -> Self {
         Self {
             home,
             consent,
@@ -61,7 +61,7 @@ impl<'g> Gate<'g> {
     ///
     /// # Errors
     /// When the request must not be made.
-    pub fn pass(&self, purpose: Purpose, retry: &RetryState) -> Result<(), Closed> {
+    pub(crate) fn pass(&self, purpose: Purpose, retry: &RetryState) -> Result<(), Closed> {
         if purpose == Purpose::Upload {
             let decision = self.consent.now();
             if !decision.enabled {
@@ -82,7 +82,7 @@ impl<'g> Gate<'g> {
     ///
     /// # Errors
     /// When the request must not be made, or proves nothing.
-    pub fn ask<T>(
+    pub(crate) fn ask<T>(
         &self,
         purpose: Purpose,
         destination: &mut dyn Destination,
@@ -105,7 +105,7 @@ impl<'g> Gate<'g> {
 
 /// Until when the server asked to be left alone. This applies to reading, too.
 #[must_use]
-pub fn rate_limited(home: &Home, target: &Target) -> Option<DateTime<Utc>> {
+pub(crate) fn rate_limited(home: &Home, target: &Target) -> Option<DateTime<Utc>> {
     let retry = retry_state(home, target).ok()?;
     match retry.due(clock::now(), "", true) {
         Due::RateLimited(until) => Some(until),
@@ -115,7 +115,7 @@ pub fn rate_limited(home: &Home, target: &Target) -> Option<DateTime<Utc>> {
 
 /// Remembers that the server asked to be left alone. Without a spool there is nothing to upload
 /// later, so nothing is remembered.
-pub fn remember(home: &Home, target: &Target, unconfirmed: &Unconfirmed) {
+pub(crate) fn remember(home: &Home, target: &Target, unconfirmed: &Unconfirmed) {
     if matches!(unconfirmed.verdict, Verdict::RateLimited(_))
         && let Ok(retry) = retry_state(home, target)
     {
@@ -127,7 +127,7 @@ pub fn remember(home: &Home, target: &Target, unconfirmed: &Unconfirmed) {
 
 /// Why a request outside of a flush led to nothing.
 #[derive(Debug, thiserror::Error)]
-pub enum AskError {
+pub(crate) enum AskError {
     /// It was not made.
     #[error(transparent)]
     Closed(#[from] Closed),

@@ -15,7 +15,7 @@ use crate::limits::SPOOL_MAX_BYTES;
 
 /// Everything a command needs to know of where it runs.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// The environment as it was at the start.
     pub environment: Environment,
     /// The home.
@@ -28,7 +28,7 @@ pub struct Settings {
 
 /// Something in the configuration can't be used.
 #[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
+pub(crate) enum SettingsError {
     /// No home.
     #[error(transparent)]
     Home(#[from] NoHome),
@@ -54,7 +54,10 @@ impl Settings {
     ///
     /// # Errors
     /// When there is no home, or a variable makes no sense.
-    pub fn resolve(environment: Environment, config: Option<&Path>) -> Result<Self, SettingsError> {
+    pub(crate) fn resolve(
+        environment: Environment,
+        config: Option<&Path>,
+    ) -> Result<Self, SettingsError> {
         let home = Home::find(&environment)?;
         let spool_max =
             environment
@@ -78,7 +81,7 @@ impl Settings {
     ///
     /// # Errors
     /// When what is configured can't be understood.
-    pub fn chosen(&self, given: Option<&Target>) -> Result<Option<Chosen>, SettingsError> {
+    pub(crate) fn chosen(&self, given: Option<&Target>) -> Result<Option<Chosen>, SettingsError> {
         if let Some(given) = given {
             let dir = self
                 .environment
@@ -97,7 +100,7 @@ impl Settings {
 
     /// Whether the configured destination waits for the notice to be shown.
     #[must_use]
-    pub fn needs_notice(&self) -> bool {
+    pub(crate) fn needs_notice(&self) -> bool {
         matches!(self.chosen(None), Ok(Some(chosen)) if chosen.notice_first)
             && !self.home.notice_shown()
     }
@@ -106,7 +109,10 @@ impl Settings {
     ///
     /// # Errors
     /// When it can't be used.
-    pub fn destination(&self, target: &Target) -> Result<Box<dyn Destination>, SettingsError> {
+    pub(crate) fn destination(
+        &self,
+        target: &Target,
+    ) -> Result<Box<dyn Destination>, SettingsError> {
         let remembered = self.remembered(target)?;
         Ok(self.config(remembered.as_ref()).open(target)?)
     }
@@ -115,7 +121,7 @@ impl Settings {
     ///
     /// # Errors
     /// When what is configured can't be understood.
-    pub fn shows(&self, chosen: &Chosen) -> Result<bool, SettingsError> {
+    pub(crate) fn shows(&self, chosen: &Chosen) -> Result<bool, SettingsError> {
         let remembered = self.remembered(&chosen.target)?;
         // Nobody is contacted on behalf of a user who has not seen the notice yet.
         let may_ask = !chosen.notice_first || self.home.notice_shown();
@@ -126,7 +132,7 @@ impl Settings {
     ///
     /// # Errors
     /// When the token that is given can't be read.
-    pub fn new_connection(&self, target: Target) -> Result<Connection, SettingsError> {
+    pub(crate) fn new_connection(&self, target: Target) -> Result<Connection, SettingsError> {
         Ok(self.config(None).connection(target)?)
     }
 

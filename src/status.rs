@@ -14,7 +14,7 @@ use crate::spool::{Attempt, Overflow, SetAside, Spool, SpoolError, Stats};
 
 /// `status --json`.
 #[derive(Debug, Serialize)]
-pub struct Status {
+pub(crate) struct Status {
     /// Whether events are recorded and may be sent.
     pub enabled: bool,
     /// The rule that decided it.
@@ -48,7 +48,7 @@ pub struct Status {
 
 /// The last attempt that reached for the destination.
 #[derive(Debug, Serialize)]
-pub struct LastFlush {
+pub(crate) struct LastFlush {
     /// When.
     pub at: DateTime<Utc>,
     /// How it ended.
@@ -80,13 +80,13 @@ impl Status {
     /// Gathers it. What can't be read is reported and is no failure: people look here when something
     /// is wrong.
     #[must_use]
-    pub fn of(settings: &Settings) -> Self {
+    pub(crate) fn of(settings: &Settings) -> Self {
         Self::with_notice(settings, settings.home.notice_shown())
     }
 
     /// The same, as it is once the notice was shown.
     #[must_use]
-    pub fn after_notice(settings: &Settings) -> Self {
+    pub(crate) fn after_notice(settings: &Settings) -> Self {
         Self::with_notice(settings, true)
     }
 

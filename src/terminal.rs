@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 /// characters (C0, DEL and C1), marks that change the direction of text, line and paragraph
 /// separators, and characters without a width.
 #[must_use]
-pub fn obeys(c: char) -> bool {
+pub(crate) fn obeys(c: char) -> bool {
     c.is_control()
         || matches!(
             c,
@@ -22,7 +22,7 @@ pub fn obeys(c: char) -> bool {
 
 /// The text on one line, with U+FFFD for each character that would be obeyed.
 #[must_use]
-pub fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     let shown = |c| {
         if obeys(c) {
             char::REPLACEMENT_CHARACTER
@@ -36,7 +36,7 @@ pub fn clean(text: &str) -> String {
 /// JSON that means the same, with `\uXXXX` for each character that would be obeyed. Beside the line
 /// ends, which stay, such characters can stand only within the strings of a JSON text.
 #[must_use]
-pub fn escaped(json: &str) -> Cow<'_, str> {
+pub(crate) fn escaped(json: &str) -> Cow<'_, str> {
     let harmful = |c: char| obeys(c) && c != '\n';
     if !json.contains(harmful) {
         return Cow::Borrowed(json);

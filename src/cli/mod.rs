@@ -1,4 +1,4 @@
-//! The command line. Arguments are data: clap validates, [`Settings`] resolves, and each command is
+//! The command line. Arguments are data: clap validates, `Settings` resolves, and each command is
 //! one file with one `run` that calls the library and shows the result through `out`, the one
 //! mouth.
 

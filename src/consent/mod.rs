@@ -1,7 +1,7 @@
 //! Consent: one pure decision from plain data, and the gathering of that data. Everything that
 //! records or uploads asks here first (docs/design.md, P4).
 
-pub mod jmo_yml;
+pub(crate) mod jmo_yml;
 
 use std::path::{Path, PathBuf};
 

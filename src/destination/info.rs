@@ -3,7 +3,7 @@
 
 /// One kind of destination, in words.
 #[derive(Debug, Clone, Copy)]
-pub struct KindInfo {
+pub(crate) struct KindInfo {
     /// The word for it: what `connect` takes.
     pub word: &'static str,
     /// Its name in a sentence, after "a" or "no".
@@ -31,7 +31,7 @@ pub struct KindInfo {
 
 /// An environment variable.
 #[derive(Debug, Clone, Copy)]
-pub struct Variable {
+pub(crate) struct Variable {
     /// Its name.
     pub name: &'static str,
     /// What it means.

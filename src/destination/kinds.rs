@@ -11,10 +11,10 @@ use super::{
 use crate::env::Environment;
 
 /// All kinds, in the order in which they are shown.
-pub const KINDS: [&KindInfo; 3] = [&gist::INFO, &dir::INFO, &https::INFO];
+pub(crate) const KINDS: [&KindInfo; 3] = [&gist::INFO, &dir::INFO, &https::INFO];
 
 /// The environment variables of all kinds.
-pub fn variables() -> impl Iterator<Item = &'static Variable> {
+pub(crate) fn variables() -> impl Iterator<Item = &'static Variable> {
     KINDS.into_iter().flat_map(|kind| kind.variables)
 }
 
@@ -26,7 +26,7 @@ impl Capabilities {
 impl Target {
     /// Its kind, in words.
     #[must_use]
-    pub fn info(&self) -> &'static KindInfo {
+    pub(crate) fn info(&self) -> &'static KindInfo {
         match self.kind() {
             Kind::Gist(_) => &gist::INFO,
             Kind::Dir(_) => &dir::INFO,
@@ -46,7 +46,7 @@ impl Target {
 
     /// What somebody can do about it when it can't be read.
     #[must_use]
-    pub fn read_advice(&self, error: &ReadError) -> Option<&'static str> {
+    pub(crate) fn read_advice(&self, error: &ReadError) -> Option<&'static str> {
         match self.kind() {
             Kind::Gist(_) => gist::read_advice(error),
             Kind::Dir(_) => None,
@@ -116,7 +116,7 @@ impl Config<'_> {
     ///
     /// # Errors
     /// When it can't be used.
-    pub fn gist_reader(&self, target: &Target) -> Result<GistReader, ConfigError> {
+    pub(crate) fn gist_reader(&self, target: &Target) -> Result<GistReader, ConfigError> {
         let access = gist::Access::find(self, target)?;
         Ok(GistReader::new(target, &access)?)
     }
@@ -126,7 +126,7 @@ impl Config<'_> {
     ///
     /// # Errors
     /// When there is no token, or it can't be used.
-    pub fn collector_reader(&self, target: &Target) -> Result<CollectorReader, ConfigError> {
+    pub(crate) fn collector_reader(&self, target: &Target) -> Result<CollectorReader, ConfigError> {
         let token = https::read::token(self.environment)?.ok_or(UploadError::NoCollectorToken)?;
         Ok(CollectorReader::new(target, &token)?)
     }

@@ -12,7 +12,7 @@ mod https;
 mod info;
 mod kinds;
 mod read_error;
-pub mod retry;
+pub(crate) mod retry;
 pub mod segment;
 mod target;
 pub mod verdict;
@@ -23,13 +23,13 @@ use std::time::Duration;
 use uuid::Uuid;
 
 pub use self::config::{Chosen, Config, ConfigError, Connection};
-pub use self::gist::read::{Content, Fetched, GistFile, GistReader, Listing};
+pub(crate) use self::gist::read::{Content, Fetched, GistFile, GistReader, Listing};
 #[cfg(fuzzing)]
 pub(crate) use self::gist::read_for_fuzzing as read_gist_for_fuzzing;
-pub use self::https::read::{CollectorReader, EventsPage};
-pub use self::info::{KindInfo, Variable};
-pub use self::kinds::{KINDS, variables};
-pub use self::read_error::ReadError;
+pub(crate) use self::https::read::{CollectorReader, EventsPage};
+pub(crate) use self::info::KindInfo;
+pub(crate) use self::kinds::{KINDS, variables};
+pub(crate) use self::read_error::ReadError;
 pub use self::target::{Kind, Target, TargetError, Token};
 use crate::destination::segment::{Receipt, SegmentFile};
 use crate::destination::verdict::Verdict;

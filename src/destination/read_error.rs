@@ -7,7 +7,7 @@ use super::verdict::Verdict;
 
 /// Why a destination can't be read. No message holds anything that a server made up.
 #[derive(Debug, thiserror::Error)]
-pub enum ReadError {
+pub(crate) enum ReadError {
     /// It is not there, or not for us.
     #[error("{why}")]
     Refused {

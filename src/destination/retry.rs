@@ -184,7 +184,7 @@ impl RetryState {
 /// The pause after the n-th failure in a row, 1-based: full jitter, i.e. random between 0 and a
 /// ceiling that doubles from [`BACKOFF_FIRST`] to [`BACKOFF_MAX`].
 #[must_use]
-pub fn backoff(failures: u32, jitter: f64) -> Duration {
+pub(crate) fn backoff(failures: u32, jitter: f64) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     let ceiling = BACKOFF_FIRST
         .saturating_mul(1 << doublings)

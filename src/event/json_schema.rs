@@ -25,7 +25,7 @@ const TIMESTAMP: &str = r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([0
 
 /// The schema of a line.
 #[must_use]
-pub fn json_schema() -> Value<'static> {
+pub(crate) fn json_schema() -> Value<'static> {
     let envelope = closed([
         ("event", one_of(event_names().map(Value::text))),
         (

@@ -2,12 +2,12 @@
 //! the line that is stored, shown and uploaded. A caller can bring words from closed vocabularies,
 //! ranges, counts and version numbers; no type here can hold anything else.
 //!
-//! [`schema`] declares every event once; everything else is made from it.
+//! `schema` declares every event once; everything else is made from it.
 
 pub mod fields;
-pub mod json_schema;
-pub mod payload;
-pub mod schema;
+pub(crate) mod json_schema;
+mod payload;
+mod schema;
 pub mod table;
 pub mod version;
 pub mod vocabulary;

@@ -1,5 +1,5 @@
 //! The table of events as plain data: what the command line, its help and completions, `info`, the
-//! JSON Schema and the documents are made from. [`super::schema`] fills it in.
+//! JSON Schema and the documents are made from. `schema` fills it in.
 
 use std::fmt;
 

@@ -21,8 +21,8 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::path::Path;
 
-pub use new_file::{NewFile, remove_partials, replace_own};
-pub use system::readable_by_others;
+pub(crate) use new_file::{NewFile, remove_partials, replace_own};
+pub(crate) use system::readable_by_others;
 use system::{NO_LINK, NO_WAIT, flags, foreign, private};
 
 /// Why a name can't be used: what stands there is not an ordinary file of this user.
@@ -61,7 +61,7 @@ impl From<NotOrdinary> for io::Error {
 /// # Errors
 /// [`NotOrdinary`] when it is not an ordinary file of this user, or the system's reason when there
 /// is no telling.
-pub fn own(path: &Path) -> io::Result<Option<Metadata>> {
+pub(crate) fn own(path: &Path) -> io::Result<Option<Metadata>> {
     match fs::symlink_metadata(path) {
         Ok(metadata) => {
             ordinary(&metadata)?;
@@ -86,7 +86,7 @@ pub fn own(path: &Path) -> io::Result<Option<Metadata>> {
 ///
 /// # Errors
 /// [`NotOrdinary`], or the system's reason.
-pub fn open_own(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+pub(crate) fn open_own(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     // Looked at before it is opened, since opening a device can already do something.
     own(path)?;
     private(options);
@@ -104,7 +104,7 @@ pub fn open_own(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
 ///
 /// # Errors
 /// [`NotOrdinary`], `FileTooLarge` when it is longer than `limit` bytes, or the system's reason.
-pub fn read_own(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read_own(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     read(open_own(path, OpenOptions::new().read(true))?, limit)
 }
 
@@ -113,7 +113,7 @@ pub fn read_own(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// [`NotOrdinary`] when it is no ordinary file, `FileTooLarge` when it is longer than `limit` bytes,
 /// or the system's reason.
-pub fn read_given(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read_given(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     read(open_given(path)?, limit)
 }
 
@@ -121,7 +121,7 @@ pub fn read_given(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// [`NotOrdinary`] when it is no ordinary file, or the system's reason.
-pub fn open_given(path: &Path) -> io::Result<File> {
+pub(crate) fn open_given(path: &Path) -> io::Result<File> {
     ordinary(&fs::metadata(path)?)?;
     let mut options = OpenOptions::new();
     let file = flags(options.read(true), NO_WAIT).open(path)?;
@@ -149,7 +149,7 @@ fn read(file: File, limit: u64) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// The system's reason.
-pub fn sync_dir(dir: &Path) -> io::Result<()> {
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     #[cfg(unix)]
     File::open(or_here(dir))?.sync_all()?;
     #[cfg(not(unix))]
@@ -181,7 +181,7 @@ fn ordinary(metadata: &Metadata) -> Result<(), NotOrdinary> {
 
 /// The size in bytes of a file of our own; 0 when it is not there.
 #[must_use]
-pub fn size_of(path: &Path) -> u64 {
+pub(crate) fn size_of(path: &Path) -> u64 {
     fs::symlink_metadata(path).map_or(0, |metadata| metadata.len())
 }
 

@@ -24,7 +24,7 @@ const PARTIAL: &str = ".partial";
 ///
 /// # Errors
 /// [`NotOrdinary`] when something else has its name, or the system's reason.
-pub fn replace_own(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn replace_own(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = NewFile::own(path)?;
     file.write_all(content)?;
     file.finish()
@@ -33,7 +33,7 @@ pub fn replace_own(path: &Path, content: &[u8]) -> io::Result<()> {
 /// A file that is being written. It takes its name when it is finished, and until then what has that
 /// name stays as it is; without an end, nothing is left of it.
 #[derive(Debug)]
-pub struct NewFile {
+pub(crate) struct NewFile {
     out: BufWriter<File>,
     /// What is renamed at the end, and to what.
     moves: Option<(PathBuf, PathBuf)>,
@@ -44,7 +44,7 @@ impl NewFile {
     ///
     /// # Errors
     /// [`NotOrdinary`] when something else has its name, or the system's reason.
-    pub fn own(path: &Path) -> io::Result<Self> {
+    pub(crate) fn own(path: &Path) -> io::Result<Self> {
         own(path)?;
         Self::beside(path, private(&mut OpenOptions::new()))
     }
@@ -54,7 +54,7 @@ impl NewFile {
     ///
     /// # Errors
     /// When it can't be made.
-    pub fn shared(path: &Path) -> io::Result<Self> {
+    pub(crate) fn shared(path: &Path) -> io::Result<Self> {
         Self::beside(path, &mut OpenOptions::new())
     }
 
@@ -63,7 +63,7 @@ impl NewFile {
     ///
     /// # Errors
     /// When it can't be made, or the name is another user's link.
-    pub fn given(path: &Path) -> io::Result<Self> {
+    pub(crate) fn given(path: &Path) -> io::Result<Self> {
         if let Ok(metadata) = fs::symlink_metadata(path)
             && metadata.is_symlink()
             && !trusted(&metadata)
@@ -96,7 +96,7 @@ impl NewFile {
     ///
     /// # Errors
     /// When its end can't be written, or it can't be renamed.
-    pub fn finish(mut self) -> io::Result<()> {
+    pub(crate) fn finish(mut self) -> io::Result<()> {
         self.out.flush()?;
         let Some((partial, path)) = &self.moves else {
             return Ok(());
@@ -144,7 +144,7 @@ fn partial_name(name: &OsStr) -> io::Result<OsString> {
 ///
 /// # Errors
 /// When one can't be deleted.
-pub fn remove_partials(path: &Path) -> io::Result<()> {
+pub(crate) fn remove_partials(path: &Path) -> io::Result<()> {
     partials(path).try_for_each(|entry| match fs::remove_file(entry.path()) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),

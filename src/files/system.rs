@@ -70,7 +70,7 @@ mod windows {
 /// Whether the file's group or others may read it. Where the system has no such rights, nobody else
 /// can.
 #[must_use]
-pub fn readable_by_others(path: &Path) -> bool {
+pub(crate) fn readable_by_others(path: &Path) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

@@ -18,7 +18,7 @@ pub use choice::Choice;
 pub use connection::ConnectionError;
 pub use holder::Holder;
 pub use owner::OwnerError;
-pub use view_cache::{CachedLines, NewCache};
+pub(crate) use view_cache::{CachedLines, NewCache};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 

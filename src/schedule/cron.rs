@@ -4,7 +4,7 @@
 use super::{Every, Job};
 
 /// How a line of ours ends, before its interval.
-pub const MARK: &str = " # jmo-telemetry schedule, every ";
+pub(crate) const MARK: &str = " # jmo-telemetry schedule, every ";
 
 /// What else a line says when there was no crontab before, so that removing it leaves none.
 const OWN_CRONTAB: &str = ", in a crontab of its own";
@@ -13,7 +13,7 @@ const OWN_CRONTAB: &str = ", in a crontab of its own";
 ///
 /// A program that is gone is passed over in silence, or cron would send a mail about it each time.
 #[must_use]
-pub fn line(job: &Job, own_crontab: bool) -> String {
+pub(crate) fn line(job: &Job, own_crontab: bool) -> String {
     let program = quote(&job.program);
     let mut command = format!("test -x {program} && {program}");
     for argument in &job.arguments {
@@ -82,7 +82,7 @@ fn interval(line: &str) -> Option<(Every, bool)> {
 ///
 /// The line goes to the top: settings such as `SHELL=` hold for the lines below them.
 #[must_use]
-pub fn with(crontab: Option<&[u8]>, job: &Job) -> Vec<u8> {
+pub(crate) fn with(crontab: Option<&[u8]>, job: &Job) -> Vec<u8> {
     let own = crontab.is_none_or(|crontab| {
         lines(crontab).any(|line| {
             std::str::from_utf8(line).is_ok_and(|line| interval(line).is_some_and(|(_, own)| own))
@@ -95,7 +95,7 @@ pub fn with(crontab: Option<&[u8]>, job: &Job) -> Vec<u8> {
 
 /// A crontab without lines of ours; `None` when there shall be no crontab any more.
 #[must_use]
-pub fn without(crontab: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn without(crontab: &[u8]) -> Option<Vec<u8>> {
     let own = find(crontab).is_some_and(|found| found.own_crontab);
     let rest = foreign(crontab);
     (!(own && rest.is_empty())).then_some(rest)
@@ -114,7 +114,7 @@ fn foreign(crontab: &[u8]) -> Vec<u8> {
 
 /// A line of ours in a crontab.
 #[derive(Debug)]
-pub struct Found {
+pub(crate) struct Found {
     /// The line, without its end.
     pub line: String,
     /// What it says; `None` when somebody changed it.
@@ -124,7 +124,7 @@ pub struct Found {
 
 /// The line of ours in a crontab.
 #[must_use]
-pub fn find(crontab: &[u8]) -> Option<Found> {
+pub(crate) fn find(crontab: &[u8]) -> Option<Found> {
     lines(crontab)
         .filter_map(|line| std::str::from_utf8(line).ok())
         .find_map(|line| {

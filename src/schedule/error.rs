@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// Why nothing was scheduled, shown or removed.
 #[derive(Debug, thiserror::Error)]
-pub enum ScheduleError {
+pub(crate) enum ScheduleError {
     /// Neither of the system's schedulers answers.
     #[error("found no scheduler: {0}")]
     NoScheduler(String),
@@ -57,7 +57,7 @@ pub enum ScheduleError {
 impl ScheduleError {
     /// Whether the program that was to be run is not installed.
     #[must_use]
-    pub fn is_not_installed(&self) -> bool {
+    pub(crate) fn is_not_installed(&self) -> bool {
         matches!(self, Self::Run { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 }

@@ -8,11 +8,11 @@ use serde::Serializer;
 /// An interval that every scheduler can keep: minutes that divide an hour, or hours that divide a
 /// day. cron can't express another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Every(u32);
+pub(crate) struct Every(u32);
 
 /// An interval that can't be used.
 #[derive(Debug, thiserror::Error)]
-pub enum EveryError {
+pub(crate) enum EveryError {
     /// It is no duration.
     #[error("not an interval, such as 15m or 2h")]
     NotADuration,
@@ -25,7 +25,7 @@ pub enum EveryError {
 
 impl Every {
     /// All of them, in minutes.
-    pub const ALL: [u32; 19] = [
+    pub(crate) const ALL: [u32; 19] = [
         1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60, 120, 180, 240, 360, 480, 720, 1440,
     ];
 
@@ -33,7 +33,7 @@ impl Every {
     ///
     /// # Errors
     /// When cron could not express them.
-    pub fn minutes(minutes: u32) -> Result<Self, EveryError> {
+    pub(crate) fn minutes(minutes: u32) -> Result<Self, EveryError> {
         if Self::ALL.contains(&minutes) {
             Ok(Self(minutes))
         } else {
@@ -43,12 +43,12 @@ impl Every {
 
     /// In minutes.
     #[must_use]
-    pub fn in_minutes(self) -> u32 {
+    pub(crate) fn in_minutes(self) -> u32 {
         self.0
     }
 
     /// The times of the day, in minutes after midnight, when the first one is `offset`.
-    pub fn times(self, offset: u32) -> impl Iterator<Item = u32> {
+    pub(crate) fn times(self, offset: u32) -> impl Iterator<Item = u32> {
         (offset % self.0..1440).step_by(self.0 as usize)
     }
 }

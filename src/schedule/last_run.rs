@@ -15,7 +15,7 @@ const FILE: &str = "last-scheduled-flush";
 ///
 /// # Errors
 /// When the note can't be written.
-pub fn note(home: &Home, now: DateTime<Utc>) -> io::Result<()> {
+pub(crate) fn note(home: &Home, now: DateTime<Utc>) -> io::Result<()> {
     if !home.dir().is_dir() {
         return Ok(());
     }
@@ -29,13 +29,13 @@ pub fn note(home: &Home, now: DateTime<Utc>) -> io::Result<()> {
 
 /// When a scheduled flush last ran; `None` when none did, or there is no telling.
 #[must_use]
-pub fn read(home: &Home) -> Option<DateTime<Utc>> {
+pub(crate) fn read(home: &Home) -> Option<DateTime<Utc>> {
     let text = files::read_own(&home.file(FILE), SMALL_FILE_BYTES).ok()?;
     String::from_utf8(text).ok()?.trim().parse().ok()
 }
 
 /// Forgets it.
-pub fn forget(home: &Home) {
+pub(crate) fn forget(home: &Home) {
     // A note is all it was.
     let _ = fs::remove_file(home.file(FILE));
 }

@@ -4,14 +4,14 @@ use super::xml::escape;
 use super::{Every, Job};
 
 /// Its name for launchd.
-pub const LABEL: &str = "com.jmosecurity.telemetry.flush";
+pub(crate) const LABEL: &str = "com.jmosecurity.telemetry.flush";
 
 /// The property list's file.
-pub const FILE: &str = "com.jmosecurity.telemetry.flush.plist";
+pub(crate) const FILE: &str = "com.jmosecurity.telemetry.flush.plist";
 
 /// The property list. A run that was missed while the machine slept is made up for.
 #[must_use]
-pub fn plist(job: &Job) -> String {
+pub(crate) fn plist(job: &Job) -> String {
     let mut words = String::new();
     for word in std::iter::once(&job.program).chain(&job.arguments) {
         words.push_str(&format!("    <string>{}</string>\n", escape(word)));
@@ -59,7 +59,7 @@ fn times_of(job: &Job) -> Vec<(Option<u32>, u32)> {
 
 /// The job of a property list of ours; `None` when somebody changed it.
 #[must_use]
-pub fn read(plist: &str) -> Option<Job> {
+pub(crate) fn read(plist: &str) -> Option<Job> {
     let options = roxmltree::ParsingOptions {
         allow_dtd: true,
         ..Default::default()

@@ -19,14 +19,14 @@ use self::written::{Written, missing};
 
 /// This machine, as one user has it.
 #[derive(Debug)]
-pub struct Machine<'a> {
+pub(crate) struct Machine<'a> {
     environment: &'a Environment,
     home: &'a Home,
 }
 
 /// What `install` would write, and what it would run.
 #[derive(Debug, Default, Serialize)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// Whole files.
     pub files: Vec<PlannedFile>,
     /// The line of the crontab.
@@ -37,7 +37,7 @@ pub struct Plan {
 
 /// A file as it would be written.
 #[derive(Debug, Serialize)]
-pub struct PlannedFile {
+pub(crate) struct PlannedFile {
     /// Where.
     pub path: PathBuf,
     /// Its text.
@@ -46,7 +46,7 @@ pub struct PlannedFile {
 
 /// A schedule of ours that a scheduler holds.
 #[derive(Debug)]
-pub struct Found {
+pub(crate) struct Found {
     /// The scheduler.
     pub scheduler: Scheduler,
     /// Where it stands: a file, or `crontab`.
@@ -59,7 +59,7 @@ pub struct Found {
 
 /// What the schedulers hold, and which of them could not be asked.
 #[derive(Debug, Default)]
-pub struct Findings {
+pub(crate) struct Findings {
     /// Schedules of ours.
     pub found: Vec<Found>,
     /// Those that could not be asked, and why.
@@ -69,7 +69,7 @@ pub struct Findings {
 impl<'a> Machine<'a> {
     /// The machine of this environment; touches nothing.
     #[must_use]
-    pub fn new(environment: &'a Environment, home: &'a Home) -> Self {
+    pub(crate) fn new(environment: &'a Environment, home: &'a Home) -> Self {
         Self { environment, home }
     }
 
@@ -77,7 +77,7 @@ impl<'a> Machine<'a> {
     ///
     /// # Errors
     /// When none does.
-    pub fn preferred(&self) -> Result<Scheduler, ScheduleError> {
+    pub(crate) fn preferred(&self) -> Result<Scheduler, ScheduleError> {
         let mut reasons = Vec::new();
         for scheduler in Scheduler::of_this_system() {
             match self.answers(*scheduler) {
@@ -104,7 +104,7 @@ impl<'a> Machine<'a> {
     ///
     /// # Errors
     /// When the place of a file is not known.
-    pub fn plan(&self, scheduler: Scheduler, job: &Job) -> Result<Plan, ScheduleError> {
+    pub(crate) fn plan(&self, scheduler: Scheduler, job: &Job) -> Result<Plan, ScheduleError> {
         let file = |path, content| PlannedFile { path, content };
         let commands = |commands: &[&[&str]]| {
             let words = |command: &&[&str]| command.iter().map(|&word| word.to_owned()).collect();
@@ -166,7 +166,7 @@ impl<'a> Machine<'a> {
     ///
     /// # Errors
     /// When that fails; what was there before is there again.
-    pub fn install(&self, scheduler: Scheduler, job: &Job) -> Result<(), ScheduleError> {
+    pub(crate) fn install(&self, scheduler: Scheduler, job: &Job) -> Result<(), ScheduleError> {
         if !Scheduler::of_this_system().contains(&scheduler) {
             return Err(ScheduleError::OtherSystem(scheduler.name()));
         }

@@ -8,24 +8,24 @@
 //! There is one schedule per user. What it runs is `flush --scheduled`, which notes when it ran
 //! ([`last_run`]), since most schedulers don't tell.
 
-pub mod cron;
+pub(crate) mod cron;
 mod error;
 mod every;
-pub mod last_run;
-pub mod launchd;
-pub mod machine;
+pub(crate) mod last_run;
+pub(crate) mod launchd;
+pub(crate) mod machine;
 mod program;
 mod run;
-pub mod schtasks;
+pub(crate) mod schtasks;
 mod spread;
-pub mod systemd;
+pub(crate) mod systemd;
 mod xml;
 
 use serde::Serialize;
 
-pub use error::ScheduleError;
-pub use every::{Every, EveryError};
-pub use machine::Machine;
+pub(crate) use error::ScheduleError;
+pub(crate) use every::Every;
+pub(crate) use machine::Machine;
 
 use crate::env::Environment;
 use crate::home::Home;
@@ -33,7 +33,7 @@ use crate::home::Home;
 /// The schedulers that are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Scheduler {
+pub(crate) enum Scheduler {
     /// A systemd user timer
     Systemd,
     /// A line of the user's crontab
@@ -47,7 +47,7 @@ pub enum Scheduler {
 impl Scheduler {
     /// The name that `--with` takes.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Systemd => "systemd",
             Self::Cron => "cron",
@@ -58,7 +58,7 @@ impl Scheduler {
 
     /// Those that this system can have, the preferred one first.
     #[must_use]
-    pub fn of_this_system() -> &'static [Self] {
+    pub(crate) fn of_this_system() -> &'static [Self] {
         if cfg!(windows) {
             &[Self::Schtasks]
         } else if cfg!(target_os = "macos") {
@@ -71,7 +71,7 @@ impl Scheduler {
 
 /// What is run, and when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Job {
+pub(crate) struct Job {
     /// The absolute path of this program.
     pub program: String,
     /// Its arguments.
@@ -88,7 +88,7 @@ impl Job {
     ///
     /// # Errors
     /// When the program's path is not there to stay, or a path can't be written into a schedule.
-    pub fn of(
+    pub(crate) fn of(
         environment: &Environment,
         home: &Home,
         config: Option<&std::path::Path>,
@@ -113,7 +113,7 @@ impl Job {
 
     /// The home that it flushes, when that is not the default one.
     #[must_use]
-    pub fn home(&self) -> Option<&str> {
+    pub(crate) fn home(&self) -> Option<&str> {
         let at = self.arguments.iter().position(|word| word == "--home")?;
         self.arguments.get(at + 1).map(String::as_str)
     }

@@ -6,11 +6,11 @@ use crate::command_line::{quote, words};
 
 /// The file, in the home, from which the task is made. Task Scheduler prints a task in the console's
 /// character set, which can't carry every path, so what it runs is read from here.
-pub const FILE: &str = "schedule-task.xml";
+pub(crate) const FILE: &str = "schedule-task.xml";
 
 /// The task's name. All users of a machine share the names, so it holds the user's.
 #[must_use]
-pub fn task_name(user: &str) -> String {
+pub(crate) fn task_name(user: &str) -> String {
     let plain = |c: char| {
         if c.is_alphanumeric() || "-_.".contains(c) {
             c
@@ -28,7 +28,7 @@ const WITHOUT_WINDOW: &str = r"%SystemRoot%\System32\conhost.exe";
 
 /// The task. A run that was missed is made up for; it also runs on battery, and never twice at once.
 #[must_use]
-pub fn task(job: &Job) -> String {
+pub(crate) fn task(job: &Job) -> String {
     let mut arguments = format!("--headless {}", quote(&job.program));
     for argument in &job.arguments {
         arguments.push(' ');
@@ -84,7 +84,7 @@ pub fn task(job: &Job) -> String {
 
 /// The bytes of the file that `schtasks /create /xml` reads: UTF-16 with its mark.
 #[must_use]
-pub fn file(task: &str) -> Vec<u8> {
+pub(crate) fn file(task: &str) -> Vec<u8> {
     std::iter::once(0xFEFF)
         .chain(task.encode_utf16())
         .flat_map(u16::to_le_bytes)
@@ -93,7 +93,7 @@ pub fn file(task: &str) -> Vec<u8> {
 
 /// The text of such a file.
 #[must_use]
-pub fn text(file: &[u8]) -> Option<String> {
+pub(crate) fn text(file: &[u8]) -> Option<String> {
     let (pairs, []) = file.as_chunks::<2>() else {
         return None;
     };
@@ -103,7 +103,7 @@ pub fn text(file: &[u8]) -> Option<String> {
 
 /// The job of a task of ours; `None` when somebody changed it.
 #[must_use]
-pub fn read(task: &str) -> Option<Job> {
+pub(crate) fn read(task: &str) -> Option<Job> {
     let document = roxmltree::Document::parse(task).ok()?;
     let text = |name: &str| {
         document

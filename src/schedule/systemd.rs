@@ -3,9 +3,9 @@
 use super::Job;
 
 /// The service's file.
-pub const SERVICE: &str = "jmo-telemetry-flush.service";
+pub(crate) const SERVICE: &str = "jmo-telemetry-flush.service";
 /// The timer's file.
-pub const TIMER: &str = "jmo-telemetry-flush.timer";
+pub(crate) const TIMER: &str = "jmo-telemetry-flush.timer";
 
 const HEADER: &str =
     "# Written by `jmo-telemetry schedule install`, deleted by `jmo-telemetry schedule remove`.\n";
@@ -16,7 +16,7 @@ const DESCRIPTION: &str = "Description=Upload waiting JMo Security telemetry, ev
 ///
 /// A program that is gone is passed over in silence.
 #[must_use]
-pub fn service(job: &Job, folders: usize) -> String {
+pub(crate) fn service(job: &Job, folders: usize) -> String {
     let arguments = job.arguments.iter().map(|word| quote(word));
     let words: Vec<_> = program(&job.program).chain(arguments).collect();
     let command = words.join(" ");
@@ -38,7 +38,7 @@ pub fn service(job: &Job, folders: usize) -> String {
 
 /// The timer. A run that was missed while the machine was off is made up for.
 #[must_use]
-pub fn timer(job: &Job) -> String {
+pub(crate) fn timer(job: &Job) -> String {
     format!(
         "{HEADER}\
          [Unit]\n\
@@ -109,14 +109,14 @@ fn quote(word: &str) -> String {
 
 /// How many folders were made for a service of ours.
 #[must_use]
-pub fn folders(service: &str) -> usize {
+pub(crate) fn folders(service: &str) -> usize {
     let told = service.lines().find_map(|line| line.strip_prefix(FOLDERS));
     told.and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
 /// The job of a service and its timer; `None` when somebody changed them.
 #[must_use]
-pub fn read(service: &str, timer: &str) -> Option<Job> {
+pub(crate) fn read(service: &str, timer: &str) -> Option<Job> {
     let value = |text: &str, key: &str| {
         text.lines()
             .find_map(|line| Some(line.strip_prefix(key)?.to_owned()))

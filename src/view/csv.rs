@@ -58,7 +58,7 @@ impl Column {
 }
 
 /// Writes each event as a row.
-pub struct Csv<W: Write> {
+pub(crate) struct Csv<W: Write> {
     writer: csv::Writer<W>,
     columns: Vec<Column>,
     held: Vec<Held>,
@@ -97,7 +97,7 @@ impl<W: Write> Csv<W> {
     ///
     /// # Errors
     /// When it can't be written.
-    pub fn new(out: W) -> io::Result<Self> {
+    pub(crate) fn new(out: W) -> io::Result<Self> {
         let (columns, held) = columns();
         let mut writer = csv::Writer::from_writer(out);
         writer.write_record(columns.iter().map(|column| column.name()))?;
@@ -112,7 +112,7 @@ impl<W: Write> Csv<W> {
     ///
     /// # Errors
     /// When the last rows can't be written.
-    pub fn finish(self) -> io::Result<W> {
+    pub(crate) fn finish(self) -> io::Result<W> {
         self.writer.into_inner().map_err(|error| error.into_error())
     }
 }

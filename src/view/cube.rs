@@ -76,7 +76,7 @@ struct Counted {
 
 /// Collects while events are read.
 #[derive(Debug, Default)]
-pub struct Cube {
+pub(crate) struct Cube {
     events: Words,
     versions: Words,
     /// For each of the [`DIMENSIONS`], in their order; the axes have theirs above.

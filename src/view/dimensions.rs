@@ -10,7 +10,7 @@ use crate::event::vocabulary::{DurationBucket, FindingsBucket, Vocabulary};
 
 /// One way to count events.
 #[derive(Debug, Serialize)]
-pub struct Dimension {
+pub(crate) struct Dimension {
     /// Its name in `--json` and in the page's data.
     pub name: &'static str,
     /// The title of its chart.
@@ -40,7 +40,7 @@ type Words = fn(&Event<'_>, &mut dyn FnMut(&str, u64));
 /// The forms of a chart.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Chart {
+pub(crate) enum Chart {
     /// Bars that lie, longest first: for many or long words.
     Bars,
     /// Columns that stand in an order of their own.
@@ -52,7 +52,7 @@ pub enum Chart {
 /// What a word's share is a share of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Share {
+pub(crate) enum Share {
     /// All that is counted in this dimension.
     All,
     /// The scans that started: one scan starts with several tools.
@@ -63,7 +63,7 @@ pub enum Share {
 
 /// In which order words are shown.
 #[derive(Debug, Clone, Copy)]
-pub enum Order {
+pub(crate) enum Order {
     /// Most counted first.
     Count,
     /// 3.9 before 3.10.
@@ -95,7 +95,7 @@ pub(super) const EVENT: &str = "by_event";
 pub(super) const VERSION: &str = "by_version";
 
 /// All dimensions, in the order in which they are shown.
-pub const DIMENSIONS: &[Dimension] = &[
+pub(crate) const DIMENSIONS: &[Dimension] = &[
     Dimension {
         name: EVENT,
         title: "Events",

@@ -12,7 +12,7 @@ use crate::json::{Object, Value};
 
 /// One event. It borrows from its line.
 #[derive(Debug)]
-pub struct Event<'a> {
+pub(crate) struct Event<'a> {
     members: Object<'a>,
     metadata: Option<Object<'a>>,
     at: Option<DateTime<Utc>>,
@@ -21,7 +21,7 @@ pub struct Event<'a> {
 impl<'a> Event<'a> {
     /// Reads a line; `None` when it is no JSON object with an `event` name.
     #[must_use]
-    pub fn read(line: &'a [u8]) -> Option<Self> {
+    pub(crate) fn read(line: &'a [u8]) -> Option<Self> {
         let mut members: Object<'_> = serde_json::from_slice(line).ok()?;
         if !matches!(members.get("event"), Some(Value::Text(_))) {
             return None;
@@ -47,7 +47,7 @@ impl<'a> Event<'a> {
 
     /// Its name.
     #[must_use]
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         match self.members.get("event") {
             Some(Value::Text(name)) => name,
             _ => "",
@@ -56,31 +56,25 @@ impl<'a> Event<'a> {
 
     /// When it happened; `None` without a timestamp that can be understood.
     #[must_use]
-    pub fn at(&self) -> Option<DateTime<Utc>> {
+    pub(crate) fn at(&self) -> Option<DateTime<Utc>> {
         self.at
-    }
-
-    /// The timestamp as it was written.
-    #[must_use]
-    pub fn timestamp(&self) -> Option<Cow<'_, str>> {
-        self.text("timestamp")
     }
 
     /// Its unique id. Events of the former module have none.
     #[must_use]
-    pub fn event_id(&self) -> Option<u128> {
+    pub(crate) fn event_id(&self) -> Option<u128> {
         self.text("event_id").map(|id| key(&id))
     }
 
     /// The anonymous id of the machine that sent it.
     #[must_use]
-    pub fn anonymous_id(&self) -> Option<u128> {
+    pub(crate) fn anonymous_id(&self) -> Option<u128> {
         self.text("anonymous_id").map(|id| key(&id))
     }
 
     /// The platform; the former module called macOS by its kernel's name.
     #[must_use]
-    pub fn platform(&self) -> Option<Cow<'_, str>> {
+    pub(crate) fn platform(&self) -> Option<Cow<'_, str>> {
         self.text("platform")
             .map(|platform| match platform.as_ref() {
                 "Darwin" => Cow::Borrowed("macOS"),
@@ -90,13 +84,13 @@ impl<'a> Event<'a> {
 
     /// The profile, also the one that the wizard's user chose.
     #[must_use]
-    pub fn profile(&self) -> Option<Cow<'_, str>> {
+    pub(crate) fn profile(&self) -> Option<Cow<'_, str>> {
         self.detail("profile")
             .or_else(|| self.detail("profile_selected"))
     }
 
     /// The tools that a scan started with.
-    pub fn tools(&self) -> impl Iterator<Item = Cow<'_, str>> {
+    pub(crate) fn tools(&self) -> impl Iterator<Item = Cow<'_, str>> {
         self.value("tools")
             .map_or(&[][..], Value::elements)
             .iter()
@@ -105,13 +99,13 @@ impl<'a> Event<'a> {
 
     /// The tool that failed.
     #[must_use]
-    pub fn failed_tool(&self) -> Option<Cow<'_, str>> {
+    pub(crate) fn failed_tool(&self) -> Option<Cow<'_, str>> {
         (self.name() == "tool.failed").then(|| self.detail("tool"))?
     }
 
     /// The duration's bucket; the former wizard sent raw seconds.
     #[must_use]
-    pub fn duration(&self) -> Option<Cow<'_, str>> {
+    pub(crate) fn duration(&self) -> Option<Cow<'_, str>> {
         self.detail("duration_bucket").or_else(|| {
             let seconds = number(self.value(DurationBucket::RAW_FIELD)?)?;
             Some(Cow::Borrowed(DurationBucket::holding(seconds).word()))
@@ -120,13 +114,13 @@ impl<'a> Event<'a> {
 
     /// The findings' bucket.
     #[must_use]
-    pub fn findings(&self) -> Option<Cow<'_, str>> {
+    pub(crate) fn findings(&self) -> Option<Cow<'_, str>> {
         self.detail("total_findings_bucket")
             .or_else(|| self.detail("findings_bucket"))
     }
 
     /// How many targets of each kind; kinds without any are left out.
-    pub fn targets(&self) -> impl Iterator<Item = (&str, u64)> {
+    pub(crate) fn targets(&self) -> impl Iterator<Item = (&str, u64)> {
         self.value("target_types")
             .and_then(Value::object)
             .into_iter()
@@ -144,7 +138,7 @@ impl<'a> Event<'a> {
 
     /// A member beside the metadata, as text.
     #[must_use]
-    pub fn text(&self, name: &str) -> Option<Cow<'_, str>> {
+    pub(crate) fn text(&self, name: &str) -> Option<Cow<'_, str>> {
         self.members
             .get(name)
             .and_then(Value::to_text)
@@ -153,7 +147,7 @@ impl<'a> Event<'a> {
 
     /// A member of the metadata, as text.
     #[must_use]
-    pub fn detail(&self, name: &str) -> Option<Cow<'_, str>> {
+    pub(crate) fn detail(&self, name: &str) -> Option<Cow<'_, str>> {
         self.value(name)
             .and_then(Value::to_text)
             .filter(|text| !text.is_empty())

@@ -22,30 +22,28 @@ mod page;
 mod pass;
 mod period;
 mod raw;
-pub mod source;
+pub(crate) mod source;
 mod summary;
 
 use std::io;
 use std::path::PathBuf;
 
-pub use self::csv::Csv;
-pub use cube::Cube;
-pub use dashboard::{Frame, Local, dashboard};
-pub use dimensions::{Chart, DIMENSIONS, Dimension, Order, Share};
-pub use event::Event;
-pub use page::page;
-pub use pass::{Collected, Note, Pass, Recent};
-pub use period::{Moment, NotAMoment, Period};
-pub use raw::Raw;
-pub use source::Source;
-pub use summary::{Counts, Summary};
+pub(crate) use self::csv::Csv;
+pub(crate) use cube::Cube;
+pub(crate) use dashboard::{Frame, Local, dashboard};
+pub(crate) use event::Event;
+pub(crate) use page::page;
+pub(crate) use pass::{Collected, Pass};
+pub(crate) use period::{Moment, Period};
+pub(crate) use raw::Raw;
+pub(crate) use source::Source;
 
 use crate::destination::{ReadError, Target};
 use crate::spool::SpoolError;
 use crate::terminal::clean;
 
 /// Takes every event of a pass: an output format that needs more than the summary.
-pub trait Consumer {
+pub(crate) trait Consumer {
     /// One event, and the line it was read from.
     ///
     /// # Errors
@@ -61,7 +59,7 @@ impl Consumer for () {
 }
 
 /// Is told how far a long read is.
-pub trait Progress {
+pub(crate) trait Progress {
     /// This many more bytes will come.
     fn expect(&mut self, bytes: u64);
     /// This many more bytes have come.
@@ -76,7 +74,7 @@ impl Progress for () {
 
 /// Why there is nothing to see.
 #[derive(Debug, thiserror::Error)]
-pub enum ViewError {
+pub(crate) enum ViewError {
     /// A file or directory of the source.
     #[error("failed to read `{}`", clean(&path.to_string_lossy()))]
     Read {
@@ -105,7 +103,7 @@ pub enum ViewError {
 ///
 /// # Errors
 /// When the source can't be read, or `consumer` can't write.
-pub fn collect(
+pub(crate) fn collect(
     source: &mut dyn Source,
     period: Period,
     consumer: &mut dyn Consumer,

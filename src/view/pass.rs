@@ -18,7 +18,7 @@ use crate::terminal::clean;
 
 /// One of the last events.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recent {
+pub(crate) struct Recent {
     /// When it happened.
     pub at: DateTime<Utc>,
     /// Its name.
@@ -33,7 +33,7 @@ pub struct Recent {
 
 /// Everything that was read.
 #[derive(Debug, Default)]
-pub struct Collected {
+pub(crate) struct Collected {
     /// The numbers.
     pub summary: Summary,
     /// The last events, oldest first.
@@ -44,7 +44,7 @@ pub struct Collected {
 
 /// A remark about the numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Note {
+pub(crate) struct Note {
     /// One line, with nothing in it that a terminal would obey.
     pub text: String,
     /// Whether it says that there is more at the source than was counted.
@@ -63,7 +63,7 @@ impl fmt::Display for Note {
 }
 
 /// A pass under way. A [`Source`](super::Source) feeds it.
-pub struct Pass<'p> {
+pub(crate) struct Pass<'p> {
     period: Period,
     consumer: &'p mut dyn Consumer,
     progress: &'p mut dyn Progress,
@@ -96,18 +96,18 @@ impl<'p> Pass<'p> {
     }
 
     /// How many bytes will come.
-    pub fn expect(&mut self, bytes: u64) {
+    pub(crate) fn expect(&mut self, bytes: u64) {
         self.progress.expect(bytes);
     }
 
     /// Something that is at the source will be missing in the numbers, and why.
-    pub fn incomplete(&mut self, why: String) {
+    pub(crate) fn incomplete(&mut self, why: String) {
         self.tally.summary.incomplete = true;
         self.keep(why, true);
     }
 
     /// Something that a person should know.
-    pub fn note(&mut self, text: String) {
+    pub(crate) fn note(&mut self, text: String) {
         self.keep(text, false);
     }
 
@@ -134,7 +134,7 @@ impl<'p> Pass<'p> {
     ///
     /// # Errors
     /// When it can't be read (the error names `name`), or the consumer can't write.
-    pub fn file(&mut self, name: &str, content: impl Read) -> Result<(), ViewError> {
+    pub(crate) fn file(&mut self, name: &str, content: impl Read) -> Result<(), ViewError> {
         // Large, since a line that lies within the buffer is not copied.
         self.lines(name, BufReader::with_capacity(256 * 1024, content))
     }
@@ -165,7 +165,7 @@ impl<'p> Pass<'p> {
     ///
     /// # Errors
     /// When the consumer can't write.
-    pub fn payload(&mut self, payload: &str) -> Result<(), ViewError> {
+    pub(crate) fn payload(&mut self, payload: &str) -> Result<(), ViewError> {
         self.line(&Line::Whole(payload.as_bytes()))
     }
 

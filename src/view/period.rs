@@ -9,7 +9,7 @@ use crate::clock;
 
 /// A time as a person gives it: how long ago, a day, or a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moment {
+pub(crate) enum Moment {
     /// So long before now: `30d`, `12h`.
     Ago(Duration),
     /// A day in UTC: `2026-11-01`.
@@ -21,7 +21,7 @@ pub enum Moment {
 /// Text that is no [`Moment`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected a length of time such as 30d, a day such as 2026-11-01, or a time in RFC 3339")]
-pub struct NotAMoment;
+pub(crate) struct NotAMoment;
 
 impl FromStr for Moment {
     type Err = NotAMoment;
@@ -47,7 +47,7 @@ impl FromStr for Moment {
 
 /// A stretch of time; without an end it is open there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Period {
+pub(crate) struct Period {
     /// The first moment that belongs to it.
     since: Option<DateTime<Utc>>,
     /// The first moment that no longer belongs to it.
@@ -57,7 +57,7 @@ pub struct Period {
 impl Period {
     /// From the one to the other. A day is wholly in it, at either end.
     #[must_use]
-    pub fn new(since: Option<Moment>, until: Option<Moment>, now: DateTime<Utc>) -> Self {
+    pub(crate) fn new(since: Option<Moment>, until: Option<Moment>, now: DateTime<Utc>) -> Self {
         Self {
             since: since.map(|moment| start(moment, now)),
             until: until.map(|moment| match moment {
@@ -71,25 +71,25 @@ impl Period {
 
     /// Whether it has no ends, so that events without a time belong to it.
     #[must_use]
-    pub fn is_everything(&self) -> bool {
+    pub(crate) fn is_everything(&self) -> bool {
         self.since.is_none() && self.until.is_none()
     }
 
     /// The day before which nothing is in it.
     #[must_use]
-    pub fn since_day(&self) -> Option<NaiveDate> {
+    pub(crate) fn since_day(&self) -> Option<NaiveDate> {
         self.since.map(|since| since.date_naive())
     }
 
     /// Whether nothing can be in it.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         matches!((self.since, self.until), (Some(since), Some(until)) if since >= until)
     }
 
     /// Whether the moment belongs to it.
     #[must_use]
-    pub fn contains(&self, at: DateTime<Utc>) -> bool {
+    pub(crate) fn contains(&self, at: DateTime<Utc>) -> bool {
         self.since.is_none_or(|since| at >= since) && self.until.is_none_or(|until| at < until)
     }
 }

@@ -7,7 +7,7 @@ use crate::terminal;
 
 /// Writes each event's line.
 #[derive(Debug)]
-pub struct Raw<W> {
+pub(crate) struct Raw<W> {
     out: W,
     to_terminal: bool,
 }
@@ -15,7 +15,7 @@ pub struct Raw<W> {
 impl<W: Write> Raw<W> {
     /// Lines are written byte for byte. A terminal would obey some characters in them, so there
     /// they are escaped, as JSON that means the same.
-    pub fn new(out: W, to_terminal: bool) -> Self {
+    pub(crate) fn new(out: W, to_terminal: bool) -> Self {
         Self { out, to_terminal }
     }
 }

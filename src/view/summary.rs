@@ -14,7 +14,7 @@ use crate::limits::{VIEW_WORD_CHARS, VIEW_WORDS};
 /// How often each word was counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub struct Counts(BTreeMap<String, u64>);
+pub(crate) struct Counts(BTreeMap<String, u64>);
 
 /// Stands for all words after the first [`VIEW_WORDS`].
 const OTHERS: &str = "(others)";
@@ -40,26 +40,26 @@ impl Counts {
 
     /// How often this word was counted.
     #[must_use]
-    pub fn of(&self, word: &str) -> u64 {
+    pub(crate) fn of(&self, word: &str) -> u64 {
         self.0.get(word).copied().unwrap_or(0)
     }
 
     /// Everything that was counted.
     #[must_use]
-    pub fn sum(&self) -> u64 {
+    pub(crate) fn sum(&self) -> u64 {
         self.0
             .values()
             .fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     /// By word.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
         self.0.iter().map(|(word, count)| (word.as_str(), *count))
     }
 
     /// In the order in which they are shown.
     #[must_use]
-    pub fn sorted(&self, order: Order) -> Vec<(&str, u64)> {
+    pub(crate) fn sorted(&self, order: Order) -> Vec<(&str, u64)> {
         let mut sorted: Vec<_> = self.iter().collect();
         match order {
             Order::Count => sorted.sort_by_key(|(_, count)| Reverse(*count)),
@@ -81,7 +81,7 @@ fn by_numbers(version: &str) -> impl Iterator<Item = (u64, &str)> {
 
 /// The numbers of `view --json`, in its words and order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// Events, each counted once.
     pub events: u64,
     /// Different anonymous ids.
@@ -120,13 +120,13 @@ impl Default for Summary {
 
 impl Summary {
     /// The counts of every dimension.
-    pub fn dimensions(&self) -> impl Iterator<Item = (&'static Dimension, &Counts)> {
+    pub(crate) fn dimensions(&self) -> impl Iterator<Item = (&'static Dimension, &Counts)> {
         DIMENSIONS.iter().zip(&self.counts)
     }
 
     /// Scans that started.
     #[must_use]
-    pub fn scans(&self) -> u64 {
+    pub(crate) fn scans(&self) -> u64 {
         self.dimensions()
             .find(|(dimension, _)| dimension.name == dimensions::EVENT)
             .map_or(0, |(_, events)| events.of("scan.started"))

@@ -24,7 +24,7 @@ use scalar::Scalar;
 
 /// Far above any `jmo.yml` written by hand, and low enough that the worst text found of this size
 /// is read in 0.7 s.
-pub const MAX_BYTES: usize = 4 * 1024 * 1024;
+pub(crate) const MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// Where in `jmo.yml` something stands, 1-based; columns count characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub enum Said {
 
 /// Why `jmo.yml` cannot be trusted, which disables telemetry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Problem {
+pub(crate) enum Problem {
     /// Over [`MAX_BYTES`].
     TooLarge,
     /// PyYAML would read UTF-16 with a byte order mark too; we take it for a mistake.
@@ -93,7 +93,7 @@ impl fmt::Display for Problem {
 ///
 /// # Errors
 /// A [`Problem`] wherever PyYAML would raise, and wherever the setting makes no sense.
-pub fn telemetry_enabled(text: &[u8]) -> Result<Said, Problem> {
+pub(crate) fn telemetry_enabled(text: &[u8]) -> Result<Said, Problem> {
     if text.len() > MAX_BYTES {
         return Err(Problem::TooLarge);
     }

@@ -17,7 +17,7 @@ use crate::limits::{RAW_FILE_BYTES, VIEW_CONTENT_BYTES, VIEW_TIMEOUT};
 
 /// One Gist, for reading.
 #[derive(Debug)]
-pub struct GistReader {
+pub(crate) struct GistReader {
     target: Target,
     id: String,
     api: Api,
@@ -25,7 +25,7 @@ pub struct GistReader {
 
 /// What the API answered.
 #[derive(Debug)]
-pub enum Fetched {
+pub(crate) enum Fetched {
     /// It is still what had this ETag.
     NotModified,
     /// What it holds.
@@ -34,7 +34,7 @@ pub enum Fetched {
 
 /// What a Gist holds.
 #[derive(Debug)]
-pub struct Listing {
+pub(crate) struct Listing {
     /// For asking whether it changed.
     pub etag: Option<String>,
     /// More files are there than the API lists.
@@ -45,7 +45,7 @@ pub struct Listing {
 
 /// One file.
 #[derive(Debug)]
-pub struct GistFile {
+pub(crate) struct GistFile {
     /// Its name.
     pub name: String,
     /// Its whole size in bytes, if the API says so.
@@ -56,7 +56,7 @@ pub struct GistFile {
 
 /// What a file holds.
 #[derive(Debug)]
-pub enum Content {
+pub(crate) enum Content {
     /// All of it.
     Whole(String),
     /// The answer has not all of it; this is where it is.
@@ -86,19 +86,13 @@ impl GistReader {
 
     /// Its name as a destination.
     #[must_use]
-    pub fn target(&self) -> &Target {
+    pub(crate) fn target(&self) -> &Target {
         &self.target
-    }
-
-    /// The Gist's id.
-    #[must_use]
-    pub fn id(&self) -> &str {
-        &self.id
     }
 
     /// Where it is asked for.
     #[must_use]
-    pub fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         self.api.url().as_str()
     }
 
@@ -107,7 +101,7 @@ impl GistReader {
     ///
     /// # Errors
     /// When there is no usable answer.
-    pub fn fetch(
+    pub(crate) fn fetch(
         &self,
         etag: Option<&str>,
         advance: &mut dyn FnMut(u64),
@@ -167,7 +161,7 @@ impl GistReader {
     ///
     /// # Errors
     /// When it can't be read, as a fragment for people.
-    pub fn fetch_raw(
+    pub(crate) fn fetch_raw(
         &self,
         raw_url: &str,
         advance: &mut dyn FnMut(u64),

@@ -25,7 +25,7 @@ pub(in crate::destination) fn token(
 
 /// One collector, for reading.
 #[derive(Debug)]
-pub struct CollectorReader {
+pub(crate) struct CollectorReader {
     target: Target,
     address: String,
     authorization: HeaderValue,
@@ -34,7 +34,7 @@ pub struct CollectorReader {
 
 /// One page of raw events.
 #[derive(Debug)]
-pub struct EventsPage {
+pub(crate) struct EventsPage {
     /// For asking whether it changed.
     pub etag: Option<String>,
     /// Its lines; nothing where it is still what had the ETag that was given.
@@ -66,13 +66,13 @@ impl CollectorReader {
 
     /// Its name as a destination.
     #[must_use]
-    pub fn target(&self) -> &Target {
+    pub(crate) fn target(&self) -> &Target {
         &self.target
     }
 
     /// Where a page is: of the events since a day, those after an event.
     #[must_use]
-    pub fn page(&self, since: Option<NaiveDate>, after: Option<Uuid>) -> String {
+    pub(crate) fn page(&self, since: Option<NaiveDate>, after: Option<Uuid>) -> String {
         let since = since.map(|day| format!("since={day}"));
         let after = after.map(|id| format!("after={id}"));
         let query: Vec<_> = since.into_iter().chain(after).collect();
@@ -83,7 +83,7 @@ impl CollectorReader {
     ///
     /// # Errors
     /// When there is no usable answer.
-    pub fn fetch(&self, page: &str, etag: Option<&str>) -> Result<EventsPage, ReadError> {
+    pub(crate) fn fetch(&self, page: &str, etag: Option<&str>) -> Result<EventsPage, ReadError> {
         let later = |why: &str| ReadError::Later(why.to_owned());
         let url = Url::parse(page).map_err(|_| later("its address is no URL"))?;
         let asked = http::send(&url, |url| {

@@ -12,7 +12,7 @@ use crate::schedule::{ScheduleError, Scheduler, cron, launchd, run, schtasks, sy
 impl Machine<'_> {
     /// What this system's schedulers hold of ours.
     #[must_use]
-    pub fn find(&self) -> Findings {
+    pub(crate) fn find(&self) -> Findings {
         let mut findings = Findings::default();
         for scheduler in Scheduler::of_this_system() {
             match self.find_in(*scheduler) {
@@ -104,7 +104,7 @@ impl Machine<'_> {
     ///
     /// # Errors
     /// When it can't be removed.
-    pub fn remove(&self, scheduler: Scheduler) -> Result<bool, ScheduleError> {
+    pub(crate) fn remove(&self, scheduler: Scheduler) -> Result<bool, ScheduleError> {
         match scheduler {
             Scheduler::Systemd => self.remove_units(),
             Scheduler::Cron => remove_line(),

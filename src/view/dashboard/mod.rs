@@ -17,7 +17,7 @@ use layout::Block;
 
 /// Everything that the dashboard shows beside the events, and how.
 #[derive(Debug)]
-pub struct Frame<'f> {
+pub(crate) struct Frame<'f> {
     /// The width in columns.
     pub width: usize,
     /// Whether it may have colours.
@@ -34,7 +34,7 @@ pub struct Frame<'f> {
 
 /// This machine's own spool.
 #[derive(Debug)]
-pub struct Local {
+pub(crate) struct Local {
     /// The anonymous id.
     pub id: Option<String>,
     /// Scans counted here.
@@ -71,7 +71,7 @@ impl Paint {
 
 /// The whole dashboard, with a line end after each line.
 #[must_use]
-pub fn dashboard(collected: &Collected, frame: &Frame<'_>) -> String {
+pub(crate) fn dashboard(collected: &Collected, frame: &Frame<'_>) -> String {
     let paint = Paint(frame.colour);
     let width = frame.width.clamp(60, 240);
     let mut text = String::new();

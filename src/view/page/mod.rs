@@ -37,7 +37,7 @@ struct Data<'d> {
 ///
 /// # Errors
 /// When it can't be written.
-pub fn page(
+pub(crate) fn page(
     collected: &Collected,
     cube: &Cube,
     source: &str,

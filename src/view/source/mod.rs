@@ -24,7 +24,7 @@ use crate::settings::{Settings, SettingsError};
 ///
 /// # Errors
 /// When it can't be used.
-pub fn of(target: &Target, settings: &Settings) -> Result<Box<dyn Source>, SettingsError> {
+pub(crate) fn of(target: &Target, settings: &Settings) -> Result<Box<dyn Source>, SettingsError> {
     let remembered = settings.remembered(target)?;
     let config = settings.config(remembered.as_ref());
     let home = settings.home.clone();
@@ -39,7 +39,7 @@ pub fn of(target: &Target, settings: &Settings) -> Result<Box<dyn Source>, Setti
 
 /// How each source is written, for people.
 #[must_use]
-pub fn forms() -> String {
+pub(crate) fn forms() -> String {
     let destinations: Vec<_> = KINDS.iter().map(|kind| kind.source_form).collect();
     format!(
         "{}, spool, the path of a JSONL file, or - for stdin",
@@ -49,7 +49,7 @@ pub fn forms() -> String {
 
 /// What is at this path: every JSONL file of a directory, or one file.
 #[must_use]
-pub fn at(path: &Path) -> Box<dyn Source> {
+pub(crate) fn at(path: &Path) -> Box<dyn Source> {
     if path.is_dir() {
         Box::new(DirSource::new(path))
     } else {
@@ -59,18 +59,18 @@ pub fn at(path: &Path) -> Box<dyn Source> {
 
 /// The local spool.
 #[must_use]
-pub fn spool(home: &Home) -> Box<dyn Source> {
+pub(crate) fn spool(home: &Home) -> Box<dyn Source> {
     Box::new(SpoolSource::new(home.clone()))
 }
 
 /// Standard input.
 #[must_use]
-pub fn stdin() -> Box<dyn Source> {
+pub(crate) fn stdin() -> Box<dyn Source> {
     Box::new(StdinSource)
 }
 
 /// A place that holds events.
-pub trait Source {
+pub(crate) trait Source {
     /// Its name, in the words of `--from`.
     fn name(&self) -> String;
 
