@@ -71,6 +71,14 @@ impl Decision {
 
 /// Decides; the first rule that matches wins, and between `jmo.yml` and `consent.json` a "no" in
 /// either. Whatever can't be understood is a no.
+///
+/// ```
+/// use jmo_telemetry::consent::{Facts, decide};
+///
+/// assert!(decide(&Facts::default()).enabled);
+/// let facts = Facts { ci: Some("GITLAB_CI"), ..Facts::default() };
+/// assert_eq!(decide(&facts).rule, "CI");
+/// ```
 #[must_use]
 pub fn decide(facts: &Facts) -> Decision {
     if facts.disable.as_deref().is_some_and(means_disable) {

@@ -50,6 +50,15 @@ pub enum TargetError {
 impl Target {
     /// The destination of the kind of this word at this place.
     ///
+    /// ```
+    /// use jmo_telemetry::destination::Target;
+    ///
+    /// let target = Target::of_kind("dir", "/var/spool/jmo-telemetry")?;
+    /// assert_eq!(target.to_string(), "dir:/var/spool/jmo-telemetry");
+    /// assert_eq!("dir:/var/spool/jmo-telemetry".parse(), Ok(target));
+    /// # Ok::<(), jmo_telemetry::destination::TargetError>(())
+    /// ```
+    ///
     /// # Errors
     /// When there is none.
     pub fn of_kind(word: &str, place: &str) -> Result<Self, TargetError> {

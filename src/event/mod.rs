@@ -167,6 +167,18 @@ impl Draft {
     /// Reads one line of `record --stdin`:
     /// `{"event":…,"version":…,"python_version":…,"metadata":{…}}`.
     ///
+    /// A number is kept only as its range, and a field that is not known is left out:
+    ///
+    /// ```
+    /// use jmo_telemetry::event::Draft;
+    ///
+    /// let line = br#"{"event": "tool.failed", "version": "1.0.2", "metadata":
+    ///     {"tool": "trivy", "failure_type": "timeout", "profile": "fast", "host": "db1"}}"#;
+    /// let read = Draft::from_json(line)?;
+    /// assert_eq!(read.dropped, ["host"]);
+    /// # Ok::<(), jmo_telemetry::event::EventError>(())
+    /// ```
+    ///
     /// # Errors
     /// When it is not a JSON object, the event is unknown, or a field is missing or has the wrong
     /// type.

@@ -105,6 +105,22 @@ const PAGE_ROWS: u32 = 1_000;
 /// in a short transaction of its own, so that a caller who is slow to take them (a pager) keeps no
 /// writer waiting. Should damage be met half-way, the list goes on behind what was shown.
 ///
+/// ```
+/// use jmo_telemetry::home::Home;
+/// use jmo_telemetry::spool::{Filter, SpoolError, State, list};
+///
+/// # let dir = tempfile::tempdir().expect("a temporary directory");
+/// let home = Home::at(dir.path());
+/// let waiting = Filter { state: Some(State::Pending), ..Filter::default() };
+/// let mut lines = Vec::new();
+/// list::<SpoolError>(&home, &waiting, |row| {
+///     lines.push(row.payload.get().to_owned());
+///     Ok(())
+/// })?;
+/// assert!(lines.is_empty(), "nothing was recorded here");
+/// # Ok::<(), SpoolError>(())
+/// ```
+///
 /// # Errors
 /// When there is a spool and it can't be opened or read, or what `show` says.
 pub fn list<E: From<SpoolError>>(

@@ -29,11 +29,15 @@ fn sources() -> Vec<PathBuf> {
 }
 
 /// Where a kind of destination may be named, and why.
-const MAY_NAME_A_KIND: [(&str, &str); 5] = [
+const MAY_NAME_A_KIND: [(&str, &str); 6] = [
     ("src/destination/", "each kind has its file there"),
     (
         "src/view/source/",
         "reading back has one file per kind, too",
+    ),
+    (
+        "src/flush/protocol/",
+        "the tests' model of the protocol has each kind",
     ),
     ("src/limits.rs", "every limit stands there, with its reason"),
     ("src/fuzzing.rs", "names each parser that the fuzzer tries"),
