@@ -87,9 +87,21 @@ impl Dir {
             })
     }
 
+    /// Fails when the name leads to another directory than the one that was looked at: somebody has put
+    /// a link or another directory in its place.
+    fn is_still_there(&self) -> io::Result<()> {
+        match &self.lock {
+            Some(dir) if !files::is_at(dir, &self.path)? => Err(io::Error::other(
+                "another directory took its place since it was looked at; the next flush looks anew",
+            )),
+            _ => Ok(()),
+        }
+    }
+
     fn write_all(&self, segments: &[SegmentFile]) -> io::Result<Vec<Receipt>> {
         fs::create_dir_all(&self.path)?;
         let write = |file: &SegmentFile| {
+            self.is_still_there()?;
             let mut new = NewFile::shared(&self.path_of(&file.name)?)?;
             new.write_all(file.content.as_bytes())?;
             new.finish()?;
@@ -148,9 +160,12 @@ impl Dir {
     }
 
     fn delete_all(&self, names: &[String]) -> io::Result<()> {
-        let delete = |name: &String| match fs::remove_file(self.path_of(name)?) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+        let delete = |name: &String| {
+            self.is_still_there()?;
+            match fs::remove_file(self.path_of(name)?) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            }
         };
         names.iter().try_for_each(delete)
     }
@@ -215,6 +230,42 @@ mod tests {
                 .is_err()
         );
         assert_eq!(fs::read_to_string(&outside).expect("is there"), "mine");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_directory_that_was_exchanged_for_a_link_since_the_look_is_left_alone() {
+        let scratch = tempfile::tempdir().expect("a temporary directory");
+        let [out, aside, theirs] = ["out", "aside", "theirs"].map(|name| scratch.path().join(name));
+        let name = "events-20261122-0123456789abcdef.jsonl".to_owned();
+        fs::create_dir(&theirs).expect("makes it");
+        fs::write(theirs.join(&name), "theirs").expect("writes");
+        let mut dir = Dir::new(&out);
+        let (files, events) = Default::default();
+        let wanted = Wanted {
+            files: &files,
+            events: &events,
+        };
+        dir.look(wanted, Duration::MAX).expect("looks");
+        fs::rename(&out, &aside).expect("moves it away");
+        std::os::unix::fs::symlink(&theirs, &out).expect("puts a link in its place");
+        let file = SegmentFile {
+            id: 1,
+            name: name.clone(),
+            content: "ours".to_owned(),
+            events: 1,
+            unconfirmed: 1,
+        };
+        let written = dir.write(&[file], Duration::MAX);
+        assert!(written.is_err_and(|error| error.reason.contains("another directory")));
+        assert!(
+            dir.delete(std::slice::from_ref(&name), Duration::MAX)
+                .is_err()
+        );
+        assert_eq!(
+            fs::read_to_string(theirs.join(name)).expect("is there"),
+            "theirs"
+        );
     }
 
     #[test]

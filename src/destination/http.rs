@@ -118,7 +118,7 @@ pub(super) fn refusal(response: Response) -> Unconfirmed {
             .contains("secondary rate limit"),
     };
     let reason = if status.is_redirection() {
-        "it leads elsewhere, and nothing of ours goes there"
+        "a redirect that is not followed, since it leads elsewhere"
     } else {
         status.canonical_reason().unwrap_or("unknown status")
     };

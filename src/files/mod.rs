@@ -22,8 +22,8 @@ use std::io::{self, Read};
 use std::path::Path;
 
 pub(crate) use new_file::{NewFile, remove_partials, replace_own};
-pub(crate) use system::readable_by_others;
 use system::{NO_LINK, NO_WAIT, flags, foreign, private};
+pub(crate) use system::{is_at, readable_by_others};
 
 /// Why a name can't be used: what stands there is not an ordinary file of this user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

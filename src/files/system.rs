@@ -1,7 +1,8 @@
 //! Where systems differ: how a file is opened without following or waiting, whose it is, and who may
 //! read it.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
+use std::io;
 use std::path::Path;
 
 /// Files made with these options are readable and writable by their owner alone.
@@ -64,6 +65,25 @@ mod windows {
 
     pub(in crate::files) fn trusted(_: &Metadata) -> bool {
         true
+    }
+}
+
+/// Whether this open file or directory is the one that the path leads to. Where the system has no
+/// numbers for them, it is taken for it.
+///
+/// # Errors
+/// When the path leads nowhere, or the system's reason.
+pub(crate) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let (open, there) = (file.metadata()?, fs::metadata(path)?);
+        Ok((open.dev(), open.ino()) == (there.dev(), there.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (file, path);
+        Ok(true)
     }
 }
 
