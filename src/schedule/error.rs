@@ -36,7 +36,7 @@ pub(crate) enum ScheduleError {
     Failed {
         /// The command line.
         command: String,
-        /// The last line of what it said.
+        /// What it said, as one line.
         message: String,
     },
     /// A file could not be read or written.

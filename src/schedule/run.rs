@@ -44,15 +44,19 @@ pub(super) fn failed(command: &[&str], output: &Output) -> ScheduleError {
     }
 }
 
-/// The last line of what a command said, on stderr if it said something there.
+/// What a command said, on stderr if it said something there, as one line.
 fn message(output: &Output) -> String {
-    let last = |bytes: &[u8]| {
+    let said = |bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes);
-        let line = text.lines().rev().find(|line| !line.trim().is_empty());
-        line.map(|line| line.trim().to_owned())
+        let lines = text.lines().map(str::trim);
+        lines
+            .filter(|line| !line.is_empty())
+            .collect::<Vec<_>>()
+            .join("; ")
     };
-    last(&output.stderr)
-        .or_else(|| last(&output.stdout))
+    [said(&output.stderr), said(&output.stdout)]
+        .into_iter()
+        .find(|line| !line.is_empty())
         .unwrap_or_else(|| output.status.to_string())
 }
 

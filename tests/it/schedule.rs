@@ -154,6 +154,19 @@ fn a_machine_without_a_scheduler_is_told_what_to_do() {
 }
 
 #[test]
+fn all_that_a_failing_scheduler_says_is_told_on_one_line() {
+    let not_allowed = "#!/bin/sh\necho 'You (me) are not allowed to use crontab' >&2\n\
+                       echo 'See crontab(1) for more information' >&2\nexit 1\n";
+    let machine = Machine::new().script("crontab", not_allowed);
+    let ran = machine.schedule("remove").exits(74);
+    assert_eq!(
+        ran.stderr,
+        "error: `crontab -l` failed: You (me) are not allowed to use crontab; \
+         See crontab(1) for more information\n"
+    );
+}
+
+#[test]
 fn a_scheduler_that_cannot_be_started_is_told_with_the_reason() {
     let machine = Machine::new();
     // Nobody may run it.
