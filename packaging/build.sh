@@ -1,22 +1,24 @@
 #!/usr/bin/env bash
 # Builds the packages of this platform into dist/.
 #
-#   packaging/build.sh [archive] [deb] [wheel] [crate] [manifests] [image]     what to build; all by default
+#   packaging/build.sh [archive] [deb] [wheel] [sdist] [crate] [manifests] [image]     what to build; all by default
 #
 #   archive    jmo-telemetry-TARGET.tar.xz (.zip on Windows): program, man pages, completions, licences, SBOM
 #   deb        the Debian package (needs cargo-deb)
-#   wheel      the Python wheel and sdist (needs python/requirements-dev.txt, or `maturin` on PATH)
+#   wheel      the Python wheel (needs python/requirements-dev.txt, or `maturin` on PATH)
+#   sdist      the Python source archive, the same on every platform (needs the same)
 #   crate      the crate, which is also the source archive that the Homebrew formula builds
 #   manifests  Homebrew and WinGet; with UNBUILT=1 also where another platform's files are missing
 #   image      the folder dist/image, from which docker and buildah build packaging/docker/Dockerfile
 #
-# The version is that of Cargo.toml. Files are dated SOURCE_DATE_EPOCH, by default that of the last commit, so that the
-# same source gives the same bytes. Each file gets a .sha256 beside it.
+# The version is that of Cargo.toml. Files are dated SOURCE_DATE_EPOCH, by default that of the last commit, and the
+# program names no folder of whoever compiles it, so the same source gives the same bytes in any folder. Each file gets
+# a .sha256 beside it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export LC_ALL=C.UTF-8 TZ=UTC
 
-parts=${*:-archive deb wheel crate manifests image}
+parts=${*:-archive deb wheel sdist crate manifests image}
 python=${PYTHON:-python3}
 target=$(rustc -vV | sed -n 's/^host: //p')
 VERSION=$("$python" - <<'PY'
@@ -27,6 +29,14 @@ PY
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 export VERSION SOURCE_DATE_EPOCH
 unset CARGO_TARGET_DIR
+# For cargo and for maturin, beside the flags of .cargo/config.toml. They are split at spaces.
+cargo_home=${CARGO_HOME:-$HOME/.cargo}
+if [[ $PWD$cargo_home == *" "* ]]; then
+  echo "packaging: move the checkout and CARGO_HOME to folders without a space in their names" >&2
+  exit 1
+fi
+flags=CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$target")_RUSTFLAGS
+export "$flags=--remap-path-prefix=$PWD=/jmo-telemetry --remap-path-prefix=$cargo_home=/cargo"
 exe=
 case $target in *windows*) exe=.exe ;; esac
 program=target/release/jmo-telemetry$exe
@@ -54,16 +64,22 @@ if has archive || has deb || has wheel || has image; then
   "$python" packaging/licenses.py "$target" >target/package/THIRD-PARTY-LICENSES.txt
 fi
 
+if has wheel || has sdist; then
+  maturin=$(realpath "$(find_maturin)")
+fi
 if has wheel; then
-  maturin=$(cd . && realpath "$(find_maturin)")
-  rm -f dist/jmo_telemetry-*
-  (cd python && "$maturin" build --release --locked --quiet --out ../dist && "$maturin" sdist --out ../dist) >&2
-  checksum dist/jmo_telemetry-*.whl dist/jmo_telemetry-*.tar.gz
+  rm -f dist/jmo_telemetry-*.whl*
+  (cd python && "$maturin" build --release --locked --quiet --out ../dist) >&2
+  "$python" packaging/sbom.py dist/jmo_telemetry-*.whl target/package/jmo-telemetry.cdx.json
+  checksum dist/jmo_telemetry-*.whl
+fi
+if has sdist; then
+  rm -f dist/jmo_telemetry-*.tar.gz*
+  (cd python && "$maturin" sdist --out ../dist) >&2
+  checksum dist/jmo_telemetry-*.tar.gz
 fi
 
 if has archive || has deb; then
-  rm -rf target/package/man target/package/completions
-  mkdir -p target/package/man target/package/completions
   packaging/pages.sh "$program" target/package
   # Dated and numbered as Debian wants it; what changed stands in CHANGELOG.md.
   cat >target/package/changelog <<CHANGELOG
@@ -81,7 +97,7 @@ if has archive; then
   cp "$program" README.md LICENSE CHANGELOG.md target/package/THIRD-PARTY-LICENSES.txt "$folder"
   cp -r target/package/man target/package/completions "$folder"
   if has wheel; then
-    "$python" packaging/sbom.py dist/jmo_telemetry-*.whl "$folder/jmo-telemetry.cdx.json"
+    cp target/package/jmo-telemetry.cdx.json "$folder"
   fi
   archive=dist/jmo-telemetry-$target.tar.xz
   [ -z "$exe" ] || archive=dist/jmo-telemetry-$target.zip

@@ -33,6 +33,10 @@ pass "hadolint"
 UNBUILT=1 packaging/build.sh manifests
 ruby -c dist/homebrew/jmo-telemetry.rb >/dev/null || fail "the Homebrew formula is no Ruby"
 pass "Homebrew: syntax"
+# A link would be no licence in a checkout on Windows, nor in a wheel that is built there.
+cmp -s LICENSE python/LICENSE.txt || fail "python/LICENSE.txt is not LICENSE"
+[ ! -L python/LICENSE.txt ] || fail "python/LICENSE.txt is a link"
+pass "the Python package has the licence"
 check-jsonschema --quiet --schemafile packaging/winget/schema.json dist/winget/*.yaml || fail "WinGet manifests"
 pass "WinGet: the manifests fit their schema"
 if grep -rn "@VERSION@\|@SHA256\|@DATE@" dist/homebrew dist/winget; then fail "a placeholder is left"; fi
@@ -52,19 +56,24 @@ if [ ! -x target/python-tools/bin/maturin ]; then
   python3 -m venv target/python-tools
   target/python-tools/bin/pip install --quiet --disable-pip-version-check -r python/requirements-dev.txt
 fi
+export PATH="$PWD/target/python-tools/bin:$PATH"
 command -v cargo-deb >/dev/null || cargo install --locked --quiet cargo-deb@3.8.0
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 if [ "$what" = all ]; then
   rm -rf dist
   UNBUILT=1 packaging/build.sh
-  cp -r dist "$root/first"
-  # The same source gives the same files. The program itself is not compiled twice.
-  UNBUILT=1 packaging/build.sh
+  # The same source gives the same bytes in another folder, where all of it is compiled anew.
+  git clone --quiet . "$root/elsewhere"
+  git ls-files -z | tar --null --files-from=- -c | tar -C "$root/elsewhere" -x
+  (cd "$root/elsewhere" && UNBUILT=1 packaging/build.sh)
+  cmp target/release/jmo-telemetry "$root/elsewhere/target/release/jmo-telemetry" ||
+    fail "the program differs when it is compiled elsewhere"
   for file in dist/*.sha256; do
-    cmp -s "$file" "$root/first/$(basename "$file")" || fail "$(basename "$file" .sha256) differs when built again"
+    cmp -s "$file" "$root/elsewhere/$file" || fail "$(basename "$file" .sha256) differs when it is built elsewhere"
   done
-  pass "built again, every file is the same"
+  rm -rf "$root/elsewhere"
+  pass "compiled and packed in two folders, every file is the same"
 fi
 VERSION=$(target/release/jmo-telemetry --version | cut -d' ' -f2)
 (cd dist && sha256sum --check --quiet ./*.sha256) || fail "a checksum is wrong"
@@ -98,11 +107,27 @@ done
 python3 - "$folder/jmo-telemetry.cdx.json" <<'PY'
 import json, sys
 sbom = json.load(open(sys.argv[1]))
-assert sbom["bomFormat"] == "CycloneDX" and len(sbom["components"]) > 50
-text = json.dumps(sbom)
-assert "/work/" not in text and "/home/" not in text, "the SBOM names a folder of the builder"
+assert sbom["bomFormat"] == "CycloneDX" and len(sbom["components"]) > 50, sbom
 PY
 pass "archive: complete, static, does the main job"
+
+# The wheel and the sdist: their form, and an environment in which the wheel is installed, used and removed.
+twine check --strict dist/*.whl dist/jmo_telemetry-*.tar.gz >"$root/twine" || { cat "$root/twine" >&2; fail "twine check"; }
+python3 -m venv "$root/venv"
+"$root/venv/bin/pip" freeze --all >"$root/before"
+"$root/venv/bin/pip" install --quiet --disable-pip-version-check --no-index dist/*.whl || fail "the wheel does not install"
+main_job "$root/venv/bin/jmo-telemetry"
+main_job "$root/venv/bin/python" -m jmo_telemetry
+"$root/venv/bin/pip" uninstall --quiet --yes jmo-telemetry
+"$root/venv/bin/pip" freeze --all | cmp - "$root/before" || fail "pip does not remove the wheel"
+[ ! -e "$root/venv/bin/jmo-telemetry" ] || fail "pip leaves the program behind"
+tar -xzOf dist/jmo_telemetry-*.tar.gz "jmo_telemetry-$VERSION/LICENSE.txt" | cmp - LICENSE || fail "the sdist's licence is another one"
+# This also compares each file with its checksum in RECORD.
+wheel unpack --dest "$root/wheel" dist/*.whl >/dev/null || fail "the wheel is no wheel"
+cmp LICENSE "$root/wheel/jmo_telemetry-$VERSION/jmo_telemetry-$VERSION.dist-info/licenses/LICENSE.txt" ||
+  fail "the wheel's licence is another one"
+! grep -rq -e "$PWD" -e "${CARGO_HOME:-$HOME/.cargo}" "$root/wheel" || fail "the wheel names the folder in which it was built"
+pass "wheel and sdist: twine check, licence; the wheel is installed, used and removed"
 
 # The Debian package: its form, and a root of its own in which it is installed, used and purged.
 lintian --fail-on error,warning dist/*.deb || fail "lintian"
@@ -143,4 +168,14 @@ pass "image: built from scratch, records, shows the banner on every run, runs as
 cargo publish --dry-run --locked --quiet --allow-dirty --no-verify 2>"$root/publish" || { cat "$root/publish" >&2; fail "cargo publish --dry-run"; }
 if grep "^warning" "$root/publish" | grep -qv "aborting upload"; then cat "$root/publish" >&2; fail "cargo publish --dry-run warns"; fi
 pass "crate: cargo publish --dry-run is clean"
+env -u CI CARGO_TARGET_DIR="$PWD/target" ruby packaging/homebrew/stand-in.rb dist/homebrew/jmo-telemetry.rb \
+  "dist/jmo-telemetry-$VERSION-source.tar.gz" "$root/brew" >"$root/formula" 2>&1 ||
+  { tail -20 "$root/formula" >&2; fail "the formula does not install"; }
+main_job "$root/brew/bin/jmo-telemetry"
+for file in etc/bash_completion.d/jmo-telemetry share/zsh/site-functions/_jmo-telemetry \
+  share/fish/vendor_completions.d/jmo-telemetry.fish share/pwsh/completions/_jmo-telemetry.ps1; do
+  [ -s "$root/brew/$file" ] || fail "the formula installs no $file"
+done
+diff <(ls "$root/brew/share/man/man1") <(ls "$folder/man") >&2 || fail "the formula installs other man pages than the archive has"
+pass "Homebrew: the formula installs and passes its test, without Homebrew itself"
 say "all $checks checks passed"

@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# Writes the man pages and the completions that the program prints: packaging/pages.sh PROGRAM FOLDER
+# Writes the man pages and the completions that the program prints, into man/ and completions/ of a folder:
+# packaging/pages.sh PROGRAM FOLDER
 set -euo pipefail
 program=$1
 folder=$2
+rm -rf "$folder/man" "$folder/completions"
+mkdir -p "$folder/man" "$folder/completions"
 
 # page NAME COMMAND…: writes the page of a command, and those of the subcommands that it names.
 page() {

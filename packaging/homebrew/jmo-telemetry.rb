@@ -11,8 +11,12 @@ class JmoTelemetry < Formula
 
   def install
     system "cargo", "install", *std_cargo_args
-    generate_completions_from_executable(bin/"jmo-telemetry", "completions", shells: [:bash, :zsh, :fish])
-    (man1/"jmo-telemetry.1").write Utils.safe_popen_read(bin/"jmo-telemetry", "man")
+    system "packaging/pages.sh", bin/"jmo-telemetry", "pages"
+    man1.install Dir["pages/man/*.1"]
+    bash_completion.install "pages/completions/jmo-telemetry.bash" => "jmo-telemetry"
+    zsh_completion.install "pages/completions/_jmo-telemetry"
+    fish_completion.install "pages/completions/jmo-telemetry.fish"
+    pwsh_completion.install "pages/completions/_jmo-telemetry.ps1"
   end
 
   def caveats
@@ -26,7 +30,7 @@ class JmoTelemetry < Formula
   end
 
   test do
-    ENV["JMO_TELEMETRY_HOME"] = testpath/"home"
+    ENV["JMO_TELEMETRY_HOME"] = "#{testpath}/home"
     ENV.delete("CI")
     system bin/"jmo-telemetry", "record", "tool.failed", "--tool", "trivy", "--failure-type", "crash",
            "--profile", "fast"

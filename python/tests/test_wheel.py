@@ -80,7 +80,7 @@ def test_the_wheel_carries_the_module_and_the_program_and_nothing_else(wheel: Pa
         f"jmo_telemetry-{version}.data",
         f"jmo_telemetry-{version}.dist-info",
     }
-    assert any(name.endswith("/LICENSE") for name in names)
+    assert any(name.endswith("/LICENSE.txt") for name in names)
 
 
 def test_the_sdist_carries_what_is_built_from_once(sdist: Path) -> None:
