@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 import jmo_telemetry
-from jmo_telemetry.compat import _CI as CI
+from jmo_telemetry import compat
 
+# The variables that mean CI.
+CI = compat._CI
 PACKAGE = Path(__file__).resolve().parent.parent
 CHECKOUT = PACKAGE.parent
 # Cargo and pip find their things by it.
