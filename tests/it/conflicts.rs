@@ -424,3 +424,21 @@ fn a_name_in_a_changed_database_that_is_no_segments_leads_to_no_other_file_of_th
         assert_eq!(server.files()["README.md"], "Collected telemetry.\n");
     }
 }
+
+#[test]
+fn a_destination_that_takes_again_only_what_it_has_takes_nothing_and_nothing_is_held() {
+    let server = GistServer::start();
+    let world = World::with_gist(&server);
+    world.record();
+    world.flush([]);
+    server.set_spacing_check(false);
+    server.refuse_content_containing("scan.started");
+    world.record_many(1);
+    world.run(["flush", "--strict", "--now"]).exits(75);
+    assert_eq!((world.count("held"), world.count("sent")), (0, 1));
+    world.check();
+    server.recover();
+    world.flush(["--now"]);
+    assert_eq!(sorted(server.lines()), sorted(world.payloads()));
+    world.check();
+}

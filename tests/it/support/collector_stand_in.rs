@@ -12,28 +12,34 @@ use sha2::{Digest as _, Sha256};
 
 use super::collector::{Seen, answer, header, read_request};
 
-/// Lines by the ids of their events.
-type Lines = BTreeMap<String, String>;
+/// What it knows.
+#[derive(Default)]
+struct Known {
+    /// Lines by the ids of their events.
+    lines: BTreeMap<String, String>,
+    /// A batch with this text in it gets 413.
+    refused: Option<String>,
+}
 
 /// A running stand-in. Its thread ends with the process.
 pub(crate) struct StandIn {
     port: u16,
-    lines: Arc<Mutex<Lines>>,
+    known: Arc<Mutex<Known>>,
 }
 
 impl StandIn {
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let port = listener.local_addr().expect("an address").port();
-        let lines = Arc::<Mutex<Lines>>::default();
-        let for_thread = Arc::clone(&lines);
+        let known = Arc::<Mutex<Known>>::default();
+        let for_thread = Arc::clone(&known);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let lines = Arc::clone(&for_thread);
-                std::thread::spawn(move || serve(stream, &lines));
+                let known = Arc::clone(&for_thread);
+                std::thread::spawn(move || serve(stream, &known));
             }
         });
-        Self { port, lines }
+        Self { port, known }
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -46,25 +52,30 @@ impl StandIn {
 
     /// Every line that it holds, in order of `event_id`.
     pub(crate) fn lines(&self) -> Vec<String> {
-        locked(&self.lines).values().cloned().collect()
+        locked(&self.known).lines.values().cloned().collect()
+    }
+
+    /// From now on a batch with this text in it gets 413.
+    pub(crate) fn refuse_content_containing(&self, needle: &str) {
+        locked(&self.known).refused = Some(needle.to_owned());
     }
 
     /// The ids of all events that it holds.
     pub(crate) fn event_ids(&self) -> Vec<String> {
-        locked(&self.lines).keys().cloned().collect()
+        locked(&self.known).lines.keys().cloned().collect()
     }
 }
 
-fn locked(lines: &Mutex<Lines>) -> MutexGuard<'_, Lines> {
-    lines.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn serve(mut stream: TcpStream, lines: &Mutex<Lines>) {
+fn serve(mut stream: TcpStream, known: &Mutex<Known>) {
     let Some((_, seen)) = read_request(&mut stream) else {
         return;
     };
     let (status, body) = match (seen.method.as_str(), seen.path.as_str()) {
-        ("POST", "/v1/events") => take(&seen, lines),
+        ("POST", "/v1/events") => take(&seen, known),
         ("GET", "/healthz") => (200, json!({"ok": true})),
         _ => (404, json!({"error": "not found"})),
     };
@@ -80,7 +91,7 @@ fn serve(mut stream: TcpStream, lines: &Mutex<Lines>) {
 }
 
 /// Takes a batch whole, or not at all.
-fn take(seen: &Seen, lines: &Mutex<Lines>) -> (u16, Value) {
+fn take(seen: &Seen, known: &Mutex<Known>) -> (u16, Value) {
     let mut text = String::new();
     if GzDecoder::new(seen.body.as_slice())
         .read_to_string(&mut text)
@@ -88,12 +99,19 @@ fn take(seen: &Seen, lines: &Mutex<Lines>) -> (u16, Value) {
     {
         return (400, json!({"error": "bad_gzip"}));
     }
-    let mut known = locked(lines);
+    let mut known = locked(known);
+    if known
+        .refused
+        .as_ref()
+        .is_some_and(|refused| text.contains(refused))
+    {
+        return (413, json!({"error": "too_large"}));
+    }
     let (mut accepted, mut duplicates) = (0, 0);
     for line in text.lines() {
         let event: Value = serde_json::from_str(line).expect("a line of ours is JSON");
         let id = event["event_id"].as_str().expect("it has an id").to_owned();
-        match known.insert(id, line.to_owned()) {
+        match known.lines.insert(id, line.to_owned()) {
             None => accepted += 1,
             Some(before) => {
                 assert_eq!(before, line, "an event never changes");

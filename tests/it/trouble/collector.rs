@@ -201,3 +201,26 @@ fn a_collector_that_rejects_everything_rejects_no_single_event() {
     assert_eq!(collector.lines(), world.payloads());
     world.check();
 }
+
+#[test]
+fn an_event_that_a_collector_rejects_by_its_batch_is_held_and_the_flush_goes_on() {
+    let collector = StandIn::start();
+    let world = World::new();
+    world.run(["connect", "collector", &collector.url()]).ok();
+    collector.refuse_content_containing("scan.started");
+    world.record_many(1);
+    world.record();
+    let report = world.flush(["--strict"]);
+    assert_eq!(
+        (&report["outcome"], &report["sent"]),
+        (&"sent".into(), &1.into()),
+        "{report}"
+    );
+    assert_eq!((world.count("held"), world.count("sent")), (1, 1));
+    world.check();
+    // Where there are no files, nothing is left to be deleted.
+    world.record();
+    assert_eq!(world.flush(["--strict"])["requests"], 1);
+    assert_eq!(collector.event_ids().len(), 2);
+    world.check();
+}
