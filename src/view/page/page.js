@@ -317,7 +317,8 @@
     const ring = card.chart === "ring";
     const tooltip = { callbacks: { label: (at) => ` ${number.format(at.raw)}  ${share(at.raw)}` } };
     const options = ring
-      ? { cutout: "62%", plugins: { tooltip, legend: { position: "right", labels: { boxWidth: 12, boxHeight: 12, generateLabels: (chart) => legend(chart, rows) } } } }
+      // Without a margin a ring of one slice is cut off at its edge.
+      ? { cutout: "62%", layout: { padding: 2 }, plugins: { tooltip, legend: { position: "right", labels: { boxWidth: 12, boxHeight: 12, generateLabels: (chart) => legend(chart, rows) } } } }
       : { indexAxis: card.chart === "bars" ? "y" : "x",
           scales: card.chart === "bars" ? { x: axis(), y: shortened() } : { x: words, y: axis() },
           plugins: { tooltip, legend: { display: false } } };
