@@ -74,6 +74,9 @@ pub(super) struct Args {
 struct Report {
     deleted: usize,
     remote_deleted: Vec<String>,
+    /// The same, for people.
+    #[serde(skip)]
+    told: Vec<String>,
     remote_left: Vec<Left>,
 }
 
@@ -92,12 +95,13 @@ impl Args {
             return Ok(Code::Done);
         }
         let mut forgetting = Forgetting::begin(&settings.home)?;
-        let (mut remote_deleted, mut remote_left) = (Vec::new(), Vec::new());
+        let (mut remote_deleted, mut told, mut remote_left) = (Vec::new(), Vec::new(), Vec::new());
         for (target, owned) in forgetting.owned()? {
             let files = owned.files.clone();
             match delete_remote(settings, &target, &owned) {
                 Ok(()) => {
                     forgetting.remote_is_gone(&target)?;
+                    told.push(what_was_sent(&target, &files));
                     remote_deleted.extend(files);
                 }
                 Err(error) => remote_left.push(Left {
@@ -111,6 +115,7 @@ impl Args {
         let report = Report {
             deleted: deleted.unsent + deleted.sent,
             remote_deleted,
+            told,
             remote_left,
         };
         self.show(&report, out)?;
@@ -133,17 +138,27 @@ impl Args {
             "deleted {} here, the anonymous id and the count of scans",
             words::events(report.deleted as u64)
         ))?;
-        for file in &report.remote_deleted {
-            out.sentence(format_args!("deleted {file} at the destination"))?;
+        for what in &report.told {
+            out.sentence(format_args!("deleted {what}"))?;
         }
         for left in &report.remote_left {
-            let files = left.files.join(", ");
+            let what = what_was_sent(&left.destination, &left.files);
             out.sentence(format_args!(
-                "could not delete {files} at {}: {}; `jmo-telemetry forget` tries again",
-                left.destination, left.error
+                "could not delete {what}: {}; `jmo-telemetry forget` tries again",
+                left.error
             ))?;
         }
         Ok(())
+    }
+}
+
+/// What this machine sent to a destination, by its files where there are any to look at.
+fn what_was_sent(destination: &str, files: &[String]) -> String {
+    let target = destination.parse::<Target>();
+    if target.is_ok_and(|target| target.capabilities().can_look) {
+        format!("{} at {destination}", files.join(", "))
+    } else {
+        format!("what this machine sent to {destination}")
     }
 }
 
