@@ -78,7 +78,7 @@ impl Args {
 /// Notes that the notice was shown. If that can't be noted, it is shown again.
 fn remember(settings: &Settings, out: &mut Out) {
     if let Err(error) = settings.home.note_notice_shown(clock::now()) {
-        out.say(format_args!("warning: {}", Failure::from(error).told()));
+        out.say(format_args!("warning: {}", Failure::from(error).message()));
     }
 }
 

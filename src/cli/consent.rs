@@ -110,7 +110,7 @@ impl DisableArgs {
             })?;
             Some(deleted.unsent)
         };
-        schedule::leave(settings, self.schedule, out)?;
+        schedule::remove_or_mention(settings, self.schedule, out)?;
         if self.json {
             out.json(&report(settings, deleted))?;
             return Ok(Code::Done);

@@ -47,7 +47,7 @@ impl Failure {
     }
 
     /// The error with its causes, each told once, on one line.
-    pub(super) fn told(&self) -> String {
+    pub(super) fn message(&self) -> String {
         chain(self.error.as_ref())
     }
 
@@ -200,7 +200,7 @@ impl From<SettingsError> for Failure {
     }
 }
 
-/// stdout is gone: the reader of a pipe has seen enough, which is no failure.
+/// A broken pipe is no failure: whoever read our output has seen enough.
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         let code = if error.kind() == ErrorKind::BrokenPipe {

@@ -111,7 +111,7 @@ impl Args {
 
     pub(super) fn run(self, settings: &Settings, out: &mut Out) -> Result<Code, Failure> {
         if self.scheduled {
-            // Not being able to note it keeps nobody from flushing.
+            // The flush goes on when this can't be noted.
             let _ = last_run::note(&settings.home, clock::now());
         }
         #[cfg(unix)]
@@ -122,9 +122,9 @@ impl Args {
         let report = match self.flush(settings, out) {
             Ok(report) => report,
             Err(failure) if failure.code == Code::Configuration => {
-                // Cron must not fail for it, but somebody has to mend it.
+                // A flush by cron does not fail for it, but a person has to read what to mend.
                 out.failure(&failure);
-                let report = self.nowhere(settings, self.to.as_ref(), failure.told());
+                let report = self.no_destination(settings, self.to.as_ref(), failure.message());
                 if self.json {
                     out.json(&report)?;
                 }
@@ -148,7 +148,7 @@ impl Args {
         let decision = settings.consent.now();
         let chosen = settings.chosen(self.to.as_ref());
         if !decision.enabled {
-            // A destination that can't be used troubles nobody now.
+            // While telemetry is disabled, it does not matter whether the destination can be used.
             return Ok(Report {
                 error: Some(decision.reason),
                 ..Report::nothing(
@@ -164,14 +164,14 @@ impl Args {
         }
         let Some(chosen) = chosen else {
             let error = "no destination is configured; run `jmo-telemetry connect`, or see `jmo-telemetry status`";
-            return Ok(self.nowhere(settings, None, error.to_owned()));
+            return Ok(self.no_destination(settings, None, error.to_owned()));
         };
         let target = chosen.target;
-        // Only to find out whether it can be used; it is opened where it is used.
+        // Opened to find out whether it can be used. The thread below opens it again to use it.
         match settings.destination(&target) {
             // The ordinary user's case: the destination is named, but its token is its owner's.
             Err(SettingsError::Destination(error)) if error.is_missing_token() => {
-                return Ok(self.nowhere(settings, Some(&target), error.to_string()));
+                return Ok(self.no_destination(settings, Some(&target), error.to_string()));
             }
             other => drop(other?),
         }
@@ -198,8 +198,13 @@ impl Args {
         .map_err(FlushFailure::into)
     }
 
-    /// Nothing can leave; what waits is counted all the same.
-    fn nowhere(&self, settings: &Settings, target: Option<&Target>, error: String) -> Report {
+    /// The report when nothing can be sent. It counts what waits all the same.
+    fn no_destination(
+        &self,
+        settings: &Settings,
+        target: Option<&Target>,
+        error: String,
+    ) -> Report {
         let stats = Spool::read(&settings.home, Spool::stats).unwrap_or_default();
         Report {
             error: Some(error),

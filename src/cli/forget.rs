@@ -76,7 +76,7 @@ struct Report {
     remote_deleted: Vec<String>,
     /// The same, for people.
     #[serde(skip)]
-    told: Vec<String>,
+    deleted_there: Vec<String>,
     remote_left: Vec<Left>,
 }
 
@@ -95,13 +95,14 @@ impl Args {
             return Ok(Code::Done);
         }
         let mut forgetting = Forgetting::begin(&settings.home)?;
-        let (mut remote_deleted, mut told, mut remote_left) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut remote_deleted, mut deleted_there, mut remote_left) =
+            (Vec::new(), Vec::new(), Vec::new());
         for (target, owned) in forgetting.owned()? {
             let files = owned.files.clone();
             match delete_remote(settings, &target, &owned) {
                 Ok(()) => {
                     forgetting.remote_is_gone(&target)?;
-                    told.push(what_was_sent(&target, &files));
+                    deleted_there.push(what_was_sent(&target, &files));
                     remote_deleted.extend(files);
                 }
                 Err(error) => remote_left.push(Left {
@@ -115,14 +116,14 @@ impl Args {
         let report = Report {
             deleted: deleted.unsent + deleted.sent,
             remote_deleted,
-            told,
+            deleted_there,
             remote_left,
         };
         self.show(&report, out)?;
         if !self.json {
             tell_what_stays(settings, out);
         }
-        schedule::leave(settings, self.schedule, out)?;
+        schedule::remove_or_mention(settings, self.schedule, out)?;
         Ok(if report.remote_left.is_empty() {
             Code::Done
         } else {
@@ -138,7 +139,7 @@ impl Args {
             "deleted {} here, the anonymous id and the count of scans",
             words::events(report.deleted as u64)
         ))?;
-        for what in &report.told {
+        for what in &report.deleted_there {
             out.sentence(format_args!("deleted {what}"))?;
         }
         for left in &report.remote_left {
@@ -187,7 +188,7 @@ fn delete_remote(settings: &Settings, target: &str, owned: &Owned) -> Result<(),
         .map_err(|error: crate::destination::TargetError| error.to_string())?;
     let mut destination = settings
         .destination(&target)
-        .map_err(|error| Failure::from(error).told())?;
+        .map_err(|error| Failure::from(error).message())?;
     let gate = Gate::new(&settings.home, &settings.consent, &Chosen::by_user(target));
     gate.ask(Purpose::Delete, destination.as_mut(), |destination| {
         destination.forget(owned, REQUEST_TIMEOUT)

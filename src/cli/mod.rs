@@ -85,8 +85,8 @@ pub fn main(environment: Environment) -> u8 {
     code as u8
 }
 
-// `record` by itself, which is in a hurry: the definitions of all the other commands take longer to
-// build than an event to write. (Not a doc comment: that would be the first line of its help.)
+// `record` alone. To build the definitions of all the other commands takes longer than to write an
+// event. (This is no doc comment, since that would become the first line of its help.)
 #[derive(Debug, Parser)]
 #[command(
     name = "jmo-telemetry record",
@@ -156,7 +156,8 @@ fn run(cli: Cli, environment: Environment, out: &mut Out) -> Result<Code, Failur
     }
 }
 
-/// Whoever switched telemetry off is not troubled with a home that can't be used.
+/// Commands that go on although the home can't be used: those that need none, and those that do
+/// nothing while the environment disables telemetry.
 fn needs_no_home(command: &Command, settings: &Settings) -> bool {
     match command {
         Command::Info(_) => true,

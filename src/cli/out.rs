@@ -56,7 +56,7 @@ impl Out {
         &mut self.data
     }
 
-    /// Tells a person on stderr how far a long read is; nobody else.
+    /// A bar on stderr that shows how far a long read is. Only a person gets to see it.
     pub(super) fn progress(&self, what: &str) -> ReadBar {
         ReadBar {
             watched: self.talks_to_a_person(),
@@ -155,7 +155,7 @@ impl Out {
         if failure.code == Code::Done {
             return;
         }
-        self.say(format_args!("error: {}", failure.told()));
+        self.say(format_args!("error: {}", failure.message()));
         if let Some(hint) = &failure.hint {
             self.say(format_args!("hint: {hint}"));
         }
@@ -190,8 +190,8 @@ impl Drop for Bar {
     }
 }
 
-/// Takes the caller's own words out of a usage error: every value, and a name that does not look
-/// like one. The name of the option, the words it takes and the advice stay.
+/// Takes the caller's own words out of a usage error: every value, and every name that does not look
+/// like the name of a flag. The option's own name, the words that it takes and the advice stay.
 fn withhold(error: &mut clap::Error) {
     const WITHHELD: &str = "…";
     let withheld = || ContextValue::String(WITHHELD.to_owned());
@@ -274,7 +274,7 @@ impl Drop for ReadBar {
 
 impl Drop for Out {
     fn drop(&mut self) {
-        // Whoever cares whether it arrived has called a method that says so.
+        // The methods that must report a failure have flushed already.
         let _ = self.data.flush();
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn watch<T: Send + 'static>(
     listen(sender.clone())?;
     thread::spawn(move || {
         let tell = sender.clone();
-        // Nobody listens any more when the work is being left.
+        // When the other side has stopped listening, the process is about to end.
         let result = work(&mut |progress| drop(tell.send(Message::Progress(progress))));
         let _ = sender.send(Message::Done(result));
     });

@@ -30,8 +30,8 @@ impl CompletionsArgs {
         let mut text = Vec::new();
         clap_complete::generate(self.shell, &mut program(), PROGRAM, &mut text);
         let text = String::from_utf8_lossy(&text);
-        // clap_complete 4.6 takes the hyphen in our name for the end of a command, in one half of
-        // what it writes for bash, and then no subcommand is found.
+        // In one half of its script for bash, clap_complete 4.6 takes the hyphen in our name for the
+        // end of a command. The two halves then don't fit, and no subcommand is found.
         out.text(&text.replace("jmo__subcmd__telemetry", "jmo__telemetry"))?;
         Ok(Code::Done)
     }
@@ -107,7 +107,8 @@ fn visible(command: &Command) -> Command {
     shown
 }
 
-/// A name as clap wants it, for as long as the program runs; it ends when the text is printed.
+/// A name that lives as long as the program, as clap wants it. The program ends once the text is
+/// printed, so nothing piles up.
 fn lasting(name: &str) -> &'static str {
     name.to_owned().leak()
 }

@@ -66,7 +66,7 @@ fn rows(report: &Report<'_>, now: DateTime<Utc>) -> Vec<(&'static str, String)> 
         (None, None) => Vec::new(),
     });
     for attempt in &status.attempts {
-        rows.push(("attempt", told(attempt, now)));
+        rows.push(("attempt", line_of(attempt, now)));
     }
     if let Some(at) = status.next_attempt_at
         && status
@@ -119,7 +119,7 @@ fn decision(status: &Status) -> String {
 
 /// The counts that say something; a spool that never held anything is one row.
 fn counts(stats: &Stats) -> Vec<(&'static str, String)> {
-    let mut rows = spool::told(stats);
+    let mut rows = spool::counts(stats);
     rows.retain(|(name, value)| {
         *name == "recorded" || (value != "0" && (*name != "bytes" || stats.recorded > 0))
     });
@@ -131,7 +131,7 @@ fn counts(stats: &Stats) -> Vec<(&'static str, String)> {
     rows
 }
 
-fn told(attempt: &Attempt, now: DateTime<Utc>) -> String {
+fn line_of(attempt: &Attempt, now: DateTime<Utc>) -> String {
     let sent = if attempt.sent > 0 {
         format!(" {}", words::events(attempt.sent as u64))
     } else {

@@ -241,7 +241,7 @@ fn local(settings: &Settings) -> Local {
             .flatten()
             .map(|id| id.to_string()),
         scans: settings.home.scan_count(),
-        stats: stats.map_err(|error| Failure::from(error).told()),
+        stats: stats.map_err(|error| Failure::from(error).message()),
     }
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::env::Environment;
 use crate::files;
 use crate::home::{Choice, Home};
-use jmo_yml::{Problem, Said};
+use jmo_yml::{Problem, Setting};
 
 /// Any of these set and not empty: a machine is at work, not a person.
 pub const CI_VARIABLES: [&str; 9] = [
@@ -35,7 +35,7 @@ pub struct Facts {
     /// The first of [`CI_VARIABLES`] that is set.
     pub ci: Option<&'static str>,
     /// What `jmo.yml` says, and its path, if there is one.
-    pub config: Option<(PathBuf, Result<Said, String>)>,
+    pub config: Option<(PathBuf, Result<Setting, String>)>,
     /// What `consent.json` says.
     pub choice: Option<Result<Choice, String>>,
 }
@@ -118,15 +118,15 @@ fn means_do_not_track(value: &str) -> bool {
     ["1", "true"].contains(&value.trim().to_ascii_lowercase().as_str())
 }
 
-fn by_config(path: &Path, said: &Result<Said, String>) -> Option<Decision> {
+fn by_config(path: &Path, said: &Result<Setting, String>) -> Option<Decision> {
     let file = path.display();
     match said {
-        Ok(Said::Nothing) => None,
-        Ok(Said::Yes(place)) => Some(Decision::yes(
+        Ok(Setting::Unset) => None,
+        Ok(Setting::Enabled(place)) => Some(Decision::yes(
             "jmo.yml",
             format!("{file}, {place} enables it"),
         )),
-        Ok(Said::No(place)) => Some(Decision::no(
+        Ok(Setting::Disabled(place)) => Some(Decision::no(
             "jmo.yml",
             format!("{file}, {place} disables it"),
         )),
@@ -203,7 +203,7 @@ impl Consent {
         }
     }
 
-    fn config(&self) -> Option<Result<Said, String>> {
+    fn config(&self) -> Option<Result<Setting, String>> {
         match files::read_given(&self.config, jmo_yml::MAX_BYTES as u64) {
             Ok(text) => Some(
                 jmo_yml::telemetry_enabled(&text).map_err(|problem: Problem| problem.to_string()),
@@ -236,7 +236,7 @@ mod tests {
         }))
     }
 
-    fn config(said: Result<Said, String>) -> Option<(PathBuf, Result<Said, String>)> {
+    fn config(said: Result<Setting, String>) -> Option<(PathBuf, Result<Setting, String>)> {
         Some((PathBuf::from("jmo.yml"), said))
     }
 
@@ -261,7 +261,7 @@ mod tests {
             disable: Some("YES".into()),
             do_not_track: Some("1".into()),
             ci: Some("GITLAB_CI"),
-            config: config(Ok(Said::No(place()))),
+            config: config(Ok(Setting::Disabled(place()))),
             choice: choice(false),
         };
         assert_eq!(decide(&all).rule, "JMO_TELEMETRY_DISABLE");
@@ -298,26 +298,26 @@ mod tests {
         };
         assert_eq!(
             (
-                both(Said::Yes(place()), false).enabled,
-                both(Said::Yes(place()), false).rule
+                both(Setting::Enabled(place()), false).enabled,
+                both(Setting::Enabled(place()), false).rule
             ),
             (false, "consent.json")
         );
         assert_eq!(
             (
-                both(Said::No(place()), true).enabled,
-                both(Said::No(place()), true).rule
+                both(Setting::Disabled(place()), true).enabled,
+                both(Setting::Disabled(place()), true).rule
             ),
             (false, "jmo.yml")
         );
         assert_eq!(
             (
-                both(Said::Yes(place()), true).enabled,
-                both(Said::Yes(place()), true).rule
+                both(Setting::Enabled(place()), true).enabled,
+                both(Setting::Enabled(place()), true).rule
             ),
             (true, "jmo.yml")
         );
-        assert_eq!(both(Said::Nothing, true).rule, "consent.json");
+        assert_eq!(both(Setting::Unset, true).rule, "consent.json");
     }
 
     #[test]
@@ -350,7 +350,7 @@ mod tests {
             disable in proptest::option::of("[01a-z]{0,5}"), track in proptest::option::of("[01a-z]{0,5}"), ci: bool,
             said in 0usize..4, chosen in 0usize..4,
         ) {
-            let config = [None, config(Ok(Said::Nothing)), config(Ok(Said::Yes(place()))), config(Ok(Said::No(place())))][said].clone();
+            let config = [None, config(Ok(Setting::Unset)), config(Ok(Setting::Enabled(place()))), config(Ok(Setting::Disabled(place())))][said].clone();
             let chosen = [None, choice(true), choice(false), Some(Err("torn".into()))][chosen].clone();
             let facts = Facts { disable, do_not_track: track, ci: ci.then_some("CI"), config, choice: chosen };
             let alone = [

@@ -1,4 +1,5 @@
-//! `record --flush`: a flush of its own session that inherits nothing and is not waited for.
+//! `record --flush`: starts a flush in a session of its own. It inherits no open file, and `record`
+//! does not wait for it.
 
 use std::ffi::OsString;
 use std::io;
@@ -15,7 +16,7 @@ pub(super) fn start_flush(settings: &Settings, config: Option<&Path>) -> Result<
         arguments.extend(["--config".into(), config.into()]);
     }
     arguments.extend(["flush".into(), "--detached".into()]);
-    // The event is safe, and the next flush takes it; that none can be started now harms nobody.
+    // When it can't be started, the event is safe all the same, and the next flush sends it.
     let _ = start(&program, &arguments);
     Ok(())
 }
@@ -60,8 +61,8 @@ fn start(program: &Path, arguments: &[OsString]) -> io::Result<()> {
 }
 
 /// Closes what this process inherited besides the three standard streams, so that the flush keeps
-/// no pipe of the caller's open and no lock of his held. Of our own files none is open any more,
-/// and Rust gives none of them to another program.
+/// none of the caller's pipes open and none of his locks held. Our own files are closed by now, and
+/// Rust passes none of them on to another program.
 #[cfg(unix)]
 fn close_inherited() {
     let open = std::fs::read_dir("/dev/fd").map(|names| {
@@ -69,7 +70,7 @@ fn close_inherited() {
         let names = names.flatten().map(|entry| entry.file_name());
         names.filter_map(number).collect()
     });
-    // Where the system does not list them, as many as are usual.
+    // Where the system does not list them, try the usual numbers.
     let open: Vec<i32> = open.unwrap_or_else(|_| (0..1024).collect());
     for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2) {
         // The directory that was listed is closed by now, so this can fail.

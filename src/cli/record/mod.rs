@@ -149,17 +149,17 @@ impl Args {
             }
         };
         report.warn_of_drops(settings.spool_max, out);
-        // Also when it failed half-way: what came before is recorded.
+        // Also after a failure half-way, since what came before it is recorded.
         report.print(out)?;
         let code = recorded?;
-        // An empty input asks for the flush alone.
+        // With an empty input, only the flush was wanted.
         if options.flush && (has_input || report.has_recorded()) {
             background::start_flush(settings, config)?;
         }
         Ok(code)
     }
 
-    /// A flag that would do nothing is a mistake of whoever wrote it.
+    /// Refuses flags that would have no effect: they are mistakes.
     fn refuse_what_does_nothing(&self) -> Result<(), Failure> {
         let usage = |error: &str| Err(Failure::new(Code::Usage, error));
         let Options {
@@ -190,8 +190,8 @@ impl Args {
     }
 }
 
-/// Records the event of the flags. While telemetry is disabled nobody is told what is wrong with an
-/// event that nobody wants, unless by `--dry-run`.
+/// Records the event of the flags. While telemetry is disabled, errors in the event are not reported,
+/// except with `--dry-run`.
 fn one(
     given: Given,
     options: &Options,
@@ -262,8 +262,8 @@ pub(super) fn example_draft(event: &'static EventSpec) -> Draft {
     .expect("an example is an event")
 }
 
-/// Tells what clap found wrong with a command line of `record`. While telemetry is disabled, what is
-/// wrong with an event is not told.
+/// Reports what clap found wrong with a command line of `record`. While telemetry is disabled, errors
+/// in the event are not reported.
 pub(super) fn refused(
     error: clap::Error,
     arguments: &[OsString],

@@ -1,6 +1,6 @@
 //! The command line of an event as programs write it: whole flag names, each followed by its value.
-//! To read it here, by the same table, saves the tenth of a record that clap takes to build its
-//! definitions. Whatever is not that plain, or not right, is left to clap, which has the last word.
+//! It is read here, by the same table, because clap takes a tenth of the time of a `record` to build
+//! its definitions. Any command line that is less plain, or wrong, is left to clap.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ pub(in crate::cli) fn read(arguments: &[OsString]) -> Option<(Option<PathBuf>, A
     let mut words = rest.iter().map(|word| word.to_str());
     while let Some(word) = words.next() {
         let flag = word?.strip_prefix("--")?;
-        // What could be a flag, or a negative number, is for clap to tell apart.
+        // A value that begins with `-` may be a flag or a negative number: clap decides.
         let mut value = || {
             let word = words.next()?;
             word.filter(|word| !word.is_empty() && !word.starts_with('-'))

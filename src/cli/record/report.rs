@@ -17,7 +17,7 @@ use crate::record::Stored;
 /// What there is to say at the end.
 #[derive(Debug, Default)]
 pub(super) struct Report {
-    /// Whether `--json` was asked for: only then is kept what the input can make long.
+    /// Whether `--json` was asked for. Only then are lists kept that grow with the input.
     json: bool,
     /// Events that are stored, with their `seq`.
     stored: Vec<(Option<i64>, Uuid)>,
@@ -25,7 +25,7 @@ pub(super) struct Report {
     rejected: Vec<Rejected>,
     /// Names of fields that were left out, and how often.
     dropped_fields: BTreeMap<String, usize>,
-    /// How many events, of these or of earlier ones, had to go because the spool is full.
+    /// How many events, of these or of earlier ones, were dropped because the spool is full.
     dropped: usize,
     /// What `--dry-run` would have recorded.
     shown: Vec<Box<RawValue>>,
@@ -59,7 +59,7 @@ impl Report {
         }
     }
 
-    /// Counts events that are stored, and no longer those that had to go for them.
+    /// Counts events that were stored, and takes back those that were dropped to make room for them.
     pub(super) fn recorded(&mut self, stored: Stored) {
         self.has_recorded |= !stored.events.is_empty();
         self.dropped += stored.dropped;
@@ -72,7 +72,7 @@ impl Report {
         }
     }
 
-    /// Warns of events that had to go because the spool is full.
+    /// Warns of events that were dropped because the spool is full.
     pub(super) fn warn_of_drops(&self, max_bytes: u64, out: &mut Out) {
         if self.dropped > 0 {
             out.say(format_args!(

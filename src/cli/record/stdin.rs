@@ -61,7 +61,7 @@ pub(super) fn record(
                     break;
                 }
             }
-            // It belongs to this thread, whose end is the end of the batches.
+            // The other side waits for batches until the sender is gone.
             drop(sender);
         };
         thread::Builder::new().spawn_scoped(scope, read).ok()?;
@@ -69,7 +69,7 @@ pub(super) fn record(
     });
     match piped {
         Some(done) => done?,
-        // There is no second thread: one after the other, then.
+        // Without a second thread, read and store in turn.
         None => batches.try_for_each(&mut finish)?,
     }
     Ok(code)
@@ -82,12 +82,12 @@ struct Batch {
     /// Names of fields that were left out, and how often.
     dropped: BTreeMap<String, usize>,
     rejected: Vec<Rejected>,
-    /// Why the input ended before its end.
+    /// Why the input could not be read to its end.
     failed: Option<io::Error>,
 }
 
-/// stdin in bounded batches. While telemetry is disabled its lines are read and not kept, so that
-/// whoever writes them is not cut off.
+/// stdin in bounded batches. While telemetry is disabled its lines are read and thrown away, so that
+/// the program that writes them gets no broken pipe.
 struct Input<'s> {
     lines: BufReader<Stdin>,
     number: usize,
@@ -179,8 +179,8 @@ impl Iterator for Input<'_> {
     }
 }
 
-/// Reads one line without its end; of a line that is too long, only so much that this can be seen.
-/// Gives 0 at the end.
+/// Reads one line without its line break. Of a line that is too long, it keeps just enough to show
+/// that. Gives 0 at the end of the input.
 fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<usize> {
     let read = input
         .by_ref()

@@ -64,7 +64,7 @@ impl InstallArgs {
         let scheduler = self.with.map_or_else(|| machine.preferred(), Ok)?;
         let job = Job::of(&settings.environment, &settings.home, config, self.every)?;
         let plan = machine.plan(scheduler, &job)?;
-        let mut warnings = unseen(settings);
+        let mut warnings = unseen_variables(settings);
         if !self.dry_run {
             machine.install(scheduler, &job)?;
             warnings.extend(replace_others(&machine, scheduler));
@@ -98,7 +98,7 @@ impl InstallArgs {
     }
 }
 
-/// There is one schedule: what other schedulers hold of ours goes.
+/// Removes our schedule from all other schedulers, so that there is only one.
 fn replace_others(machine: &Machine, kept: Scheduler) -> Vec<String> {
     let others = Scheduler::of_this_system()
         .iter()
@@ -109,14 +109,14 @@ fn replace_others(machine: &Machine, kept: Scheduler) -> Vec<String> {
         Err(error) => Some(format!(
             "could not see whether {} holds an earlier schedule: {}",
             scheduler.name(),
-            Failure::from(error).told()
+            Failure::from(error).message()
         )),
     });
     failed.collect()
 }
 
 /// Variables that a flush here would use, and a scheduled one does not have.
-fn unseen(settings: &Settings) -> Vec<String> {
+fn unseen_variables(settings: &Settings) -> Vec<String> {
     const OTHERS: [&str; 4] = [
         "JMO_TELEMETRY_SPOOL_MAX",
         "HTTPS_PROXY",

@@ -88,7 +88,7 @@ impl RemoveArgs {
 /// Removes the schedule from whoever holds it.
 ///
 /// # Errors
-/// When one of them fails; the others were asked all the same.
+/// When one of them fails. The others were asked nevertheless.
 pub(super) fn remove(settings: &Settings, out: &mut Out) -> Result<Vec<Scheduler>, Failure> {
     let machine = Machine::new(&settings.environment, &settings.home);
     let mut removed = Vec::new();
@@ -104,16 +104,20 @@ pub(super) fn remove(settings: &Settings, out: &mut Out) -> Result<Vec<Scheduler
     last_run::forget(&settings.home);
     let last = failures.pop();
     for failure in failures {
-        out.say(format_args!("error: {}", failure.told()));
+        out.say(format_args!("error: {}", failure.message()));
     }
     last.map_or(Ok(removed), Err)
 }
 
-/// For `disable` and `forget`: removes the schedule when that was asked for, else says that it stays.
+/// For `disable` and `forget`: removes the schedule if that was asked for, else mentions that it stays.
 ///
 /// # Errors
 /// When it was to be removed and can't be.
-pub(super) fn leave(settings: &Settings, wanted_gone: bool, out: &mut Out) -> Result<(), Failure> {
+pub(super) fn remove_or_mention(
+    settings: &Settings,
+    wanted_gone: bool,
+    out: &mut Out,
+) -> Result<(), Failure> {
     if wanted_gone {
         for scheduler in remove(settings, out)? {
             out.say(format_args!(

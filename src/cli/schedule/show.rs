@@ -57,7 +57,7 @@ impl ShowArgs {
 }
 
 impl Shown {
-    /// Asks the machine's schedulers. What they don't tell is told, not failed on.
+    /// Asks the machine's schedulers. One that can't be asked is reported, and is no failure.
     pub(in crate::cli) fn of(settings: &Settings) -> Self {
         let Findings { found, unknown } =
             Machine::new(&settings.environment, &settings.home).find();
@@ -76,7 +76,7 @@ impl Shown {
             unknown: unknown
                 .into_iter()
                 .map(|(scheduler, error)| {
-                    format!("{}: {}", scheduler.name(), Failure::from(error).told())
+                    format!("{}: {}", scheduler.name(), Failure::from(error).message())
                 })
                 .collect(),
         }

@@ -123,7 +123,7 @@ fn stats(settings: &Settings, json: bool, out: &mut Out) -> Result<Code, Failure
     if json {
         out.json(&stats)?;
     } else {
-        for (name, value) in told(&stats) {
+        for (name, value) in counts(&stats) {
             out.line(format_args!("{name:<10} {value}"))?;
         }
     }
@@ -131,7 +131,7 @@ fn stats(settings: &Settings, json: bool, out: &mut Out) -> Result<Code, Failure
 }
 
 /// The numbers by their names, for people.
-pub(super) fn told(stats: &Stats) -> Vec<(&'static str, String)> {
+pub(super) fn counts(stats: &Stats) -> Vec<(&'static str, String)> {
     let dropped = stats
         .dropped
         .iter()

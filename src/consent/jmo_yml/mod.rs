@@ -37,13 +37,13 @@ pub struct Place {
 
 /// What `jmo.yml` says of telemetry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Said {
-    /// It does not speak of it.
-    Nothing,
-    /// Enabled, said there.
-    Yes(Place),
-    /// Not enabled, said there.
-    No(Place),
+pub enum Setting {
+    /// Nothing.
+    Unset,
+    /// That it is enabled, at this place.
+    Enabled(Place),
+    /// That it is not enabled, at this place.
+    Disabled(Place),
 }
 
 /// Why `jmo.yml` cannot be trusted, which disables telemetry.
@@ -93,7 +93,7 @@ impl fmt::Display for Problem {
 ///
 /// # Errors
 /// A [`Problem`] wherever PyYAML would raise, and wherever the setting makes no sense.
-pub(crate) fn telemetry_enabled(text: &[u8]) -> Result<Said, Problem> {
+pub(crate) fn telemetry_enabled(text: &[u8]) -> Result<Setting, Problem> {
     if text.len() > MAX_BYTES {
         return Err(Problem::TooLarge);
     }
@@ -103,18 +103,18 @@ pub(crate) fn telemetry_enabled(text: &[u8]) -> Result<Said, Problem> {
     })?;
     let document = reader::read(text)?;
     let Some(root) = document.root() else {
-        return Ok(Said::Nothing);
+        return Ok(Setting::Unset);
     };
     match document.kind(root) {
         Kind::Mapping => {}
-        Kind::Scalar(Scalar::Null) => return Ok(Said::Nothing),
+        Kind::Scalar(Scalar::Null) => return Ok(Setting::Unset),
         _ => return Err(Problem::NotAMapping(document.place(root))),
     }
     let flat = document
         .lookup(root, Scalar::TelemetryEnabled)
         .into_iter()
         .map(|node| enabled(&document, node))
-        .filter(|verdict| !matches!(verdict, Ok(Said::Yes(_))));
+        .filter(|verdict| !matches!(verdict, Ok(Setting::Enabled(_))));
     let nested = document
         .lookup(root, Scalar::Telemetry)
         .into_iter()
@@ -123,7 +123,7 @@ pub(crate) fn telemetry_enabled(text: &[u8]) -> Result<Said, Problem> {
 }
 
 /// The value of `telemetry`.
-fn telemetry(document: &Document, node: usize) -> Result<Said, Problem> {
+fn telemetry(document: &Document, node: usize) -> Result<Setting, Problem> {
     let place = document.place(node);
     match document.kind(node) {
         Kind::Mapping => strictest(
@@ -132,30 +132,30 @@ fn telemetry(document: &Document, node: usize) -> Result<Said, Problem> {
                 .into_iter()
                 .map(|node| enabled(document, node)),
         ),
-        Kind::Scalar(Scalar::Null) => Ok(Said::Nothing),
-        Kind::Scalar(Scalar::No) => Ok(Said::No(place)),
-        Kind::Scalar(Scalar::True) => Ok(Said::Yes(place)),
+        Kind::Scalar(Scalar::Null) => Ok(Setting::Unset),
+        Kind::Scalar(Scalar::No) => Ok(Setting::Disabled(place)),
+        Kind::Scalar(Scalar::True) => Ok(Setting::Enabled(place)),
         _ => Err(Problem::Senseless(place)),
     }
 }
 
 /// The value of `enabled`. A null is a no, because the scanner asks for `bool(value)`.
-fn enabled(document: &Document, node: usize) -> Result<Said, Problem> {
+fn enabled(document: &Document, node: usize) -> Result<Setting, Problem> {
     let place = document.place(node);
     match document.kind(node) {
-        Kind::Scalar(Scalar::No | Scalar::Null) => Ok(Said::No(place)),
-        Kind::Scalar(Scalar::True | Scalar::Yes | Scalar::Enabled) => Ok(Said::Yes(place)),
+        Kind::Scalar(Scalar::No | Scalar::Null) => Ok(Setting::Disabled(place)),
+        Kind::Scalar(Scalar::True | Scalar::Yes | Scalar::Enabled) => Ok(Setting::Enabled(place)),
         _ => Err(Problem::Senseless(place)),
     }
 }
 
 /// One verdict from those of a key that is written more than once. PyYAML takes the last; here
 /// a no among them wins, then a problem: who wrote "no" anywhere meant it.
-fn strictest(verdicts: impl Iterator<Item = Result<Said, Problem>>) -> Result<Said, Problem> {
-    let mut answer = Ok(Said::Nothing);
+fn strictest(verdicts: impl Iterator<Item = Result<Setting, Problem>>) -> Result<Setting, Problem> {
+    let mut answer = Ok(Setting::Unset);
     for verdict in verdicts {
         match (answer, verdict) {
-            (_, Ok(Said::No(_))) => return verdict,
+            (_, Ok(Setting::Disabled(_))) => return verdict,
             (Err(_), _) => {}
             _ => answer = verdict,
         }

@@ -7,14 +7,14 @@ use proptest::sample::select;
 
 use super::*;
 
-fn read(text: &str) -> Result<Said, Problem> {
+fn read(text: &str) -> Result<Setting, Problem> {
     telemetry_enabled(text.as_bytes())
 }
 
 #[track_caller]
 fn assert_yes(text: &str) {
     assert!(
-        matches!(read(text), Ok(Said::Yes(_))),
+        matches!(read(text), Ok(Setting::Enabled(_))),
         "{text:?} gave {:?}",
         read(text)
     );
@@ -23,7 +23,7 @@ fn assert_yes(text: &str) {
 #[track_caller]
 fn assert_no(text: &str) {
     assert!(
-        matches!(read(text), Ok(Said::No(_))),
+        matches!(read(text), Ok(Setting::Disabled(_))),
         "{text:?} gave {:?}",
         read(text)
     );
@@ -31,7 +31,7 @@ fn assert_no(text: &str) {
 
 #[track_caller]
 fn assert_nothing(text: &str) {
-    assert_eq!(read(text), Ok(Said::Nothing), "{text:?}");
+    assert_eq!(read(text), Ok(Setting::Unset), "{text:?}");
 }
 
 #[track_caller]
@@ -373,7 +373,7 @@ fn a_file_that_is_no_mapping_disables() {
 fn the_place_is_that_of_the_value() {
     assert_eq!(
         read("# é\ntelemetry:\n  'é': 1\n  enabled: no\n"),
-        Ok(Said::No(Place {
+        Ok(Setting::Disabled(Place {
             line: 4,
             column: 12
         }))
@@ -458,13 +458,13 @@ proptest! {
 
     #[test]
     fn an_opt_out_is_seen_wherever_and_however_it_is_written(text in opted_out()) {
-        prop_assert!(matches!(read(&text), Ok(Said::No(_))), "{:?}", read(&text));
+        prop_assert!(matches!(read(&text), Ok(Setting::Disabled(_))), "{:?}", read(&text));
     }
 
     #[test]
     fn windows_line_ends_and_a_byte_order_mark_change_nothing(text in opted_out()) {
         let text = format!("\u{feff}{}", text.replace('\n', "\r\n"));
-        prop_assert!(matches!(read(&text), Ok(Said::No(_))), "{:?}", read(&text));
+        prop_assert!(matches!(read(&text), Ok(Setting::Disabled(_))), "{:?}", read(&text));
     }
 
     #[test]
@@ -476,7 +476,7 @@ proptest! {
         let mut text = enabled_is(no).replace("yes", "x").into_bytes();
         let at = at.index(text.len());
         if insert { text.insert(at, byte) } else { text[at] = byte }
-        let is_yes = |text: &[u8]| matches!(telemetry_enabled(text), Ok(Said::Yes(_)));
+        let is_yes = |text: &[u8]| matches!(telemetry_enabled(text), Ok(Setting::Enabled(_)));
         prop_assert!(!is_yes(&text) || byte == b'1', "{:?}", String::from_utf8_lossy(&text));
         prop_assert!(!is_yes(&text[..at]));
     }
@@ -512,7 +512,7 @@ fn no_tag_of_the_whole_document_hides_what_it_says() {
         let text = format!("{header}\ntelemetry:\n  enabled: false\n");
         let said = telemetry_enabled(text.as_bytes());
         assert!(
-            !matches!(said, Ok(Said::Nothing | Said::Yes(_))),
+            !matches!(said, Ok(Setting::Unset | Setting::Enabled(_))),
             "{text}: {said:?}"
         );
     }
