@@ -6,10 +6,21 @@
 
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
@@ -20,6 +31,8 @@ const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"];
 for (const signal of SIGNALS) process.on(signal, () => process.exit(0));
 
 const { values: options } = readArguments();
+const port = portOf(options.port);
+if (options.persist !== undefined) prepare(options.persist);
 const bindings = { RETENTION_DAYS: "90", MAX_EVENTS_A_DAY: "1000000", ...environment(options.env) };
 if (options["stats-token"] !== undefined) bindings.STATS_TOKEN = options["stats-token"];
 // Only here: Cloudflare's limiter takes its numbers from wrangler.jsonc.
@@ -56,7 +69,7 @@ await stop();
 
 const service = new Miniflare({
   host: "127.0.0.1",
-  port: Number(options.port),
+  port,
   cf: false,
   log: new Log(LogLevel.ERROR),
   unsafeTriggerHandlers: true,
@@ -76,6 +89,11 @@ let isEnding = false;
 // Miniflare has handlers of its own, which end the process at once and with another status.
 for (const signal of SIGNALS) process.removeAllListeners(signal).on(signal, end);
 
+try {
+  await service.ready;
+} catch (error) {
+  refuse(`failed to start on port ${port} (is it in use?): ${error.message}`, 1);
+}
 await migrate(await service.getD1Database("DB"));
 const url = `http://127.0.0.1:${new URL(await service.ready).port}`;
 console.log(JSON.stringify({ url }).replace(":", ": "));
@@ -86,8 +104,39 @@ if (options.people) setInterval(() => process.ppid === parent || end(), 500);
 async function end() {
   if (isEnding) return;
   isEnding = true;
+  // workerd ends with this process in any case, so nothing is gained by waiting longer.
+  setTimeout(() => process.exit(0), 5000).unref();
   await service.dispose();
   process.exit(0);
+}
+
+function refuse(why, status) {
+  console.error(`serve.mjs: ${why}`);
+  process.exit(status);
+}
+
+function portOf(text) {
+  const port = Number(text);
+  if (!/^\d+$/.test(text) || port > 65535)
+    refuse(`--port takes a number from 0 to 65535, not ${text}`, 2);
+  return port;
+}
+
+/** Like mkdir -p. Node's own recursive mkdir never returns where a directory can't be made at all, as in /proc. */
+function makeDirectory(path) {
+  if (existsSync(path)) return;
+  makeDirectory(dirname(path));
+  mkdirSync(path);
+}
+
+/** workerd does not say when it can't write its data: it waits for ever. */
+function prepare(directory) {
+  try {
+    makeDirectory(resolve(directory));
+    accessSync(directory, constants.R_OK | constants.W_OK | constants.X_OK);
+  } catch (error) {
+    refuse(`failed to use --persist ${directory}: ${error.message}`, 1);
+  }
 }
 
 function readArguments() {
