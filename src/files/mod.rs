@@ -70,16 +70,17 @@ pub(crate) fn own(path: &Path) -> io::Result<Option<Metadata>> {
             }
             Ok(Some(metadata))
         }
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            Ok(None)
-        }
+        Err(error) if is_missing(&error) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Whether there is no such file, or no directory in which it could be.
+pub(crate) fn is_missing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 /// Opens a file of our own. One that the options create is readable and writable by its owner alone.

@@ -241,14 +241,7 @@ impl Home {
         let path = self.file(name);
         match files::read_own(&path, SMALL_FILE_BYTES) {
             Ok(bytes) => Ok(Some(bytes)),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                ) =>
-            {
-                Ok(None)
-            }
+            Err(error) if files::is_missing(&error) => Ok(None),
             Err(source) => Err(HomeError {
                 operation: "read",
                 path,

@@ -12,7 +12,7 @@ use super::out::Out;
 use super::words;
 use crate::clock;
 use crate::settings::Settings;
-use crate::spool::{self, Caller, Spool, Stats};
+use crate::spool::{self, Caller, Deleted, Spool, Stats};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -177,11 +177,21 @@ fn prune(settings: &Settings, json: bool, out: &mut Out) -> Result<Code, Failure
     let deleted = Spool::write(&settings.home, Caller::Command, |writer| {
         writer.prune(clock::now(), settings.spool_max)
     })?;
+    show_deleted(deleted, "not sent in time", json, out)
+}
+
+/// Shows what was deleted; `unsent` says what the unsent events have in common.
+fn show_deleted(
+    deleted: Deleted,
+    unsent: &str,
+    json: bool,
+    out: &mut Out,
+) -> Result<Code, Failure> {
     if json {
         out.json(&deleted)?;
     } else {
         out.line(format_args!(
-            "deleted {} ({} not sent in time, {} sent)",
+            "deleted {} ({} {unsent}, {} sent)",
             words::events((deleted.unsent + deleted.sent) as u64),
             deleted.unsent,
             deleted.sent
@@ -203,17 +213,7 @@ impl PurgeArgs {
         let deleted = Spool::write(&settings.home, Caller::Command, |writer| {
             writer.purge(self.all)
         })?;
-        if self.json {
-            out.json(&deleted)?;
-        } else {
-            out.line(format_args!(
-                "deleted {} ({} not sent, {} sent)",
-                words::events((deleted.unsent + deleted.sent) as u64),
-                deleted.unsent,
-                deleted.sent
-            ))?;
-        }
-        Ok(Code::Done)
+        show_deleted(deleted, "not sent", self.json, out)
     }
 }
 

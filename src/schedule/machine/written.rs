@@ -24,7 +24,7 @@ fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Sch
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, ScheduleError> {
     match fs::read(path) {
         Ok(content) => Ok(Some(content)),
-        Err(error) if is_absent(&error) => Ok(None),
+        Err(error) if files::is_missing(&error) => Ok(None),
         Err(error) => Err(failed("read", path)(error)),
     }
 }
@@ -32,7 +32,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, ScheduleError> {
 /// Deletes a file that may be gone.
 pub(super) fn delete(path: &Path) -> Result<(), ScheduleError> {
     match fs::remove_file(path) {
-        Err(error) if !is_absent(&error) => Err(failed("delete", path)(error)),
+        Err(error) if !files::is_missing(&error) => Err(failed("delete", path)(error)),
         _ => Ok(()),
     }
 }
@@ -42,13 +42,6 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = files::NewFile::shared(path)?;
     file.write_all(content)?;
     file.finish()
-}
-
-fn is_absent(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
 }
 
 /// Files that were written, and what they were before.
