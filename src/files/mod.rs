@@ -21,7 +21,7 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::path::Path;
 
-pub(crate) use new_file::{NewFile, remove_partials, replace_own};
+pub(crate) use new_file::{NewFile, remove_partials, replace_own, unnamed_in};
 use system::{NO_LINK, NO_WAIT, flags, foreign, private};
 pub(crate) use system::{is_at, readable_by_others};
 

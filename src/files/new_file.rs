@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -130,6 +130,22 @@ impl Drop for NewFile {
     }
 }
 
+/// A file that holds this and has no name, to be read from its start: whatever becomes of us, nothing
+/// is left of it once its last reader is gone.
+///
+/// # Errors
+/// When it can't be written in this directory.
+pub(crate) fn unnamed_in(dir: &Path, content: &[u8]) -> io::Result<File> {
+    let path = dir.join(partial_name(OsStr::new("jmo-telemetry"))?);
+    let mut options = OpenOptions::new();
+    private(options.read(true).write(true).create_new(true));
+    let mut file = flags(&mut options, NO_LINK).open(&path)?;
+    fs::remove_file(&path)?;
+    file.write_all(content)?;
+    file.rewind()?;
+    Ok(file)
+}
+
 /// `.NAME.RANDOM.partial`.
 fn partial_name(name: &OsStr) -> io::Result<OsString> {
     let mut random = [0; 8];
@@ -206,6 +222,14 @@ mod tests {
         replace_own(&path, b"whole").expect("written");
         assert_eq!(names(dir.path()), ["file"]);
         assert!(!readable_by_others(&path));
+    }
+
+    #[test]
+    fn an_unnamed_file_is_read_from_its_start_and_leaves_nothing() {
+        let dir = dir();
+        let file = unnamed_in(dir.path(), b"whole").expect("a file");
+        assert!(names(dir.path()).is_empty());
+        assert_eq!(io::read_to_string(file).expect("text"), "whole");
     }
 
     #[test]

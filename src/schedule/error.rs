@@ -49,6 +49,9 @@ pub(crate) enum ScheduleError {
         /// Why it failed.
         source: io::Error,
     },
+    /// Another process changes the schedule.
+    #[error("another `jmo-telemetry schedule` is at work and does not end; try again")]
+    Busy,
     /// The user's home directory is not known.
     #[error("could not find the user's home directory; set HOME")]
     NoUserHome,

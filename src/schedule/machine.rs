@@ -5,7 +5,7 @@
 mod held;
 mod written;
 
-use std::fs;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -13,9 +13,12 @@ use serde::Serialize;
 use super::{Job, ScheduleError, Scheduler, cron, launchd, run, schtasks, systemd};
 use crate::env::Environment;
 use crate::error::chain;
+use crate::files;
 use crate::home::Home;
+use crate::home::lock::FileLock;
+use crate::limits::SCHEDULER_WAIT;
 
-use self::written::{Written, missing};
+use self::written::{Written, missing, read};
 
 /// This machine, as one user has it.
 #[derive(Debug)]
@@ -73,6 +76,23 @@ impl<'a> Machine<'a> {
         Self { environment, home }
     }
 
+    /// Keeps others from changing the schedule meanwhile: two at once would each remove what the other one
+    /// installed. There is one schedule per user, so the lock is on the user's home directory, where it
+    /// leaves nothing behind. A system that can't lock a directory goes without.
+    ///
+    /// # Errors
+    /// When another process changes the schedule and does not end.
+    pub(crate) fn lock(&self) -> Result<Option<FileLock>, ScheduleError> {
+        let Some(dir) = self.environment.user_home() else {
+            return Ok(None);
+        };
+        match File::open(dir).and_then(|dir| FileLock::lock(dir, SCHEDULER_WAIT)) {
+            Ok(None) => Err(ScheduleError::Busy),
+            Ok(lock) => Ok(lock),
+            Err(_) => Ok(None),
+        }
+    }
+
     /// The scheduler to use when nobody says which: the first that answers.
     ///
     /// # Errors
@@ -93,10 +113,10 @@ impl<'a> Machine<'a> {
 
     fn answers(&self, scheduler: Scheduler) -> Result<(), ScheduleError> {
         match scheduler {
-            Scheduler::Systemd => run::succeed(&SYSTEMD_ANSWERS, b"").map(drop),
+            Scheduler::Systemd => run::succeed(&SYSTEMD_ANSWERS).map(drop),
             Scheduler::Cron => crontab().map(drop),
-            Scheduler::Launchd => run::succeed(&["launchctl", "version"], b"").map(drop),
-            Scheduler::Schtasks => run::succeed(&["schtasks", "/?"], b"").map(drop),
+            Scheduler::Launchd => run::succeed(&["launchctl", "version"]).map(drop),
+            Scheduler::Schtasks => run::succeed(&["schtasks", "/?"]).map(drop),
         }
     }
 
@@ -176,7 +196,7 @@ impl<'a> Machine<'a> {
             return if before.as_ref() == Some(&after) {
                 Ok(())
             } else {
-                run::succeed(&WRITE_CRONTAB, &after).map(drop)
+                self.write_crontab(&after)
             };
         }
         self.answers(scheduler)?;
@@ -195,12 +215,12 @@ impl<'a> Machine<'a> {
             .and_then(|()| {
                 if scheduler == Scheduler::Launchd {
                     // Fails where it is not loaded yet.
-                    run::output(&["launchctl", "bootout", &service_target()], b"")?;
+                    run::output(&["launchctl", "bootout", &service_target()])?;
                 }
                 let skipped = usize::from(scheduler == Scheduler::Launchd);
                 plan.commands.iter().skip(skipped).try_for_each(|command| {
                     let words: Vec<_> = command.iter().map(String::as_str).collect();
-                    run::succeed(&words, b"").map(drop)
+                    run::succeed(&words).map(drop)
                 })
             });
         if result.is_err() {
@@ -224,7 +244,7 @@ impl<'a> Machine<'a> {
                     &[&SYSTEMD_STOP, &SYSTEMD_RELOAD]
                 };
                 for command in commands {
-                    let _ = run::output(command, b"");
+                    let _ = run::output(command);
                 }
             }
             Scheduler::Launchd => {
@@ -232,11 +252,25 @@ impl<'a> Machine<'a> {
                     && agent.exists()
                 {
                     let agent = agent.display().to_string();
-                    let _ = run::output(&["launchctl", "bootstrap", &domain(), &agent], b"");
+                    let _ = run::output(&["launchctl", "bootstrap", &domain(), &agent]);
                 }
             }
             Scheduler::Cron | Scheduler::Schtasks => {}
         }
+    }
+
+    /// Replaces the user's crontab. The command takes the end of its input for the end of the crontab, so
+    /// it gets a file that is complete before it starts: a pipe would end early when we are killed.
+    fn write_crontab(&self, crontab: &[u8]) -> Result<(), ScheduleError> {
+        let dir = self.environment.temporary_dir();
+        let input = files::unnamed_in(&dir, crontab)
+            .or_else(|_| files::unnamed_in(self.home.dir(), crontab))
+            .map_err(|source| ScheduleError::File {
+                operation: "write the new crontab into",
+                path: dir,
+                source,
+            })?;
+        run::succeed_reading(&WRITE_CRONTAB, input).map(drop)
     }
 
     fn user_home(&self) -> Result<PathBuf, ScheduleError> {
@@ -312,16 +346,16 @@ fn wanted(unit_dir: &Path) -> PathBuf {
 
 /// How many folders have to be made for the units, or were made for those that are there.
 fn folders_for(unit_dir: &Path) -> usize {
-    match fs::read_to_string(unit_dir.join(systemd::SERVICE)) {
-        Ok(service) => systemd::folders(&service),
-        Err(_) => missing(unit_dir),
+    match read(&unit_dir.join(systemd::SERVICE)) {
+        Ok(Some(service)) => systemd::folders(&String::from_utf8_lossy(&service)),
+        _ => missing(unit_dir),
     }
 }
 
 /// The user's crontab; `None` when there is none. That the command failed is another thing.
 fn crontab() -> Result<Option<Vec<u8>>, ScheduleError> {
     const LIST: [&str; 2] = ["crontab", "-l"];
-    let output = run::output(&LIST, b"")?;
+    let output = run::output(&LIST)?;
     if output.status.success() {
         return Ok(Some(output.stdout));
     }

@@ -1,7 +1,8 @@
 //! Starts the scheduler's own programs: `systemctl`, `crontab`, `launchctl`, `schtasks`. Nothing else
 //! in the schedule starts a program.
 
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::Read;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -12,23 +13,38 @@ use super::ScheduleError;
 use crate::clock::{self, Deadline};
 use crate::limits::SCHEDULER_WAIT;
 
-/// Runs a command to its end, with this on stdin. An exit code other than 0 is not an error here.
+/// Runs a command to its end. An exit code other than 0 is not an error here.
 ///
 /// # Errors
 /// When it can't be started, or does not end in time; it is killed then.
-pub(super) fn output(command: &[&str], input: &[u8]) -> Result<Output, ScheduleError> {
-    run(command, input).map_err(|source| ScheduleError::Run {
-        command: command.join(" "),
-        source,
-    })
+pub(super) fn output(command: &[&str]) -> Result<Output, ScheduleError> {
+    output_reading(command, Stdio::null())
 }
 
 /// Runs a command that must succeed.
 ///
 /// # Errors
 /// When it does not.
-pub(super) fn succeed(command: &[&str], input: &[u8]) -> Result<Output, ScheduleError> {
-    let output = output(command, input)?;
+pub(super) fn succeed(command: &[&str]) -> Result<Output, ScheduleError> {
+    succeeded(command, output(command)?)
+}
+
+/// The same with a command that reads this file on stdin.
+///
+/// # Errors
+/// When it does not succeed.
+pub(super) fn succeed_reading(command: &[&str], input: File) -> Result<Output, ScheduleError> {
+    succeeded(command, output_reading(command, input.into())?)
+}
+
+fn output_reading(command: &[&str], input: Stdio) -> Result<Output, ScheduleError> {
+    run(command, input).map_err(|source| ScheduleError::Run {
+        command: command.join(" "),
+        source,
+    })
+}
+
+fn succeeded(command: &[&str], output: Output) -> Result<Output, ScheduleError> {
     if output.status.success() {
         Ok(output)
     } else {
@@ -60,7 +76,7 @@ fn message(output: &Output) -> String {
         .unwrap_or_else(|| output.status.to_string())
 }
 
-fn run(command: &[&str], input: &[u8]) -> io::Result<Output> {
+fn run(command: &[&str], input: Stdio) -> io::Result<Output> {
     let [program, arguments @ ..] = command else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
@@ -68,17 +84,13 @@ fn run(command: &[&str], input: &[u8]) -> io::Result<Output> {
         .args(arguments)
         // What it says is read by us, too.
         .env("LC_ALL", "C")
-        .stdin(Stdio::piped())
+        .stdin(input)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
     let deadline = Deadline::after(SCHEDULER_WAIT);
     let stdout = reader(child.stdout.take());
     let stderr = reader(child.stderr.take());
-    let stdin = child.stdin.take();
-    let input = input.to_owned();
-    // A program that does not read to the end says why itself.
-    thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&input)));
     let status = wait(&mut child, deadline)?;
     // Something that it started may hold its pipes open. Half a crontab is none.
     let rest = |pipe: Receiver<Vec<u8>>| pipe.recv_timeout(deadline.left()).map_err(|_| too_slow());

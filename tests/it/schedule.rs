@@ -6,7 +6,7 @@ mod real;
 use self::machine::{Machine, SYSTEMCTL, installed_program, put, run, tree};
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -125,6 +125,30 @@ fn a_crontab_that_cannot_be_written_is_told_and_stays() {
     assert_eq!(machine.shown()["installed"], false);
 }
 
+/// `crontab -` takes the end of its input for the end of the crontab.
+#[test]
+fn a_killed_install_or_remove_does_not_cut_the_crontab_short() {
+    // More than a pipe holds.
+    let theirs = "0 1 * * * precious\n".repeat(20_000);
+    for action in ["install --with cron", "remove"] {
+        let machine = Machine::with_cron();
+        machine.write("tab", &theirs);
+        if action == "remove" {
+            machine.schedule("install --with cron").ok();
+            fs::remove_file(machine.bin.join("done")).expect("a file");
+        }
+        machine.write("slow", "");
+        let mut child = machine.command(action).spawn().expect("starts");
+        machine.wait_for("started");
+        child.kill().expect("killed");
+        child.wait().expect("ends");
+        fs::remove_file(machine.bin.join("slow")).expect("a file");
+        machine.wait_for("done");
+        let tab = machine.tab().expect("a crontab");
+        assert!(tab.ends_with(theirs.as_bytes()), "{} bytes", tab.len());
+    }
+}
+
 #[test]
 fn a_scheduler_that_hangs_is_left() {
     let machine = Machine::new().script("crontab", "#!/bin/sh\nsleep 600\n");
@@ -196,6 +220,27 @@ fn a_unit_folder_that_cannot_be_written_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_unit_that_is_no_file_is_told_and_not_waited_for() {
+    for name in ["jmo-telemetry-flush.service", "jmo-telemetry-flush.timer"] {
+        let machine = Machine::with_systemd();
+        let unit = machine.unit(name);
+        fs::create_dir_all(machine.unit("")).expect("a directory");
+        nix::unistd::mkfifo(&unit, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+        let told = format!(
+            "failed to read `{}`: it is a pipe, a socket or a device, where an ordinary file is expected",
+            unit.display()
+        );
+        assert_eq!(machine.shown()["unknown"][0], format!("systemd: {told}"));
+        for action in ["install", "remove"] {
+            let ran = machine.schedule(action).exits(73);
+            assert_eq!(ran.stderr, format!("error: {told}\n"));
+        }
+        let left = fs::read_dir(machine.unit("")).expect("a directory");
+        assert_eq!(left.count(), 1);
+    }
+}
+
+#[test]
 fn a_failed_install_puts_back_what_was_there() {
     let machine = Machine::with_systemd();
     machine.write("fails", "enable");
@@ -221,6 +266,24 @@ fn another_scheduler_takes_over_and_one_schedule_is_left() {
     machine.schedule("install --with cron").ok();
     assert!(!machine.unit("jmo-telemetry-flush.timer").exists());
     assert_eq!(machine.shown()["scheduler"], "cron");
+}
+
+#[test]
+fn two_installs_at_once_leave_one_schedule() {
+    let machine = Machine::with_cron().script("systemctl", SYSTEMCTL);
+    for _ in 0..10 {
+        let at_once = ["cron", "systemd"].map(|scheduler| {
+            let mut command = machine.command(&format!("install --with {scheduler}"));
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+            command.spawn().expect("starts")
+        });
+        for mut child in at_once {
+            assert!(child.wait().expect("ends").success());
+        }
+        let (line, timer) = (machine.tab(), machine.unit("jmo-telemetry-flush.timer"));
+        assert_ne!(line.is_some(), timer.exists(), "none, or two of them");
+        machine.schedule("remove").ok();
+    }
 }
 
 #[test]

@@ -66,6 +66,7 @@ impl InstallArgs {
         let plan = machine.plan(scheduler, &job)?;
         let mut warnings = unseen_variables(settings);
         if !self.dry_run {
+            let _lock = machine.lock()?;
             machine.install(scheduler, &job)?;
             warnings.extend(replace_others(&machine, scheduler));
         }

@@ -91,6 +91,7 @@ impl RemoveArgs {
 /// When one of them fails. The others were asked nevertheless.
 pub(super) fn remove(settings: &Settings, out: &mut Out) -> Result<Vec<Scheduler>, Failure> {
     let machine = Machine::new(&settings.environment, &settings.home);
+    let _lock = machine.lock()?;
     let mut removed = Vec::new();
     let mut failures = Vec::new();
     for scheduler in Scheduler::of_this_system() {
@@ -152,6 +153,7 @@ impl From<ScheduleError> for Failure {
                 Self::new(Code::Configuration, error)
                     .hint("it is not installed; `--with` chooses another scheduler")
             }
+            ScheduleError::Busy => Self::new(Code::TryLater, error),
             ScheduleError::Run { .. } | ScheduleError::Failed { .. } => Self::new(Code::Io, error),
             ScheduleError::OtherSystem(_)
             | ScheduleError::Temporary { .. }

@@ -4,8 +4,7 @@ use std::fs;
 
 use super::written::{delete, read};
 use super::{
-    Findings, Found, Machine, SYSTEMD_RELOAD, SYSTEMD_STOP, WRITE_CRONTAB, crontab, service_target,
-    wanted,
+    Findings, Found, Machine, SYSTEMD_RELOAD, SYSTEMD_STOP, crontab, service_target, wanted,
 };
 use crate::schedule::{ScheduleError, Scheduler, cron, launchd, run, schtasks, systemd};
 
@@ -41,7 +40,7 @@ impl Machine<'_> {
                 let Some(plist) = read(&path)? else {
                     return Ok(None);
                 };
-                let loaded = run::output(&["launchctl", "print", &service_target()], b"")?;
+                let loaded = run::output(&["launchctl", "print", &service_target()])?;
                 Ok(Some(Found {
                     scheduler,
                     place: path.display().to_string(),
@@ -76,7 +75,7 @@ impl Machine<'_> {
             return Ok(None);
         };
         let place = self.task_name();
-        let query = run::output(&["schtasks", "/query", "/tn", &place], b"")?;
+        let query = run::output(&["schtasks", "/query", "/tn", &place])?;
         Ok(Some(Found {
             scheduler: Scheduler::Schtasks,
             place,
@@ -89,12 +88,12 @@ impl Machine<'_> {
     fn remove_task(&self) -> Result<bool, ScheduleError> {
         let (name, path) = (self.task_name(), self.home.file(schtasks::FILE));
         let had_file = read(&path)?.is_some();
-        let query = run::output(&["schtasks", "/query", "/tn", &name, "/xml"], b"")?;
+        let query = run::output(&["schtasks", "/query", "/tn", &name, "/xml"])?;
         // It prints UTF-16 or the console's character set; the name is the same without zeros.
         let printed: Vec<u8> = query.stdout.into_iter().filter(|byte| *byte != 0).collect();
         let is_ours = had_file || String::from_utf8_lossy(&printed).contains("jmo-telemetry");
         if query.status.success() && is_ours {
-            run::succeed(&["schtasks", "/delete", "/tn", &name, "/f"], b"")?;
+            run::succeed(&["schtasks", "/delete", "/tn", &name, "/f"])?;
         }
         delete(&path)?;
         Ok(is_ours)
@@ -107,7 +106,7 @@ impl Machine<'_> {
     pub(crate) fn remove(&self, scheduler: Scheduler) -> Result<bool, ScheduleError> {
         match scheduler {
             Scheduler::Systemd => self.remove_units(),
-            Scheduler::Cron => remove_line(),
+            Scheduler::Cron => self.remove_line(),
             Scheduler::Launchd => self.remove_agent(),
             Scheduler::Schtasks => self.remove_task(),
         }
@@ -119,7 +118,7 @@ impl Machine<'_> {
             return Ok(false);
         }
         // Fails where it is not loaded.
-        run::output(&["launchctl", "bootout", &service_target()], b"")?;
+        run::output(&["launchctl", "bootout", &service_target()])?;
         delete(&agent)?;
         Ok(true)
     }
@@ -134,7 +133,7 @@ impl Machine<'_> {
             &read(&service)?.unwrap_or_default(),
         ));
         // Where no manager runs, nothing is to be stopped, and the link is a file.
-        let _ = run::output(&SYSTEMD_STOP, b"");
+        let _ = run::output(&SYSTEMD_STOP);
         let wanted = wanted(&dir);
         if fs::symlink_metadata(&wanted).is_ok() {
             delete(&wanted)?;
@@ -145,7 +144,7 @@ impl Machine<'_> {
         }
         delete(&dir.join(systemd::TIMER))?;
         delete(&service)?;
-        let _ = run::output(&SYSTEMD_RELOAD, b"");
+        let _ = run::output(&SYSTEMD_RELOAD);
         if let Ok(stamp) = self.stamp() {
             delete(&stamp)?;
         }
@@ -156,17 +155,17 @@ impl Machine<'_> {
         }
         Ok(true)
     }
-}
 
-/// Removes the line of ours from the crontab.
-fn remove_line() -> Result<bool, ScheduleError> {
-    let crontab = crontab()?.unwrap_or_default();
-    if cron::find(&crontab).is_none() {
-        return Ok(false);
+    /// Removes the line of ours from the crontab.
+    fn remove_line(&self) -> Result<bool, ScheduleError> {
+        let crontab = crontab()?.unwrap_or_default();
+        if cron::find(&crontab).is_none() {
+            return Ok(false);
+        }
+        match cron::without(&crontab) {
+            Some(crontab) => self.write_crontab(&crontab)?,
+            None => run::succeed(&["crontab", "-r"]).map(drop)?,
+        }
+        Ok(true)
     }
-    match cron::without(&crontab) {
-        Some(crontab) => run::succeed(&WRITE_CRONTAB, &crontab)?,
-        None => run::succeed(&["crontab", "-r"], b"")?,
-    };
-    Ok(true)
 }

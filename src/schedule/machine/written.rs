@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::files;
+use crate::limits::SMALL_FILE_BYTES;
 use crate::schedule::ScheduleError;
 
 /// How many folders of a path are not there.
@@ -20,9 +21,9 @@ fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Sch
     }
 }
 
-/// A file's content; `None` when it is not there.
+/// A file's content; `None` when it is not there. What is no ordinary file is not waited for.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, ScheduleError> {
-    match fs::read(path) {
+    match files::read_given(path, SMALL_FILE_BYTES) {
         Ok(content) => Ok(Some(content)),
         Err(error) if files::is_missing(&error) => Ok(None),
         Err(error) => Err(failed("read", path)(error)),

@@ -5,13 +5,14 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::world::{Ran, World};
 
-/// Keeps a crontab in a file, as `crontab` does. `FAIL` beside it names what fails.
+/// Keeps a crontab in a file, as `crontab` does. Files beside it say what fails, and what is slow.
 const CRONTAB: &str = r#"#!/bin/sh
 dir=$(dirname "$0")
 case "$1" in
@@ -22,7 +23,9 @@ case "$1" in
 -r) rm "$dir/tab" ;;
 -)
   [ -e "$dir/write-fails" ] && { echo "crontab: disk full" >&2; exit 1; }
-  cat > "$dir/new" && mv "$dir/new" "$dir/tab" ;;
+  [ -e "$dir/slow" ] && { echo > "$dir/started"; while [ -e "$dir/slow" ]; do sleep 0.01; done; }
+  cat > "$dir/new" && mv "$dir/new" "$dir/tab"
+  echo > "$dir/done" ;;
 esac
 "#;
 
@@ -83,13 +86,30 @@ impl Machine {
         fs::read(self.bin.join("tab")).ok()
     }
 
+    /// Waits for a file that a script makes.
+    #[track_caller]
+    pub(super) fn wait_for(&self, name: &str) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while !self.bin.join(name).exists() {
+            assert!(Instant::now() < end, "{name} was never made");
+            std::thread::yield_now();
+        }
+    }
+
     pub(super) fn unit(&self, name: &str) -> PathBuf {
         self.world.cwd().join(".config/systemd/user").join(name)
     }
 
     pub(super) fn schedule(&self, args: &str) -> Ran {
+        let mut command = self.command(args);
+        let output = command.output().expect("it runs");
+        Ran::from_output(&command, output)
+    }
+
+    /// A subcommand of `schedule` that is not started yet.
+    pub(super) fn command(&self, args: &str) -> Command {
         let args = ["schedule"].into_iter().chain(args.split_whitespace());
-        run(&self.program.1, &self.world.command(args))
+        moved(&self.program.1, &self.world.command(args))
     }
 
     pub(super) fn shown(&self) -> Value {
@@ -119,6 +139,13 @@ pub(super) fn installed_program(folder: &str) -> (TempDir, PathBuf) {
 
 /// Runs a command of a world with the program at another path.
 pub(super) fn run(program: &Path, like: &Command) -> Ran {
+    let mut command = moved(program, like);
+    let output = command.output().expect("it runs");
+    Ran::from_output(&command, output)
+}
+
+/// A command of a world with the program at another path.
+fn moved(program: &Path, like: &Command) -> Command {
     let environment = like
         .get_envs()
         .filter_map(|(name, value)| Some((name, value?)));
@@ -128,8 +155,7 @@ pub(super) fn run(program: &Path, like: &Command) -> Ran {
         .current_dir(like.get_current_dir().expect("a directory"))
         .env_clear()
         .envs(environment);
-    let output = command.output().expect("it runs");
-    Ran::from_output(&command, output)
+    command
 }
 
 /// Everything below a directory, with the content of files.

@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # A real cron fires the flush, in a mount and process namespace of its own. Arguments: the program, and a directory for
 # this world. The program's path holds everything that a crontab and a shell take for something else.
 set -eu
