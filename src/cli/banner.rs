@@ -58,10 +58,8 @@ impl Args {
             })?;
             return Ok(Code::Done);
         }
-        if due {
-            out.say(notice(&Status::after_notice(settings)));
-        }
-        if due || enabled && shown_elsewhere {
+        let shown_here = due && out.try_say(notice(&Status::after_notice(settings))).is_ok();
+        if shown_here || enabled && shown_elsewhere {
             remember(settings, out);
         }
         Ok(Code::Done)

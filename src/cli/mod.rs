@@ -27,6 +27,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::env::Environment;
+use crate::files;
 use crate::settings::Settings;
 use exit::{Code, Failure};
 use out::Out;
@@ -67,6 +68,7 @@ enum Command {
 /// Runs the program on this process's arguments. Gives its exit code.
 #[must_use]
 pub fn main(environment: Environment) -> u8 {
+    files::keep_the_owners_rights();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let mut out = Out::new();
     let code = match parse(&arguments) {

@@ -135,6 +135,11 @@ impl Out {
     /// A remark for people, after the data that came before it. On a terminal it breaks between
     /// words. When it can't be written, there is nobody to tell.
     pub(super) fn say(&mut self, remark: impl std::fmt::Display) {
+        let _ = self.try_say(remark);
+    }
+
+    /// The same, where it matters that it was written.
+    pub(super) fn try_say(&mut self, remark: impl std::fmt::Display) -> io::Result<()> {
         let _ = self.data.flush();
         let width = terminal_size::terminal_size_of(&self.talk)
             .map_or(usize::MAX, |(width, _)| usize::from(width.0));
@@ -146,8 +151,9 @@ impl Out {
             } else {
                 words::wrap(&line, width)
             };
-            let _ = writeln!(self.talk, "{}", lines.join("\n"));
+            writeln!(self.talk, "{}", lines.join("\n"))?;
         }
+        Ok(())
     }
 
     /// An error with its causes, each told once, and the way out.

@@ -6,7 +6,6 @@ use std::io::Read;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 use std::sync::Arc;
 
-use chrono::DateTime;
 use reqwest::blocking::{Client, RequestBuilder, Response};
 use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{Url, redirect};
@@ -102,8 +101,6 @@ pub(super) fn refusal(response: Response) -> Unconfirmed {
     let now = clock::now();
     let status = response.status();
     let headers = response.headers().clone();
-    let number =
-        |name: &str| text(&headers, name).and_then(|value| value.trim().parse::<i64>().ok());
     // The words are GitHub's own and English; a page in HTML just does not match.
     let mut message = String::new();
     let _ = response.take(64 * 1024).read_to_string(&mut message);
@@ -111,8 +108,9 @@ pub(super) fn refusal(response: Response) -> Unconfirmed {
         status: status.as_u16(),
         retry_after: text(&headers, "retry-after")
             .and_then(|value| verdict::retry_after(value, now)),
-        remaining: number("x-ratelimit-remaining").and_then(|n| u64::try_from(n).ok()),
-        reset: number("x-ratelimit-reset").and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
+        remaining: text(&headers, "x-ratelimit-remaining")
+            .and_then(|value| value.trim().parse().ok()),
+        reset: text(&headers, "x-ratelimit-reset").and_then(verdict::reset),
         secondary: message
             .to_ascii_lowercase()
             .contains("secondary rate limit"),

@@ -75,12 +75,28 @@ fn wait_until(answer: &HttpAnswer, exhausted: bool, now: DateTime<Utc>) -> DateT
 #[must_use]
 pub fn retry_after(value: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let value = value.trim();
-    if let Ok(seconds) = value.parse::<u32>() {
-        return Some(clock::after(now, Duration::from_secs(seconds.into())));
+    if let Some(seconds) = digits(value) {
+        return Some(clock::after(now, Duration::from_secs(seconds)));
     }
     DateTime::parse_from_rfc2822(value)
         .ok()
         .map(|date| date.to_utc())
+}
+
+/// Reads an `x-ratelimit-reset`: seconds since 1970.
+#[must_use]
+pub fn reset(value: &str) -> Option<DateTime<Utc>> {
+    let seconds = digits(value.trim())?;
+    Some(clock::after(
+        DateTime::UNIX_EPOCH,
+        Duration::from_secs(seconds),
+    ))
+}
+
+/// A number without a sign; one that is too large to be meant counts as the largest.
+fn digits(text: &str) -> Option<u64> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -177,7 +193,35 @@ mod tests {
             retry_after("Sun, 22 Nov 2026 10:02:00 GMT", now()),
             Some(in_seconds(120))
         );
-        assert_eq!(retry_after("soon", now()), None);
+        for no_time in ["soon", "", "-5", "1.5"] {
+            assert_eq!(retry_after(no_time, now()), None);
+        }
+    }
+
+    #[test]
+    fn a_wait_too_long_to_be_meant_is_still_the_longest_wait() {
+        for number in ["99999999999", "99999999999999999999999999"] {
+            let limited = [
+                HttpAnswer {
+                    retry_after: retry_after(number, now()),
+                    ..status(403)
+                },
+                HttpAnswer {
+                    remaining: Some(0),
+                    reset: reset(number),
+                    ..status(403)
+                },
+            ];
+            for answer in limited {
+                let longest = in_seconds(SERVER_WAIT_MAX.as_secs());
+                assert_eq!(judge(&answer, now()), Verdict::RateLimited(longest));
+            }
+        }
+        assert_eq!(
+            reset("1795946400"),
+            Some("2026-11-29T10:00:00Z".parse().expect("a time"))
+        );
+        assert_eq!(reset("soon"), None);
     }
 
     proptest! {

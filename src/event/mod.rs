@@ -12,6 +12,8 @@ pub mod table;
 pub mod version;
 pub mod vocabulary;
 
+use std::collections::HashSet;
+
 use crate::json::{Object, Value};
 pub use fields::FieldError;
 use fields::left_over;
@@ -112,15 +114,23 @@ impl Event {
         mut metadata: Object<'_>,
         dropped: &mut Vec<String>,
     ) -> Result<Self, EventError> {
+        // As many as are named: several that are not known are listed as one.
+        let policies = metadata.get("policies").map_or(0, different);
         let read = Self::take(name, &mut metadata, dropped).ok_or(EventError::Unknown)?;
         let mut event = read.map_err(|errors| EventError::Fields {
             event: EventSpec::named(name).map_or("", |event| event.name),
             errors,
         })?;
         dropped.extend(left_over(&metadata));
-        event.derive();
+        event.derive(policies);
         Ok(event)
     }
+}
+
+/// How many different words a list has.
+fn different(list: &Value<'_>) -> usize {
+    let words = list.elements().iter().filter_map(Value::to_text);
+    words.collect::<HashSet<_>>().len()
 }
 
 /// An event that is not stamped yet: everything the caller can say.

@@ -251,11 +251,11 @@ impl TargetTypes {
 }
 
 impl Event {
-    /// Fills in what the event can work out by itself.
-    pub(super) fn derive(&mut self) {
+    /// Fills in what the event can work out by itself, with the number of policies that were named.
+    pub(super) fn derive(&mut self, policies: usize) {
         match self {
             Self::ScanStarted(event) => event.derive(),
-            Self::PolicyEvaluated(event) => event.derive(),
+            Self::PolicyEvaluated(event) => event.derive(policies),
             _ => {}
         }
     }
@@ -275,8 +275,8 @@ impl ScanStarted {
 }
 
 impl PolicyEvaluated {
-    fn derive(&mut self) {
-        let listed = Count::try_from(self.policies.len()).unwrap_or(Count::MAX);
-        self.policy_count.0.get_or_insert(listed);
+    fn derive(&mut self, named: usize) {
+        let named = Count::try_from(named).unwrap_or(Count::MAX);
+        self.policy_count.0.get_or_insert(named);
     }
 }

@@ -23,7 +23,7 @@ use std::path::Path;
 
 pub(crate) use new_file::{NewFile, remove_partials, replace_own, unnamed_in};
 use system::{NO_LINK, NO_WAIT, flags, foreign, private};
-pub(crate) use system::{is_at, readable_by_others};
+pub(crate) use system::{is_at, keep_the_owners_rights, readable_by_others};
 
 /// Why a name can't be used: what stands there is not an ordinary file of this user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -12,6 +12,16 @@ pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 
+/// Lets the umask take rights from others alone: a home whose owner can't enter it is of no use.
+pub(crate) fn keep_the_owners_rights() {
+    #[cfg(unix)]
+    {
+        use nix::sys::stat::{Mode, umask};
+        let mask = umask(Mode::empty());
+        umask(mask & !Mode::S_IRWXU);
+    }
+}
+
 #[cfg(unix)]
 pub(super) use unix::{NO_LINK, NO_WAIT, flags, foreign, trusted};
 

@@ -29,7 +29,7 @@ use crate::destination::verdict::Verdict;
 use crate::destination::{Chosen, Confirmed, Destination, Target, Unconfirmed};
 use crate::home::Home;
 use crate::limits::{FLUSH_DEADLINE, FLUSH_EVENTS};
-use crate::request::{Closed, Gate};
+use crate::request::{Closed, Gate, Purpose};
 use crate::spool::{Attempt, Caller, Reconciled, Spool, SpoolError, Writer};
 
 /// How to flush.
@@ -168,6 +168,11 @@ impl Run<'_> {
         loop {
             if self.left == 0 || self.deadline.passed() {
                 return self.stop_early();
+            }
+            // Nothing is assigned, and so counted as tried, for a request that must not be made.
+            if let Err(closed) = self.gate.pass(Purpose::Upload, &self.retry) {
+                self.stopped(Stop::Closed(closed));
+                return Ok(());
             }
             let mut limits = self.batch_size.limits(self.left);
             if self.control.is_needed() {

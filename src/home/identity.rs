@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use uuid::Uuid;
+use uuid::{Uuid, Variant, Version};
 
 use super::lock::FileLock;
 use super::{Home, HomeError};
@@ -182,7 +182,9 @@ fn is_in_the_way(error: &io::Error) -> bool {
 fn parse_id(content: &[u8]) -> Option<Uuid> {
     let text = std::str::from_utf8(content).ok()?.trim();
     let id = Uuid::parse_str(text).ok()?;
-    (text.len() == 36 && id.get_version_num() == 4).then_some(id)
+    let is_random =
+        id.get_version() == Some(Version::Random) && id.get_variant() == Variant::RFC4122;
+    (text.len() == 36 && is_random).then_some(id)
 }
 
 fn parse_count(content: &[u8]) -> u64 {

@@ -168,7 +168,7 @@ impl Home {
         self.remove("overflow.jsonl.corrupt").map(drop)
     }
 
-    /// Makes the directory, 0700, and makes its name durable. One that is there already is left as
+    /// Makes the directory, 0700, with those above it, and makes their names durable. One that is there already is left as
     /// it is.
     ///
     /// # Errors
@@ -183,8 +183,10 @@ impl Home {
         builder.recursive(true);
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        let missing = self.dir.ancestors().take_while(|dir| !dir.exists());
+        let missing: Vec<_> = missing.collect();
         builder.create(&self.dir).map_err(fail)?;
-        if let Some(parent) = self.dir.parent() {
+        for parent in missing.into_iter().filter_map(Path::parent) {
             // A file system that can't sync directories has nothing better to offer.
             let _ = files::sync_dir(parent);
         }

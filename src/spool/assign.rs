@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use rusqlite::Error::FromSqlConversionFailure;
+use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::de::IgnoredAny;
 
 use crate::destination::Capabilities;
 use crate::destination::segment::{self, Batch, SegmentFile};
@@ -256,8 +259,12 @@ fn seal(connection: &Connection, segment: i64) -> rusqlite::Result<()> {
         .map(|_| ())
 }
 
+/// Adds the payload of a row. One that is no JSON was damaged on the disk, and must not be sent.
 fn add(file: &mut SegmentFile, row: &Row<'_>) -> rusqlite::Result<()> {
-    file.content.push_str(row.get_ref(0)?.as_str()?);
+    let payload = row.get_ref(0)?.as_str()?;
+    serde_json::from_str::<IgnoredAny>(payload)
+        .map_err(|error| FromSqlConversionFailure(0, Type::Text, error.into()))?;
+    file.content.push_str(payload);
     file.content.push('\n');
     file.events += 1;
     Ok(())

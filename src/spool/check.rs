@@ -109,7 +109,7 @@ impl Spool {
         })
     }
 
-    /// What SQLite finds wrong with its own structures.
+    /// What SQLite finds wrong with its own structures, and rows that hold no event.
     fn damage(&self) -> rusqlite::Result<Vec<String>> {
         let mut problems = Vec::new();
         let mut statement = self.connection.prepare("PRAGMA integrity_check(20)")?;
@@ -119,6 +119,15 @@ impl Spool {
             if line != "ok" {
                 problems.push(format!("the database is damaged: {line}"));
             }
+        }
+        // SQLite keeps no checksum of what is in its rows.
+        let unreadable: i64 = self.connection.query_row(
+            "SELECT count(*) FROM event WHERE NOT json_valid(payload)",
+            [],
+            |row| row.get(0),
+        )?;
+        if unreadable > 0 {
+            problems.push(format!("events that can't be read: {unreadable}"));
         }
         Ok(problems)
     }

@@ -137,6 +137,9 @@ pub fn list<E: From<SpoolError>>(
             return Ok(());
         };
         page.into_iter().try_for_each(&mut show)?;
+        if last >= *range.end() {
+            return Ok(());
+        }
         range = last + 1..=*range.end();
     }
 }

@@ -50,8 +50,8 @@ impl Spool {
     pub(super) fn migrate(&mut self) -> Result<(), SpoolError> {
         match self.schema()? {
             SCHEMA => Ok(()),
-            // No spool has this number: it was cut, or it is somebody else's.
-            0 => Err(SpoolError::Foreign {
+            // No spool has such a number: it was cut, or it is somebody else's.
+            ..=0 => Err(SpoolError::Foreign {
                 path: self.home.spool_db(),
             }),
             _ => self.migrate_from_older(),

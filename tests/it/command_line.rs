@@ -173,6 +173,17 @@ fn words_joined_with_commas_are_several_and_an_unknown_one_is_warned_of() {
 }
 
 #[test]
+fn policies_that_are_not_known_count_as_many_as_are_named() {
+    let world = World::new();
+    let line = "record policy.evaluated --policy pci-dss,acme-one,acme-two,pci-dss --violations 0 \
+                --evaluation-ms 5 --passed 3 --failed 0";
+    world.run(words(line)).ok();
+    let metadata = world.rows().pop().expect("a row")["payload"]["metadata"].take();
+    assert_eq!(metadata["policies"], json!(["pci-dss", "custom"]));
+    assert_eq!(metadata["policy_count"], 3);
+}
+
+#[test]
 fn a_version_that_is_none_is_said_and_not_repeated() {
     let world = World::new();
     let line = "--json --scanner-version /etc/passwd --python-version secret";

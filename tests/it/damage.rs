@@ -159,6 +159,62 @@ fn quarantined(world: &World) -> Vec<String> {
         .collect()
 }
 
+/// Changes rows as a failing disk might.
+fn change(world: &World, sql: &str) {
+    let database = rusqlite::Connection::open(world.file("spool.db")).expect("opens");
+    database.execute_batch(sql).expect("changes it");
+}
+
+#[test]
+fn an_event_that_the_disk_made_unreadable_is_found_and_is_not_sent() {
+    let torn =
+        r#"UPDATE event SET payload = replace(payload, '{"event"', '{"event') WHERE seq = 2"#;
+    let world = World::new();
+    world.record_many(3);
+    change(&world, torn);
+    let check = world.run(["spool", "check"]).exits(74);
+    assert!(check.stdout.contains("can't be read: 1"), "{check}");
+    world.check();
+    assert_eq!(world.stats()["dropped"]["damaged"], 1);
+
+    let world = World::new();
+    world.record_many(3);
+    change(&world, torn);
+    let target = world.out_target();
+    assert_eq!(world.flush(["--to", &target])["sent"], 2);
+    assert_eq!(world.lines_out(), world.payloads());
+    assert_eq!(world.stats()["dropped"]["damaged"], 1);
+    world.check();
+}
+
+#[test]
+fn a_list_ends_also_with_the_largest_number_that_there_is() {
+    let world = World::new();
+    world.record_many(3);
+    change(
+        &world,
+        &format!("UPDATE event SET seq = {} WHERE seq = 3", i64::MAX),
+    );
+    assert_eq!(world.rows().len(), 3);
+    let last = i64::MAX.to_string();
+    world.run(["spool", "show", &last]).ok();
+}
+
+#[test]
+fn a_schema_number_that_no_spool_has_is_damage() {
+    for number in [-1, 0] {
+        let world = World::new();
+        world.record_many(3);
+        change(&world, &format!("PRAGMA user_version = {number}"));
+        world.run(ONE).ok();
+        assert_eq!(world.stats()["recorded"], 4);
+        assert_eq!(
+            world.status()["quarantined"].as_array().map(Vec::len),
+            Some(1)
+        );
+    }
+}
+
 #[test]
 fn a_database_that_was_cut_anywhere_is_repaired_and_keeps_what_can_be_read() {
     let world = World::new();

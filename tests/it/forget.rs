@@ -264,6 +264,7 @@ fn an_id_file_that_holds_no_random_uuid_is_never_sent_and_is_replaced() {
         "",
         "CANARY-4b1d-4f9e-8c3a-2d5e7f9b1a3c",
         "a7f3c8e2-4b1d-1f9e-8c3a-2d5e7f9b1a3c",
+        "a7f3c8e2-4b1d-4f9e-0c3a-2d5e7f9b1a3c",
         "a7f3c8e24b1d4f9e8c3a2d5e7f9b1a3c",
         "{a7f3c8e2-4b1d-4f9e-8c3a-2d5e7f9b1a3c}",
         "a7f3c8e2-4b1d-4f9e-8c3a-2d5e7f9b1a3c me",

@@ -92,6 +92,39 @@ fn a_default_home_that_the_umask_made_wide_is_tightened() {
     }
 }
 
+#[test]
+fn a_umask_that_takes_the_owners_own_rights_takes_nothing_from_the_home() {
+    let world = open_world();
+    chmod(&world.cwd(), 0o777);
+    for mask in [0o777, 0o177, 0o277] {
+        let home = world.cwd().join(format!("home-{mask:o}"));
+        let run = |args: &[&str]| {
+            let mut command = Command::new("sh");
+            let program = world.command(args);
+            command
+                .arg("-c")
+                .arg(format!("umask {mask:o}; exec \"$@\""))
+                .arg("sh")
+                .arg(program.get_program())
+                .args(args)
+                .env_clear()
+                .env("JMO_TELEMETRY_HOME", &home)
+                .current_dir(world.cwd());
+            if is_root() {
+                command.uid(ALICE).gid(ALICE);
+            }
+            run_soon(command).ok()
+        };
+        run(&ONE);
+        run(&["enable"]);
+        assert_eq!(mode(&home), 0o700);
+        for entry in fs::read_dir(&home).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            assert_eq!(mode(&path), 0o600, "{}", path.display());
+        }
+    }
+}
+
 /// Runs the program with the home that HOME implies.
 fn default_home<A: AsRef<OsStr>>(world: &World, args: impl IntoIterator<Item = A>) -> Ran {
     let mut command = world.command(args);

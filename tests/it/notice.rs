@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::gist_server::GistServer;
 use crate::support::world::{World, lines};
@@ -130,6 +130,47 @@ fn what_was_shown_is_noted_once_and_asking_for_json_does_not_count() {
     banner(&world, "docker");
     let kept = std::fs::read_to_string(world.file("notice-shown")).expect("is there");
     assert_eq!(kept, "2026-01-01T00:00:00Z\n");
+}
+
+#[test]
+fn before_the_notice_nothing_counts_as_tried_and_forget_asks_nobody_either() {
+    // Nobody listens there: who asks all the same gets an error.
+    let world = World::new().with("JMO_TELEMETRY_ENDPOINT", "http://127.0.0.1:9");
+    world.record_many(2);
+    for _ in 0..2 {
+        let report = world.flush(["--now"]);
+        assert_eq!(report["outcome"], "notice_first", "{report}");
+    }
+    for row in world.rows() {
+        assert_eq!(
+            (&row["state"], &row["attempts"]),
+            (&json!("pending"), &json!(0))
+        );
+        assert_eq!(
+            (&row["segment"], &row["destination"]),
+            (&json!(null), &json!(null))
+        );
+    }
+    let forgot = world.run(["forget", "--yes", "--json"]).ok().json();
+    assert_eq!(
+        (&forgot["deleted"], &forgot["remote_left"]),
+        (&json!(2), &json!([]))
+    );
+}
+
+#[test]
+fn a_banner_that_could_not_be_written_was_not_shown() {
+    let world = World::new().with("JMO_TELEMETRY_ENDPOINT", "https://collector.example");
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+    let ran = world
+        .command(["banner"])
+        .stderr(full.expect("opens"))
+        .status();
+    assert!(ran.expect("runs").success());
+    assert!(!world.file("notice-shown").exists());
+    assert_eq!(world.status()["can_leave"], false);
+    banner(&world, "cli");
+    assert_eq!(world.status()["can_leave"], true);
 }
 
 #[test]
