@@ -10,6 +10,9 @@ export const DIMENSIONS: { name: string }[] = dimensions;
 /** The dimension of the counters that counts the events themselves. */
 export const EVENTS = "event";
 
+/** Stands for all words past a limit. */
+export const OTHERS = "(others)";
+
 /** Two lists are the axes of all others: counters have them in columns of their own. */
 export const AXES = ["by_event", "by_version"];
 

@@ -1,6 +1,6 @@
 // The page's data: what its filters need to count anew.
 
-import { DIMENSIONS, EVENTS, LIST_OF } from "./charts";
+import { DIMENSIONS, EVENTS, LIST_OF, OTHERS } from "./charts";
 import type { Part, Visit } from "./counters";
 import { entry } from "./entry";
 import { EVENT_BITS } from "./event_bits";
@@ -12,7 +12,7 @@ type Group = [number, number, number, number, number[]];
 type Seen = [number, number, number[]];
 
 /** What the page's filters need; the program embeds the same in the page that it writes. */
-export interface Cube {
+export interface CubeData {
   dimensions: { name: string }[];
   days: string[];
   events: string[];
@@ -23,92 +23,118 @@ export interface Cube {
   visits_from?: string;
 }
 
-export function cubeOf(parts: Part[], visits: Visit[], visitsFrom: string | null): Cube {
-  const days = numbered(parts.map(({ day }) => day));
-  const events = numbered(parts.map(({ event }) => event));
-  const versions = shownVersions(parts);
-  const versionOf = (version: string) => versions.numbers.get(version) ?? versions.list.length - 1;
-  const words = new Words();
-  const groups = new Map<string, Group>();
-  for (const part of parts) {
-    const [day, event] = [days.numbers.get(part.day) ?? -1, events.numbers.get(part.event) ?? 0];
-    const version = versionOf(part.version);
-    const key = `${String(day)} ${String(event)} ${String(version)}`;
-    const group = entry(groups, key, (): Group => [day, event, version, 0, []]);
+/** Collects parts, in order of their days. */
+export class Cube {
+  private readonly days = new Numbered();
+  private readonly events = new Numbered();
+  private readonly versions = new Numbered();
+  private readonly words = new Numbered();
+  private readonly groups: Group[] = [];
+  /** By day and event, what came with versions that share a place. */
+  private readonly shared = new Map<string, Shared>();
+
+  /** `common` are the versions, the most common one first; those past the limit share a place. */
+  constructor(common: string[]) {
+    for (const version of common.slice(0, CUBE_VERSIONS)) this.versions.number(version);
+  }
+
+  add(part: Part): void {
+    const [day, event] = [this.days.number(part.day), this.events.number(part.event)];
+    const version = this.versions.find(part.version);
+    let events = 0;
+    const words: [number, number][] = [];
     for (const [field, word, n] of part.counts) {
-      if (field === EVENTS) group[3] += n;
+      if (field === EVENTS) events += n;
       const list = LIST_OF.get(field);
-      if (list !== undefined) group[4].push(words.number(list, word), n);
+      if (list !== undefined) words.push([this.words.number(`${list} ${word}`), n]);
     }
+    if (version !== undefined) {
+      this.groups.push([day, event, version, events, words.flat()]);
+      return;
+    }
+    const make = () => ({ day, event, events: 0, words: new Map<number, number>() });
+    const shared = entry(this.shared, `${String(day)} ${String(event)}`, make);
+    shared.events += events;
+    for (const [word, n] of words) shared.words.set(word, (shared.words.get(word) ?? 0) + n);
   }
-  return {
-    dimensions: DIMENSIONS,
-    days: days.list,
-    events: events.list,
-    versions: versions.list,
-    words: words.list,
-    groups: [...groups.values()].sort((a, b) => a[0] - b[0] || a[1] - b[1] || a[2] - b[2]),
-    visits:
-      visits.length > CUBE_VISITS
-        ? null
-        : seenIn(visits, (day) => days.numbers.get(day) ?? -1, versionOf, events.list),
-    ...(visitsFrom === null ? {} : { visits_from: visitsFrom }),
-  };
+
+  data(visits: Visit[], visitsFrom: string | null): CubeData {
+    const others = this.versions.list.length;
+    const shared = [...this.shared.values()].map(({ day, event, events, words }): Group => [
+      day,
+      event,
+      others,
+      events,
+      [...words].flat(),
+    ]);
+    return {
+      dimensions: DIMENSIONS,
+      days: this.days.list,
+      events: this.events.list,
+      versions: shared.length > 0 ? [...this.versions.list, OTHERS] : this.versions.list,
+      words: this.words.list.map(listAndWord),
+      groups: [...this.groups, ...shared],
+      visits: visits.length > CUBE_VISITS ? null : this.seen(visits),
+      ...(visitsFrom === null ? {} : { visits_from: visitsFrom }),
+    };
+  }
+
+  private seen(visits: Visit[]): Seen[] {
+    const ids = new Numbered();
+    const bitsOf = (stored: number) =>
+      this.events.list.reduce(
+        (bits, event, at) => (stored & EVENT_BITS[event] ? bits | (1 << at) : bits),
+        0,
+      );
+    const groups = new Map<string, { day: number; version: number; bits: Map<number, number> }>();
+    for (const visit of visits) {
+      const day = this.days.find(visit.day) ?? -1;
+      const version = this.versions.find(visit.version) ?? this.versions.list.length;
+      const make = () => ({ day, version, bits: new Map<number, number>() });
+      const { bits } = entry(groups, `${String(day)} ${String(version)}`, make);
+      const id = ids.number(visit.id);
+      bits.set(id, (bits.get(id) ?? 0) | bitsOf(visit.events));
+    }
+    return [...groups.values()].map(({ day, version, bits }) => [day, version, inTurns(bits)]);
+  }
 }
 
-function seenIn(
-  visits: Visit[],
-  dayOf: (day: string) => number,
-  versionOf: (version: string) => number,
-  events: string[],
-): Seen[] {
-  const numbers = numbered(visits.map(({ id }) => id)).numbers;
-  const bitsOf = (stored: number) =>
-    events.reduce((bits, event, at) => (stored & EVENT_BITS[event] ? bits | (1 << at) : bits), 0);
-  const groups = new Map<string, { day: number; version: number; seen: Map<number, number> }>();
-  for (const visit of visits) {
-    const [day, version] = [dayOf(visit.day), versionOf(visit.version)];
-    const key = `${String(day)} ${String(version)}`;
-    const { seen } = entry(groups, key, () => ({ day, version, seen: new Map() }));
-    const number = numbers.get(visit.id) ?? 0;
-    seen.set(number, (seen.get(number) ?? 0) | bitsOf(visit.events));
-  }
-  const ordered = [...groups.values()].sort((a, b) => a.day - b.day || a.version - b.version);
-  return ordered.map(({ day, version, seen }) => {
-    const pairs: number[] = [];
-    let before = 0;
-    for (const [id, bits] of [...seen].sort((a, b) => a[0] - b[0])) {
-      pairs.push(id - before, bits);
+/** What several versions sent on a day. */
+interface Shared {
+  day: number;
+  event: number;
+  events: number;
+  words: Map<number, number>;
+}
+
+/** Each id as its distance from the one before, so that the numbers are short, and its bits. */
+function inTurns(bits: Map<number, number>): number[] {
+  let before = 0;
+  return [...bits]
+    .sort(([one], [other]) => one - other)
+    .flatMap(([id, its]) => {
+      const distance = id - before;
       before = id;
-    }
-    return [day, version, pairs];
-  });
+      return [distance, its];
+    });
 }
 
-function numbered(names: string[]): { list: string[]; numbers: Map<string, number> } {
-  const list = [...new Set(names)].sort();
-  return { list, numbers: new Map(list.map((name, at) => [name, at])) };
+/** A list's name has no blank in it. */
+function listAndWord(both: string): [string, string] {
+  const at = both.indexOf(" ");
+  return [both.slice(0, at), both.slice(at + 1)];
 }
 
-/** The most common versions; all others share the last place. */
-function shownVersions(parts: Part[]): ReturnType<typeof numbered> {
-  const events = new Map<string, number>();
-  for (const { version, counts } of parts) {
-    const [, , n] = counts.find(([field]) => field === EVENTS) ?? [EVENTS, "", 0];
-    events.set(version, (events.get(version) ?? 0) + n);
-  }
-  const ranked = [...events].sort((a, b) => b[1] - a[1]).map(([version]) => version);
-  const shown = numbered(ranked.slice(0, CUBE_VERSIONS));
-  if (ranked.length > CUBE_VERSIONS) shown.list.push("(others)");
-  return shown;
-}
-
-/** Words by number, each with the name of its list. */
-class Words {
-  readonly list: [string, string][] = [];
+/** Names by number, in the order in which they come. */
+class Numbered {
+  readonly list: string[] = [];
   private readonly numbers = new Map<string, number>();
 
-  number(list: string, word: string): number {
-    return entry(this.numbers, `${list} ${word}`, () => this.list.push([list, word]) - 1);
+  number(name: string): number {
+    return entry(this.numbers, name, () => this.list.push(name) - 1);
+  }
+
+  find(name: string): number | undefined {
+    return this.numbers.get(name);
   }
 }

@@ -1,9 +1,16 @@
 // Events in D1. One `db.batch`, which is one transaction, keeps a batch of events and counts them, so that sums always
 // agree with rows.
 
+import { OTHERS } from "./charts";
 import type { Settings } from "./environment";
 import { boundOf } from "./judge";
-import { D1_VALUE_BYTES, RETENTION_STEP_ROWS, RETENTION_STEPS } from "./limits";
+import {
+  D1_VALUE_BYTES,
+  DAY_VERSIONS,
+  RETENTION_STEP_ROWS,
+  RETENTION_STEPS,
+  WORDS_DAYS,
+} from "./limits";
 import type { Kept, Sink, Valid } from "./sink";
 import { tabulated } from "./tabulate";
 
@@ -19,9 +26,22 @@ ON CONFLICT DO UPDATE SET n = n + excluded.n`;
 const KEEP_EVENTS = `INSERT INTO events (event_id, anonymous_id, line)
 SELECT value ->> 'event_id', value ->> 'anonymous_id', value FROM json_each(?1)`;
 
-const COUNT_WORDS = `INSERT INTO counters (day, event, version, dimension, word, n)
-SELECT part.value ->> 0, part.value ->> 1, part.value ->> 2, field.key, word.key, word.value
-FROM json_each(?1) AS part, json_each(part.value, '$[3]') AS field, json_each(field.value) AS word WHERE true
+// Where a day has ?2 versions of an event, those that come then share a row, or made-up ones would make counters grow
+// without limit.
+const COUNT_WORDS = `WITH parts AS MATERIALIZED (
+  SELECT value ->> 0 AS day, value ->> 1 AS event, value ->> 2 AS version, value -> 3 AS fields FROM json_each(?1)
+), shown AS MATERIALIZED (
+  SELECT day, event, fields, CASE
+    WHEN EXISTS (SELECT 1 FROM counters AS known WHERE dimension = 'event'
+      AND known.day = parts.day AND known.event = parts.event AND known.version = parts.version)
+    OR (SELECT count(*) FROM counters AS known WHERE dimension = 'event'
+      AND known.day = parts.day AND known.event = parts.event) < ?2
+    THEN version ELSE '${OTHERS}' END AS version
+  FROM parts
+)
+INSERT INTO counters (day, event, version, dimension, word, n)
+SELECT shown.day, shown.event, shown.version, field.key, word.key, word.value
+FROM shown, json_each(shown.fields) AS field, json_each(field.value) AS word WHERE true
 ON CONFLICT DO UPDATE SET n = n + excluded.n`;
 
 const COUNT_VISITS = `INSERT INTO visits (day, version, id, events)
@@ -38,6 +58,12 @@ const COUNT_IDS = `UPDATE totals SET revision = revision + 1, unique_ids = uniqu
 const RECEIVED = `SELECT n FROM received WHERE day = ?1`;
 
 const KNOWN = `SELECT event_id FROM events WHERE event_id IN (SELECT value FROM json_each(?1))`;
+
+const WORDS_FROM = `SELECT coalesce(words_from, (SELECT min(day) FROM counters)) AS day FROM totals`;
+
+const ADD_TO_MONTH = `INSERT INTO counters (day, event, version, dimension, word, n)
+SELECT ?2, event, version, dimension, word, n FROM counters WHERE day = ?1 AND dimension <> 'event'
+ON CONFLICT DO UPDATE SET n = n + excluded.n`;
 
 export class D1Sink implements Sink {
   constructor(
@@ -76,7 +102,7 @@ export class D1Sink implements Sink {
     await this.db.batch([
       this.db.prepare(COUNT_RECEIVED).bind(today, this.settings.maxEventsADay, events.length),
       this.db.prepare(KEEP_EVENTS).bind(lines),
-      this.db.prepare(COUNT_WORDS).bind(counts),
+      this.db.prepare(COUNT_WORDS).bind(counts, DAY_VERSIONS),
       this.db.prepare(COUNT_VISITS).bind(visits),
       this.db.prepare(KEEP_IDS).bind(visits),
       this.db.prepare(COUNT_IDS),
@@ -129,6 +155,7 @@ export class D1Sink implements Sink {
       // Yesterday's limit is of no use any more.
       this.db.prepare(`DELETE FROM received WHERE day < ?1`).bind(dayOf(now)),
     ]);
+    await this.sumUpWords(now);
     const step = this.db
       .prepare(
         `DELETE FROM events WHERE event_id IN
@@ -139,6 +166,27 @@ export class D1Sink implements Sink {
       const { meta } = await step.run();
       if (meta.changes < RETENTION_STEP_ROWS) return;
     }
+  }
+
+  /**
+   * Adds the words of the oldest day that is due to those of the first day of its month, so that what is read does not
+   * grow by a day each day. How many events came stays known by day. One day an hour is more than become due.
+   */
+  private async sumUpWords(now: number): Promise<void> {
+    const days = Math.max(WORDS_DAYS, this.settings.retentionDays);
+    const next = await this.db.prepare(WORDS_FROM).first<{ day: string | null }>();
+    const day = next?.day ?? null;
+    if (day === null || day >= dayOf(now - days * 86_400_000)) return;
+    const month = `${day.slice(0, 7)}-01`;
+    const tomorrow = dayOf(Date.parse(day) + 86_400_000);
+    const moved = [
+      this.db.prepare(ADD_TO_MONTH).bind(day, month),
+      this.db.prepare(`DELETE FROM counters WHERE day = ?1 AND dimension <> 'event'`).bind(day),
+    ];
+    await this.db.batch([
+      ...(day === month ? [] : moved),
+      this.db.prepare(`UPDATE totals SET revision = revision + 1, words_from = ?1`).bind(tomorrow),
+    ]);
   }
 }
 

@@ -21,6 +21,9 @@ export const AHEAD_MS = 86_400_000;
 /** Days that raw events are kept, unless `RETENTION_DAYS` says otherwise. */
 export const RETENTION_DAYS = 90;
 
+/** Versions of an event on one day that are counted apart, for longer than raw events are kept: real ones are some dozens. */
+export const DAY_VERSIONS = 100;
+
 /** Events a day, unless `MAX_EVENTS_A_DAY` says otherwise. README.md has what they cost. */
 export const MAX_EVENTS_A_DAY = 1_000_000;
 
@@ -36,11 +39,23 @@ export const PAGE_LINES = 1_000;
 /** The largest parameter of a statement, in bytes: what D1 allows for a string. */
 export const D1_VALUE_BYTES = 2_000_000;
 
+/** Days for which words are counted by day, and by month after that: the page offers the last 365 days. */
+export const WORDS_DAYS = 400;
+
 /** Rows that the cron deletes with one statement: D1 stops one that takes 30 s. */
 export const RETENTION_STEP_ROWS = 25_000;
 
 /** Statements that the cron runs at most: D1 allows 50 an invocation on the Free plan. The rest goes an hour later. */
 export const RETENTION_STEPS = 40;
+
+/**
+ * Rows of an answer of the database, each with the words of a day, an event and a version: about 2 KB, so 10 MB of the
+ * 128 MB that a Worker has. A collector of ten years asks less than 50 times, which is what D1 allows on the Free plan.
+ */
+export const PARTS_A_QUERY = 5_000;
+
+/** Different words of one list of the statistics; the others are counted together. Real lists have a tenth of it. */
+export const STATS_WORDS = 10_000;
 
 /** Different versions on the page; the least common others are counted together. */
 export const CUBE_VERSIONS = 100;

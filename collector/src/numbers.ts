@@ -1,10 +1,11 @@
 // The numbers that are read: from counters alone, and each counter once, so that they cost the same however many events
 // there are.
 
+import { OTHERS } from "./charts";
 import type { Part, Visit } from "./counters";
-import { type Cube, cubeOf } from "./cube";
-import { CUBE_VISITS } from "./limits";
-import { type Summary, summaryOf } from "./summary";
+import { Cube, type CubeData } from "./cube";
+import { CUBE_VERSIONS, CUBE_VISITS, PARTS_A_QUERY } from "./limits";
+import { type Summary, Summing } from "./summary";
 
 /** UTC days, both included; null where there is no end. */
 export interface Period {
@@ -17,59 +18,92 @@ interface Totals {
   revision: number;
   unique_ids: number;
   visits_from: string | null;
+  words_from: string | null;
 }
 
-const TOTALS = "SELECT nonce, revision, unique_ids, visits_from FROM totals";
-const IN_PERIOD = "WHERE day BETWEEN coalesce(?1, '') AND coalesce(?2, '9')";
+const TOTALS = "SELECT nonce, revision, unique_ids, visits_from, words_from FROM totals";
+const IDS = `SELECT count(DISTINCT id) AS n FROM visits
+  WHERE day BETWEEN coalesce(?1, '') AND coalesce(?2, '9')`;
 // A row for each part, since D1 takes far more memory for a row than for what is in it.
-const partsIn = (where = "") =>
-  `SELECT day, event, version, json_group_array(json_array(dimension, word, n)) AS counts
-   FROM counters ${where} GROUP BY day, event, version`;
+const PARTS = `SELECT day, event, version, json_group_array(json_array(dimension, word, n)) AS counts
+  FROM counters WHERE (day, event, version) > (?1, ?2, ?3) AND day <= ?4
+  GROUP BY day, event, version LIMIT ?5`;
+const VERSIONS = `SELECT version FROM counters
+  WHERE dimension = 'event' AND version <> '${OTHERS}' GROUP BY version ORDER BY sum(n) DESC, version LIMIT ?1`;
 const VISITS = "SELECT day, version, hex(id) AS id, events FROM visits LIMIT ?1";
 
 export async function totals(db: D1Database): Promise<Totals> {
-  return theTotals(await db.prepare(TOTALS).all());
+  return one(await db.prepare(TOTALS).all<Totals>());
 }
 
 /** The statistics of a period. */
-export async function statistics(db: D1Database, { since, until }: Period): Promise<Summary> {
-  const isAll = since === null && until === null;
-  const inPeriod = (sql: string) => db.prepare(sql).bind(since, until);
-  const [kept, counted, ids] = await db.batch([
-    db.prepare(TOTALS),
-    inPeriod(partsIn(IN_PERIOD)),
-    isAll
-      ? db.prepare("SELECT unique_ids AS n FROM totals")
-      : inPeriod(`SELECT count(DISTINCT id) AS n FROM visits ${IN_PERIOD}`),
-  ]);
-  const [{ n: uniqueIds }] = ids.results as { n: number }[];
+export async function statistics(db: D1Database, period: Period): Promise<Summary> {
+  const { since, until } = period;
+  const kept = await totals(db);
+  const summing = new Summing();
+  for await (const part of partsIn(db, period)) summing.add(part);
+  if (since === null && until === null) return summing.summary(kept.unique_ids, null);
+  const { n: ids } = one(await db.prepare(IDS).bind(since, until).all<{ n: number }>());
   // The ids of a part of days whose visits are gone cannot be told apart any more.
-  const idsFrom = isAll ? null : theTotals(kept).visits_from;
-  return summaryOf(partsOf(counted), uniqueIds, idsFrom);
+  return summing.summary(ids, kept.visits_from);
 }
 
-/** The statistics of all time, and what the page's filters need. */
-export async function pageData(db: D1Database): Promise<{ summary: Summary; cube: Cube }> {
-  const [kept, counted, visited] = await db.batch([
-    db.prepare(TOTALS),
-    db.prepare(partsIn()),
-    db.prepare(VISITS).bind(CUBE_VISITS + 1),
-  ]);
-  const { unique_ids: uniqueIds, visits_from: visitsFrom } = theTotals(kept);
-  const parts = partsOf(counted);
+/** What the page shows: the statistics of all time, and what its filters need. */
+export async function pageData(
+  db: D1Database,
+): Promise<{ notes: string[]; summary: Summary; cube: CubeData }> {
+  const kept = await totals(db);
+  const common = await db
+    .prepare(VERSIONS)
+    .bind(CUBE_VERSIONS + 1)
+    .all<{ version: string }>();
+  const summing = new Summing();
+  const cube = new Cube(common.results.map(({ version }) => version));
+  for await (const part of partsIn(db, { since: null, until: null })) {
+    summing.add(part);
+    cube.add(part);
+  }
+  const visits = await db
+    .prepare(VISITS)
+    .bind(CUBE_VISITS + 1)
+    .all<Visit>();
   return {
-    summary: summaryOf(parts, uniqueIds, null),
-    cube: cubeOf(parts, visited.results as Visit[], visitsFrom),
+    notes: notesOn(kept.words_from),
+    summary: summing.summary(kept.unique_ids, null),
+    cube: cube.data(visits.results, kept.visits_from),
   };
 }
 
-function partsOf({ results }: D1Result): Part[] {
-  const rows = results as (Omit<Part, "counts"> & { counts: string })[];
-  return rows.map((row) => ({ ...row, counts: JSON.parse(row.counts) as Part["counts"] }));
+/**
+ * The parts of a period in order of day, event and version. They are asked for by and by, because the memory of a Worker
+ * takes the counters of a year, but not those of many. What is counted meanwhile may be in or not: the ETag is older,
+ * so who asks again gets all of it.
+ */
+async function* partsIn(db: D1Database, { since, until }: Period): AsyncGenerator<Part> {
+  let after = [since ?? "", "", ""];
+  for (;;) {
+    const { results } = await db
+      .prepare(PARTS)
+      .bind(...after, until ?? "9", PARTS_A_QUERY)
+      .all<Omit<Part, "counts"> & { counts: string }>();
+    for (const row of results) {
+      yield { ...row, counts: JSON.parse(row.counts) as Part["counts"] };
+    }
+    const last = results.at(-1);
+    if (last === undefined || results.length < PARTS_A_QUERY) return;
+    after = [last.day, last.event, last.version];
+  }
 }
 
-function theTotals({ results }: D1Result): Totals {
-  const row = (results as Totals[]).at(0);
+function notesOn(wordsFrom: string | null): string[] {
+  if (wordsFrom === null) return [];
+  return [
+    `Events are counted by day. What they say is counted by month before ${wordsFrom}, on the first day of each month.`,
+  ];
+}
+
+function one<T>({ results }: D1Result<T>): T {
+  const row = results.at(0);
   if (row === undefined) throw new Error("the database has no totals");
   return row;
 }

@@ -1,8 +1,9 @@
 // The statistics, as `jmo-telemetry view --json` prints them.
 
-import { EVENTS, FIELDS, LIST_OF, PAGE_ALONE } from "./charts";
+import { EVENTS, FIELDS, LIST_OF, OTHERS, PAGE_ALONE } from "./charts";
 import type { Part } from "./counters";
 import { entry } from "./entry";
+import { STATS_WORDS } from "./limits";
 
 type Counts = Record<string, number>;
 
@@ -17,40 +18,48 @@ export type Summary = {
   by_event: Counts;
 } & Record<string, Counts | number | string | boolean | null>;
 
-/** `idsFrom` is the first day of which ids can be told apart; null where nothing stands in the way. */
-export function summaryOf(parts: Part[], uniqueIds: number, idsFrom: string | null): Summary {
-  const [byEvent, byVersion, perDay] = [new Counted(), new Counted(), new Counted()];
-  const byField = new Map<string, Counted>();
-  for (const { day, event, version, counts } of parts) {
+/** Collects parts, in order of their days. */
+export class Summing {
+  private readonly byEvent = new Counted();
+  private readonly byVersion = new Counted();
+  private readonly perDay = new Counted();
+  private readonly lists = new Map<string, Counted>();
+
+  add({ day, event, version, counts }: Part): void {
     for (const [field, word, n] of counts) {
       if (field === EVENTS) {
-        byEvent.add(event, n);
-        byVersion.add(version, n);
-        perDay.add(day, n);
+        this.byEvent.add(event, n);
+        this.byVersion.add(version, n);
+        this.perDay.add(day, n);
       }
       const list = LIST_OF.get(field);
-      if (list !== undefined) entry(byField, list, () => new Counted()).add(word, n);
+      if (list !== undefined) entry(this.lists, list, () => new Counted()).add(word, n);
     }
   }
-  const days = Object.keys(perDay.counts());
-  const first = days.at(0) ?? null;
-  const midnight = (day: string | null) => (day === null ? null : `${day}T00:00:00Z`);
-  const summary: Summary = {
-    events: byEvent.sum(),
-    unique_ids: uniqueIds,
-    first: midnight(first),
-    last: midnight(days.at(-1) ?? null),
-    duplicates: 0,
-    malformed: 0,
-    incomplete: first !== null && idsFrom !== null && first < idsFrom,
-    by_event: byEvent.counts(),
-  };
-  for (const list of Object.keys(FIELDS)) {
-    if (!PAGE_ALONE.includes(list)) summary[list] = byField.get(list)?.counts() ?? {};
+
+  /** `idsFrom` is the first day of which ids can be told apart; null where nothing stands in the way. */
+  summary(uniqueIds: number, idsFrom: string | null): Summary {
+    const perDay = this.perDay.counts();
+    const days = Object.keys(perDay);
+    const first = days.at(0) ?? null;
+    const midnight = (day: string | null) => (day === null ? null : `${day}T00:00:00Z`);
+    const summary: Summary = {
+      events: this.byEvent.sum(),
+      unique_ids: uniqueIds,
+      first: midnight(first),
+      last: midnight(days.at(-1) ?? null),
+      duplicates: 0,
+      malformed: 0,
+      incomplete: first !== null && idsFrom !== null && first < idsFrom,
+      by_event: this.byEvent.counts(),
+    };
+    for (const list of Object.keys(FIELDS)) {
+      if (!PAGE_ALONE.includes(list)) summary[list] = this.lists.get(list)?.counts() ?? {};
+    }
+    summary.by_version = this.byVersion.counts();
+    summary.per_day = perDay;
+    return summary;
   }
-  summary.by_version = byVersion.counts();
-  summary.per_day = perDay.counts();
-  return summary;
 }
 
 /** How often each word came. */
@@ -58,7 +67,9 @@ class Counted {
   private readonly words = new Map<string, number>();
 
   add(word: string, n: number): void {
-    this.words.set(word, (this.words.get(word) ?? 0) + n);
+    const isKnown = this.words.has(word) || this.words.size < STATS_WORDS;
+    const counted = isKnown ? word : OTHERS;
+    this.words.set(counted, (this.words.get(counted) ?? 0) + n);
   }
 
   sum(): number {

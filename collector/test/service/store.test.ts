@@ -218,6 +218,52 @@ test("retention deletes raw events that are too old, and no number changes", asy
   expect(again.rejected.map(({ reason }) => reason)).toEqual(Array(10).fill("too_old"));
 });
 
+test("made-up versions do not make counters grow without limit, and the real one stays", async () => {
+  const at = NOW - DAY;
+  await sent([line({ version: "1.0.2", at })]);
+  // The first of these batches still finds room, for all that it brings.
+  for (let n = 0; n < 5; n += 1) {
+    await sent(lines(100, (m) => ({ version: `7.${String(n)}.${String(m)}`, at })));
+  }
+  await sent([line({ version: "1.0.2", at })]);
+  const [{ n }] = await rows("SELECT count(DISTINCT version) AS n FROM counters");
+  expect(n).toBe(102);
+  const { by_version: versions, events } = await (
+    await get("/v1/stats")
+  ).json<{ by_version: Record<string, number>; events: number }>();
+  expect([versions["1.0.2"], versions["(others)"], events]).toEqual([2, 400, 502]);
+  const { cube } = await (
+    await get("/v1/cube")
+  ).json<{ cube: { versions: string[]; groups: number[][] } }>();
+  expect(cube.versions.filter((version) => version === "(others)")).toHaveLength(1);
+  expect(cube.groups.reduce((sum, group) => sum + group[3], 0)).toBe(502);
+});
+
+test("what events say is counted by month when it is long ago, and no sum changes", async () => {
+  const days = lines(40, (n) => ({ event: EVENTS[n % 3], at: NOW - n * DAY, id: n }));
+  await sent(days);
+  const before = await (await get("/v1/stats")).json<{ per_day: unknown }>();
+  // The oldest 19 of these days are due: 401 days old and older. Each hour sums up one.
+  vi.setSystemTime(NOW + 380 * DAY);
+  for (let hour = 0; hour < 30; hour += 1) await runCron();
+  expect(await (await get("/v1/stats")).json()).toEqual(before);
+  const words = await rows("SELECT DISTINCT day FROM counters WHERE dimension = 'platform'");
+  expect(words.map(({ day }) => day)).toEqual([
+    "2026-10-01",
+    "2026-11-01",
+    ...Array.from({ length: 21 }, (_, n) => `2026-11-${String(n + 4).padStart(2, "0")}`),
+  ]);
+  const events = await rows("SELECT DISTINCT day FROM counters WHERE dimension = 'event'");
+  expect(events).toHaveLength(40);
+  expect(await (await get("/v1/cube")).json()).toMatchObject({
+    notes: [expect.stringContaining("before 2026-11-04")],
+    summary: before,
+  });
+  const settled = await everythingStored();
+  await runCron();
+  expect(await everythingStored()).toBe(settled);
+});
+
 test("the cron deletes what is exactly too old, and stays within the queries of an invocation", async () => {
   await sent([line({ at: NOW - 30 * DAY }), line({ at: NOW - 30 * DAY - 1 })]);
   const { given, queries } = watched();
