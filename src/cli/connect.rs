@@ -110,15 +110,23 @@ fn connect(settings: &Settings, target: Target) -> Result<(), Failure> {
 /// The token from a person, who types it unseen, or from stdin.
 fn ask_for_token(target: &Target) -> Result<Token, Failure> {
     let text = if io::stdin().is_terminal() {
-        rpassword::prompt_password(format!("token for {target} (not shown): "))?
+        match rpassword::prompt_password(format!("token for {target} (not shown): ")) {
+            // Ctrl-D.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => String::new(),
+            other => other?,
+        }
     } else {
         let mut text = String::new();
         io::stdin().take(4096).read_to_string(&mut text)?;
         text
     };
     Token::new(&text).ok_or_else(|| {
-        Failure::new(Code::Configuration, "no token was given")
-            .hint(target.info().token_hint.unwrap_or_default())
+        let error = if text.trim().is_empty() {
+            "no token was given"
+        } else {
+            "what was given is no token: it must be one line of visible ASCII characters"
+        };
+        Failure::new(Code::Configuration, error).hint(target.info().token_hint.unwrap_or_default())
     })
 }
 

@@ -263,7 +263,7 @@ fn sentence(report: &Report) -> String {
     let next = report.next_attempt_at.map_or(String::new(), |at| {
         format!("; next attempt {}", words::relative(at, clock::now()))
     });
-    match report.outcome {
+    let happened = match report.outcome {
         Outcome::Sent => format!("sent {sent} to {destination}{why}"),
         Outcome::Idle => "nothing to send".to_owned(),
         Outcome::Disabled => format!("telemetry is disabled{why}"),
@@ -279,12 +279,19 @@ fn sentence(report: &Report) -> String {
             )
         }
         Outcome::Failed => format!("sent {sent}; then failed{why}; {remain}{next}"),
-        Outcome::Unfinished => format!("sent {sent} to {destination}; {remain} remain"),
+        Outcome::Unfinished => format!("sent {sent} to {destination}; {remain}"),
         Outcome::DryRun => {
             format!(
                 "{} would be written",
                 words::events(report.segments.iter().map(|f| f.events as u64).sum())
             )
         }
+    };
+    match report.held {
+        0 => happened,
+        held => format!(
+            "{happened}; {} rejected and held, see `jmo-telemetry spool list --state held`",
+            words::events(held as u64)
+        ),
     }
 }

@@ -103,7 +103,8 @@ impl Out {
             let mut table = Table::new();
             table
                 .load_style(presets::NOTHING)
-                .set_content_arrangement(ContentArrangement::Dynamic);
+                .set_content_arrangement(ContentArrangement::Dynamic)
+                .set_width(u16::try_from(self.columns()).unwrap_or(u16::MAX));
             table.set_header(head).add_rows(rows);
             return self.line(table);
         }

@@ -143,17 +143,24 @@ impl fmt::Display for Target {
 /// The id in an id or in the URL of a Gist, if it is one: it becomes part of a URL.
 fn gist_id(id_or_url: &str) -> Option<&str> {
     let id = match id_or_url.strip_prefix("https://") {
-        Some(url) => url
-            .split(['?', '#'])
-            .next()?
-            .trim_end_matches('/')
-            .rsplit_once('/')?
-            .1
-            .trim_end_matches(".git"),
+        Some(url) => {
+            let path = url.split(['?', '#']).next()?.trim_end_matches('/');
+            let parts = path.trim_end_matches(".git").split('/').skip(1);
+            // Pages of a Gist (`/edit`, `/raw/…`) have more after it.
+            parts
+                .clone()
+                .find(|part| looks_like_gist_id(part))
+                .or_else(|| parts.last())?
+        }
         None => id_or_url,
     };
     let fits = (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
     fits.then_some(id)
+}
+
+/// Whether this can be no user's name and no page, but the id of a Gist.
+fn looks_like_gist_id(part: &str) -> bool {
+    part.len() >= 20 && part.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Whether this text is meant as a collector's address.
@@ -219,6 +226,30 @@ mod tests {
         ] {
             assert!(text.parse::<Target>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_gist_is_known_by_every_address_that_its_pages_have() {
+        let id = "0123456789abcdef0123456789abcdef";
+        for rest in [
+            "",
+            "/",
+            ".git",
+            "/edit",
+            "#file-a",
+            "?x=1",
+            "/raw/0123456789abcdef0123456789abcdef01234567/a.jsonl",
+        ] {
+            for place in ["me/", ""] {
+                let url = format!("https://gist.github.com/{place}{id}{rest}");
+                assert_eq!(gist_id(&url), Some(id), "{url}");
+            }
+        }
+        assert_eq!(
+            gist_id("https://gist.github.com/me/1234567"),
+            Some("1234567")
+        );
+        assert_eq!(gist_id("https://gist.github.com"), None);
     }
 
     #[test]

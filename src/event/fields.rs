@@ -306,7 +306,7 @@ impl Field for Option<ExitCode> {
                 .integer()
                 .and_then(ExitCode::new)
                 .map(Some)
-                .ok_or_else(|| wrong(name, Kind::ExitCode.to_string())),
+                .ok_or_else(|| wrong(name, "a whole number of 32 bits, or null")),
         }
     }
 

@@ -300,10 +300,14 @@ impl Run<'_> {
         // What is there already is taken by a destination that takes nothing new, too.
         if batch.unconfirmed() > 0 {
             for segment in self.control.taken() {
-                self.step(|writer| writer.hold(segment))?;
+                self.report.held += self.step(|writer| writer.hold(segment))?;
             }
         }
         self.report.sent += sent;
+        self.report.held += receipts
+            .iter()
+            .map(|receipt| receipt.rejected.len())
+            .sum::<usize>();
         (self.progress)(
             self.report.sent as u64,
             self.total.max(self.report.sent as u64),

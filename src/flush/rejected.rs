@@ -43,7 +43,7 @@ impl Run<'_> {
             Halved::Smaller => self.batch_size.rejected(only.unconfirmed),
             Halved::Alone => {
                 if self.control.found(only.id) {
-                    self.step(|writer| writer.hold(only.id))?;
+                    self.report.held += self.step(|writer| writer.hold(only.id))?;
                 }
                 self.batch_size.found();
                 self.report.error = Some(answer.reason.clone());

@@ -72,6 +72,8 @@ pub struct Report {
     pub next_attempt_at: Option<DateTime<Utc>>,
     /// What went wrong.
     pub error: Option<String>,
+    /// Events that the destination rejected, and that are now held.
+    pub held: usize,
 }
 
 impl Report {
@@ -87,6 +89,7 @@ impl Report {
             segments: Vec::new(),
             next_attempt_at: None,
             error: None,
+            held: 0,
         }
     }
 }

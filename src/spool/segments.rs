@@ -212,20 +212,21 @@ impl Writer<'_> {
         })
     }
 
-    /// Holds what the destination rejected in a segment.
+    /// Holds what the destination rejected in a segment. Gives the number of events.
     ///
     /// # Errors
     /// When the database can't be written.
-    pub fn hold(&mut self, segment: i64) -> Result<(), SpoolError> {
+    pub fn hold(&mut self, segment: i64) -> Result<usize, SpoolError> {
         self.commit("hold a rejected event in", |transaction| {
-            transaction.execute(
+            let held = transaction.execute(
                 "UPDATE event SET state = 3, last_error = (SELECT last_error FROM segment WHERE id = ?1), segment = NULL
                  WHERE segment = ?1 AND state = 1",
                 [segment],
             )?;
             reopen(transaction, segment)?;
             // Should an earlier try of it have arrived, it must not stay there.
-            mark_stale(transaction, segment)
+            mark_stale(transaction, segment)?;
+            Ok(held)
         })
     }
 

@@ -197,8 +197,8 @@ fn a_line_that_is_not_taken_is_held_with_its_reason_and_the_others_are_sent() {
     proxy.plan([Fault::RejectsTheSecondLine]);
     let report = world.flush([]);
     assert_eq!(
-        (&report["outcome"], &report["sent"]),
-        (&json!("sent"), &json!(4))
+        (&report["outcome"], &report["sent"], &report["held"]),
+        (&json!("sent"), &json!(4), &json!(1))
     );
     let states: Vec<_> = world
         .rows()

@@ -53,6 +53,7 @@ fn one_refused_event_is_held_and_the_others_go_in_few_requests() {
             (Some("sent"), Some(15)),
             "{report}"
         );
+        assert_eq!(report["held"], 1, "{report}");
         assert!(
             report["error"].as_str().is_some_and(|e| e.contains("422")),
             "{report}"

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::support::gist_server::{Fault, GistServer, Recorded};
-use crate::support::world::{World, lines};
+use crate::support::world::{ONE, World, lines};
 
 const BOUND: Duration = Duration::from_secs(20);
 const RECORD_AND_FLUSH: [&str; 9] = [
@@ -313,6 +313,55 @@ fn status_and_stats_have_the_names_of_the_contract() {
     ] {
         assert!(flush.contains(&format!("\"{name}\":")), "{name}: {flush}");
     }
+}
+
+#[test]
+fn a_flush_that_stops_early_says_what_remains() {
+    let world = World::new();
+    world.record_many(3);
+    let target = world.out_target();
+    let ran = world
+        .run(["flush", "--to", &target, "--limit", "1", "-v"])
+        .ok();
+    assert_eq!(
+        ran.stderr,
+        format!("sent 1 event to {target}; 2 events remain\n")
+    );
+}
+
+#[test]
+fn the_reference_lists_what_json_prints() {
+    let reference = include_str!("../../docs/reference.md");
+    let (_, table) = reference.split_once("<!-- json -->").expect("the table");
+    let (table, _) = table.split_once("<!-- end -->").expect("its end");
+    let world = World::new();
+    world.record_many(2);
+    world.flush(["--to", &world.out_target()]);
+    let mut commands = 0;
+    for row in table.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<_> = row.split('`').collect();
+        let (command, fields) = (cells[1], cells[3]);
+        let more: &[&str] = match command {
+            "record" => &ONE[1..],
+            "spool show" => &["1"],
+            "spool retry" => &["ALL"],
+            "spool purge" => &["--pending", "--yes"],
+            "forget" => &["--yes"],
+            _ => &[],
+        };
+        let command = command.split(' ').chain(more.iter().copied());
+        let ran = world.run(command.chain(["--json"])).ok();
+        // As text, since the order is documented too.
+        let mut rest = ran.stdout.as_str();
+        for field in fields.split(", ") {
+            let (_, after) = rest.split_once(&format!("\"{field}\":")).expect(field);
+            rest = after;
+        }
+        let printed = ran.json_lines()[0].as_object().expect("an object").len();
+        assert_eq!(printed, fields.split(", ").count(), "{ran}");
+        commands += 1;
+    }
+    assert_eq!(commands, 17);
 }
 
 #[test]

@@ -141,6 +141,22 @@ fn a_token_in_the_wrong_place_is_not_repeated() {
 }
 
 #[test]
+fn what_can_be_no_token_is_not_called_missing() {
+    let server = GistServer::start();
+    let world = World::new().with("JMO_TELEMETRY_GITHUB_API", server.api());
+    for (given, said) in [("", "no token was given"), ("my pass word", "is no token")] {
+        let ran = world
+            .run_with(["connect", "gist", server.gist_id()], given)
+            .exits(78);
+        assert!(
+            ran.stderr.contains(said) && !ran.stderr.contains("pass word"),
+            "{ran}"
+        );
+    }
+    assert_eq!(server.connections(), 0);
+}
+
+#[test]
 fn connect_keeps_the_token_in_its_own_file_alone_and_disconnect_removes_it() {
     let server = GistServer::start();
     let world = World::new().with("JMO_TELEMETRY_GITHUB_API", server.api());
