@@ -1,4 +1,4 @@
-//! What the library's own work costs: `cargo bench --bench library`.
+//! Measures the parts of the library: `cargo bench --bench library`.
 
 use std::hint::black_box;
 
@@ -15,7 +15,7 @@ use jmo_telemetry::spool::{self, Caller, Filter, Spool, SpoolError};
 
 const LINE: &[u8] = br#"{"event":"scan.started","version":"1.0.2","python_version":"3.11","metadata":{"mode":"cli","profile":"balanced","tools":["trivy","semgrep"],"target_types":{"repos":3,"images":1}}}"#;
 
-/// Rows in the spool that is packed and listed.
+/// The number of rows in the spool that is packed and listed.
 const ROWS: usize = 100_000;
 
 fn now() -> DateTime<Utc> {

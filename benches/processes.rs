@@ -1,8 +1,9 @@
-//! What whole processes cost, side by side: `cargo bench --bench processes [-- ROUNDS]`.
+//! Compares the time of whole processes: `cargo bench --bench processes [-- ROUNDS]`.
 //!
-//! The floor is a static C program that appends 400 bytes and syncs them (`floor.c`, built here with
-//! `cc`). Programs are measured in turn, A B C A B C …, so that whatever else the machine does meets all of
-//! them; what is printed are medians, and ratios within one run. Programs that are not installed are left out.
+//! The floor is a static C program that appends 400 bytes and syncs them (`floor.c`, built here
+//! with `cc`). Programs are run alternately, A B C A B C …, so that other load on the machine
+//! affects all of them. The output shows medians, and ratios within one run. Programs that are not
+//! installed are left out.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 #![expect(clippy::print_stdout, reason = "the table is what this is for")]
@@ -20,20 +21,20 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_jmo-telemetry");
 
 const RECORD: &str = "record tool.failed --tool trivy --failure-type crash --profile fast";
 
-/// Of whole processes, each.
+/// How often each process is run.
 const ROUNDS: usize = 300;
 
-/// Of imports of [`IMPORTED`] lines, each.
+/// How often each import of [`IMPORTED`] lines is run.
 const IMPORTS: usize = 5;
 const IMPORTED: usize = 200_000;
 
 /// Events in the large spool.
 const MANY: usize = 1_000_000;
 
-/// How many records the last of a long row is after.
+/// The number of records in a long row.
 const LONG_ROW: usize = 6_000;
 
-/// How many records around one of the row count for it.
+/// How many neighbouring records of the row are measured for one result.
 const AROUND: usize = 40;
 
 fn main() {
@@ -52,12 +53,12 @@ fn main() {
 struct Bench {
     scratch: TempDir,
     floor: PathBuf,
-    /// The program as an installation leaves it: a copy of what the linker wrote. The kernel caches a
-    /// copy in large pieces, and what the linker wrote in pages of 4 KiB, which cost more to map.
+    /// A copy of the program, as an installation would create it. The kernel caches a copy in large
+    /// pieces, but the file that the linker wrote in pages of 4 KiB, which cost more to map.
     installed: PathBuf,
 }
 
-/// A program under its name, run once a round.
+/// A named program that is run once per round.
 struct Contender {
     name: String,
     command: Command,
@@ -65,7 +66,7 @@ struct Contender {
 
 impl Bench {
     fn new() -> Self {
-        // Not the system's temporary directory, which may be in memory, where a sync costs nothing.
+        // Not the system's temporary directory, which may be in memory, where syncing costs nothing.
         let scratch = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a scratch directory");
         let floor = scratch.path().join("floor");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/floor.c");
@@ -91,7 +92,7 @@ impl Bench {
         self.scratch.path().join(name)
     }
 
-    /// A command in an environment of its own, in which nothing opts out.
+    /// A command in a clean environment, in which telemetry is enabled.
     fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         command
@@ -127,7 +128,7 @@ impl Bench {
         contender("floor: append 400 bytes, fdatasync", command)
     }
 
-    /// One event into a small spool, beside what others do for one line.
+    /// One event into a small spool, compared with how other programs store one line.
     fn one_event(&self, rounds: usize) {
         let mut contenders = vec![
             self.floor(),
@@ -173,7 +174,7 @@ impl Bench {
         println!();
     }
 
-    /// A durable insert by the shell, into a like table.
+    /// A durable insert with the sqlite3 shell into a similar table.
     fn sqlite3(&self, mode: &str) -> Contender {
         let database = self.path(&format!("shell-{mode}.db"));
         let table = format!(
@@ -189,7 +190,7 @@ impl Bench {
         contender(&format!("sqlite3 INSERT, journal_mode={mode}"), command)
     }
 
-    /// Thousands of single records in one home, each beside the floor.
+    /// Thousands of single records in one home, alternating with the floor.
     fn long_row(&self) {
         let mut contenders = [self.floor(), contender("record", self.record("row"))];
         let mut times = [Vec::new(), Vec::new()];
@@ -211,11 +212,11 @@ impl Bench {
         );
     }
 
-    /// A spool of a million events: filled, written to, looked at.
+    /// A spool of a million events: filling it, adding to it, listing it.
     fn large_spool(&self, rounds: usize) {
         let input = self.input("many.jsonl", MANY);
         let filled = timed(self.import("large").stdin(open(&input)));
-        // Nothing larger has run before.
+        // No child before this one used more memory.
         let memory = getrusage(UsageWho::RUSAGE_CHILDREN)
             .expect("is told")
             .max_rss()
@@ -249,7 +250,7 @@ impl Bench {
         println!();
     }
 
-    /// Many lines at once, beside the least that a Python program does with them.
+    /// Many lines at once, compared with a minimal Python program that does the same.
     fn imports(&self) {
         const PYTHON: &str = r#"
 import json, sqlite3, sys
@@ -289,7 +290,7 @@ db.commit()
         self.program(home, "record --stdin")
     }
 
-    /// Lines of three kinds in turn.
+    /// Lines of three kinds, alternating.
     fn input(&self, name: &str, count: usize) -> PathBuf {
         const KINDS: [&str; 3] = [
             r#"{"event": "scan.started", "version": "1.0.2", "python_version": "3.11", "metadata": {"mode": "cli", "profile": "balanced", "tools": ["trivy", "semgrep"], "target_types": {"repos": 3, "images": 1}}}"#,
@@ -297,7 +298,8 @@ db.commit()
             r#"{"event": "tool.failed", "version": "1.0.2", "python_version": "3.11", "metadata": {"tool": "trivy", "failure_type": "timeout", "profile": "fast"}}"#,
         ];
         let path = self.path(name);
-        // Not in memory: what a child had before it became another program counts as its own.
+        // Written to a file without holding it in memory, because a child's memory use before
+        // `exec` counts as its own.
         let mut file = BufWriter::new(File::create(&path).expect("makes the input"));
         for n in 0..count {
             writeln!(file, "{}", KINDS[n % KINDS.len()]).expect("writes the input");
@@ -314,10 +316,10 @@ fn contender(name: &str, command: Command) -> Contender {
     }
 }
 
-/// Runs each once a round; gives the median of each.
+/// Runs each contender once per round. Returns the median time of each.
 fn in_turn(rounds: usize, contenders: &mut [Contender]) -> Vec<Duration> {
     let mut times = vec![Vec::with_capacity(rounds); contenders.len()];
-    // The first of each makes its files.
+    // The first run of each creates its files.
     for contender in contenders.iter_mut() {
         run(&mut contender.command);
     }

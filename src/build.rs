@@ -1,14 +1,14 @@
-//! Links a release for Linux with glibc statically, since a third of a `record` was the dynamic
-//! linker's (docs/performance.md). It stays position-independent, and its relocations are done and
-//! read-only before it starts: a program that parses a network's answers should have that, and it
-//! costs about a twentieth of a `record`.
+//! Links a release for Linux with glibc statically, because the dynamic linker took a third of the
+//! time of a `record` (docs/performance.md). The program stays position-independent, and its
+//! relocations are read-only before it starts: a program that parses answers from the network
+//! should be protected like that, and it costs about a twentieth of a `record`.
 //!
 //! The flag that links a whole build statically (`-C target-feature=+crt-static`) can't be used:
 //! without `--target` it also applies to procedural macros, which can't be static.
 
 #![expect(
     clippy::disallowed_methods,
-    reason = "cargo tells a build script everything by its environment"
+    reason = "cargo passes everything to a build script in its environment"
 )]
 
 use std::io::Write;
@@ -28,7 +28,7 @@ fn main() {
     match statically(&out) {
         Ok(arguments) => {
             for argument in arguments {
-                // For the program alone: tests and benchmarks are linked as usual.
+                // Only for the program: tests and benchmarks are linked as usual.
                 println!("cargo::rustc-link-arg-bins={argument}");
             }
         }
@@ -40,7 +40,7 @@ fn variable(name: &str) -> String {
     env::var(name).unwrap_or_default()
 }
 
-/// The arguments for a static program.
+/// The linker arguments for a static program.
 fn statically(out: &Path) -> io::Result<Vec<String>> {
     let directory = format!("-L{}", static_libraries(out)?.display());
     let arguments = [&directory, "-static-pie", "-Wl,-z,relro,-z,now"].map(str::to_owned);
@@ -48,8 +48,8 @@ fn statically(out: &Path) -> io::Result<Vec<String>> {
     Ok(arguments.into())
 }
 
-/// Rust links the C library by name and lets the linker prefer the shared one. This makes a
-/// directory, searched first, in which the names stand for the static ones.
+/// Rust links the C library by name, and the linker prefers the shared one. So this creates a
+/// directory that is searched first and in which the same names lead to the static libraries.
 fn static_libraries(out: &Path) -> io::Result<PathBuf> {
     let c = archive("libc.a")?;
     let m = archive("libm.a")?;
@@ -61,7 +61,7 @@ fn static_libraries(out: &Path) -> io::Result<PathBuf> {
     let dir = out.join("static");
     fs::create_dir_all(&dir)?;
     fs::write(dir.join("libc.a"), &c_and_compiler)?;
-    // There is no static libgcc_s; its parts are in the group.
+    // There is no static libgcc_s; the group above contains its parts.
     fs::write(dir.join("libgcc_s.a"), &c_and_compiler)?;
     fs::write(dir.join("libm.a"), format!("GROUP ( {m} {c} )\n"))?;
     Ok(dir)
@@ -80,7 +80,7 @@ fn archive(name: &str) -> io::Result<String> {
     }
 }
 
-/// Links the smallest program with these arguments, as cargo would.
+/// Tries to link a minimal program with these arguments, as cargo would.
 fn linking(out: &Path, arguments: &[String]) -> io::Result<()> {
     let flags = variable("CARGO_ENCODED_RUSTFLAGS");
     let mut command = Command::new(variable("RUSTC"));

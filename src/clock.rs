@@ -1,4 +1,4 @@
-//! The clock: the only place that asks what time it is or lets time pass.
+//! The clock: the only place that reads the time or sleeps.
 
 #![expect(clippy::disallowed_methods, reason = "this is the place that may ask")]
 
@@ -6,12 +6,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// The latest instant that has a year of four digits, as timestamps are written.
+/// The latest instant whose year has four digits, as in every timestamp.
 pub(crate) const LATEST: DateTime<Utc> = DateTime::from_timestamp_millis(253_402_300_799_999)
     .expect("9999-12-31T23:59:59.999Z is in the calendar");
 
-/// The wall clock, in whole milliseconds, as times are stored. A clock that stands before 1970 or
-/// after 9999 is taken for the nearest instant within.
+/// The wall clock in whole milliseconds, the precision in which times are stored. If the system's
+/// clock is set before 1970 or after 9999, this is the nearest instant in that range.
 #[must_use]
 pub(crate) fn now() -> DateTime<Utc> {
     instant(SystemTime::now())
@@ -32,7 +32,7 @@ pub(crate) fn sleep(duration: Duration) {
     std::thread::sleep(duration);
 }
 
-/// `at + duration`, as late as a date can be when that is past the calendar.
+/// `at + duration`, or the latest possible date when that is out of range.
 #[must_use]
 pub(crate) fn after(at: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
     TimeDelta::from_std(duration)
@@ -41,7 +41,7 @@ pub(crate) fn after(at: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
         .unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
-/// `at - duration`, as early as a date can be when that is before the calendar.
+/// `at - duration`, or the earliest possible date when that is out of range.
 #[must_use]
 pub(crate) fn before(at: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
     TimeDelta::from_std(duration)
@@ -50,23 +50,23 @@ pub(crate) fn before(at: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
         .unwrap_or(DateTime::<Utc>::MIN_UTC)
 }
 
-/// A point in time after which work stops, unmoved by changes of the wall clock.
+/// A point in time after which work stops. Changes of the wall clock do not move it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadline(Instant);
 
 impl Deadline {
-    /// So far from now.
+    /// This long from now.
     #[must_use]
     pub fn after(duration: Duration) -> Self {
         let now = Instant::now();
-        // A deadline too far to be represented is no deadline: a century will do.
+        // If the deadline is too far away to be represented, a century is as good.
         Self(
             now.checked_add(duration)
                 .unwrap_or(now + Duration::from_secs(100 * 365 * 86_400)),
         )
     }
 
-    /// What is left; zero when it has passed.
+    /// The time that is left; zero when it has passed.
     #[must_use]
     pub fn left(&self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_before_1970_or_past_9999_is_taken_for_the_nearest_instant_within() {
+    fn a_clock_before_1970_or_past_9999_counts_as_the_nearest_instant_in_between() {
         let day = Duration::from_hours(24);
         let at =
             |time: Option<SystemTime>| instant(time.expect("a time of the system")).to_rfc3339();

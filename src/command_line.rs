@@ -1,7 +1,7 @@
-//! A command line as Windows has it: one string, which each program splits into words itself, nearly
-//! all by the same rules.
+//! Command lines on Windows. There a command line is one string, and each program splits it into
+//! words itself; nearly all follow the same rules.
 
-/// A word of a command line, as Windows' programs split it.
+/// Quotes a word so that programs on Windows read it as one word.
 #[must_use]
 pub(crate) fn quote(word: &str) -> String {
     let plain = |c: char| !c.is_whitespace() && c != '"';
@@ -14,7 +14,7 @@ pub(crate) fn quote(word: &str) -> String {
         match character {
             '\\' => backslashes += 1,
             '"' => {
-                // Those before a quote are doubled, and the quote is escaped.
+                // Backslashes before a quote are doubled, and the quote itself is escaped.
                 quoted.push_str(&"\\".repeat(backslashes + 1));
                 backslashes = 0;
             }
@@ -27,7 +27,7 @@ pub(crate) fn quote(word: &str) -> String {
     quoted
 }
 
-/// The words of a command line, as Windows' programs split it.
+/// Splits a command line into words, as programs on Windows do.
 #[must_use]
 pub(crate) fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();

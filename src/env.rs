@@ -10,11 +10,11 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Default)]
 pub struct Environment(Arc<[(OsString, Value)]>);
 
-/// A variable's value, as it is and as text.
+/// A variable's value, as text and as it is.
 #[derive(Debug, Clone)]
 struct Value {
     text: String,
-    /// Only where the text is not the value.
+    /// The value itself, where it is not Unicode and the text differs from it.
     other: Option<OsString>,
 }
 
@@ -30,7 +30,7 @@ impl From<OsString> for Value {
     }
 }
 
-/// Where the user's home directory stands in the environment.
+/// The variable that holds the user's home directory.
 const USER_HOME: &str = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
 
 impl Environment {
@@ -40,8 +40,8 @@ impl Environment {
         std::env::vars_os().collect()
     }
 
-    /// The value of a variable that is set and not empty. What is not Unicode in it is replaced, so
-    /// that "set" stays "set".
+    /// The value of a variable that is set and not empty. Parts that are not Unicode are replaced,
+    /// so that such a variable still counts as set.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.value(name).map(|value| value.text.as_str())
@@ -71,8 +71,8 @@ impl Environment {
         Self(others.chain([one]).collect())
     }
 
-    /// The user's home directory, from the environment alone: asking the system for it can load
-    /// plug-ins of its C library, which a static program can't.
+    /// The user's home directory, from the environment alone. Asking the system for it could load
+    /// plug-ins of the C library, which a static program can't do.
     #[must_use]
     pub fn user_home(&self) -> Option<PathBuf> {
         self.get_os(USER_HOME).map(PathBuf::from)
@@ -81,27 +81,27 @@ impl Environment {
     /// The working directory.
     ///
     /// # Errors
-    /// When it was deleted or may not be read.
+    /// When it was deleted or can't be read.
     pub fn working_dir(&self) -> std::io::Result<PathBuf> {
         std::env::current_dir()
     }
 
-    /// Where programs put files that nobody keeps.
+    /// The directory for temporary files.
     #[must_use]
     pub fn temporary_dir(&self) -> PathBuf {
         std::env::temp_dir()
     }
 
-    /// This program.
+    /// The path of this program.
     ///
     /// # Errors
-    /// When the system does not tell.
+    /// When the system does not know.
     pub fn program(&self) -> std::io::Result<PathBuf> {
         std::env::current_exe()
     }
 }
 
-/// Windows does not tell capitals in names apart: PATH is called `Path` there.
+/// Windows ignores case in names: PATH is called `Path` there.
 fn is_same_name(name: &OsStr, other: &str) -> bool {
     if cfg!(windows) {
         name.eq_ignore_ascii_case(other)

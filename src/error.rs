@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-/// The error with its causes, each said once, on one line.
+/// The error and its causes on one line, each only once.
 #[must_use]
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();

@@ -1,24 +1,24 @@
-//! Forgetting: everything here, and this machine's files at the destinations.
+//! Forgetting: deletes everything on this machine, and what this machine sent to the destinations.
 
 use crate::destination::Owned;
 use crate::home::{FlushLock, Home};
 use crate::spool::{Caller, Deleted, Spool, SpoolError};
 
-/// Forgetting in steps, with no flush at work meanwhile: the caller deletes the remote files in
-/// between, and what could not be deleted stays known for another try.
+/// Forgetting in steps, while no flush can run. The caller deletes the remote files between the
+/// steps. Files that could not be deleted are remembered for another try.
 #[derive(Debug)]
 pub(crate) struct Forgetting<'h> {
     home: &'h Home,
     _no_flush: Option<FlushLock>,
-    /// Sent rows that went with their remote files.
+    /// How many sent rows were deleted along with their remote files.
     sent: usize,
 }
 
 impl<'h> Forgetting<'h> {
-    /// Keeps flushes out.
+    /// Starts, and keeps flushes from running.
     ///
     /// # Errors
-    /// When one is at work.
+    /// When a flush is running.
     pub(crate) fn begin(home: &'h Home) -> Result<Self, SpoolError> {
         if !home.dir().exists() {
             return Ok(Self {
@@ -46,7 +46,7 @@ impl<'h> Forgetting<'h> {
         Spool::read(self.home, |spool| {
             let of = |(destination, files): (String, Vec<String>)| {
                 let mut anonymous_ids = spool.anonymous_ids(&destination)?;
-                // Events that retention took carried this one too.
+                // Events that retention has deleted carried this id, too.
                 anonymous_ids.extend(current.filter(|id| !anonymous_ids.contains(id)));
                 let owned = Owned {
                     files,
@@ -58,7 +58,7 @@ impl<'h> Forgetting<'h> {
         })
     }
 
-    /// Forgets the names of files that were deleted, and the rows that were in them.
+    /// Forgets files that were deleted at a destination, and the rows that were in them.
     ///
     /// # Errors
     /// When the spool can't be written.
@@ -69,8 +69,8 @@ impl<'h> Forgetting<'h> {
         Ok(())
     }
 
-    /// Deletes everything here: rows, overflow, damaged copies, what `view` kept, the count of scans;
-    /// and makes a new id if there was one.
+    /// Deletes everything on this machine: rows, overflow, damaged copies, the cache of `view`, and
+    /// the count of scans. Replaces the id with a new one if there was one.
     ///
     /// # Errors
     /// When the home can't be written.

@@ -1,12 +1,12 @@
-//! The doors for the fuzzer (`fuzz/`): each parser that reads what others wrote, with what must hold for any input. Built
-//! with `--cfg fuzzing` alone.
+//! Entry points for the fuzzer (`fuzz/`): one for each parser that reads untrusted input, with the
+//! properties that must hold for any input. Only compiled with `--cfg fuzzing`.
 
 use crate::consent::jmo_yml;
 use crate::destination::verdict;
 use crate::event::{Draft, Payload};
 use crate::{clock, limits};
 
-/// One line of `record --stdin`: it is an event or an error, and the error repeats nothing of the line.
+/// One line of `record --stdin`: an event, or a short error without control characters.
 pub fn record_line(data: &[u8]) {
     if let Err(error) = Draft::from_json(data) {
         let message = error.to_string();
@@ -15,7 +15,7 @@ pub fn record_line(data: &[u8]) {
     }
 }
 
-/// One line of `overflow.jsonl`: what is taken in is stored byte for byte.
+/// One line of `overflow.jsonl`: an accepted line is stored byte for byte.
 pub fn overflow_line(data: &[u8]) {
     if let Ok(line) = std::str::from_utf8(data)
         && let Some(payload) = Payload::reread(line)
@@ -24,22 +24,22 @@ pub fn overflow_line(data: &[u8]) {
     }
 }
 
-/// `jmo.yml`: a decision or a problem, never a panic.
+/// `jmo.yml`: gives a decision or an error, and never panics.
 pub fn jmo_yml(data: &[u8]) {
     let _ = jmo_yml::telemetry_enabled(data);
 }
 
-/// One line of a source of `view`.
+/// One line of a file that `view` reads.
 pub fn view_line(data: &[u8]) {
     crate::view::read_for_fuzzing(data);
 }
 
-/// What GitHub's API answers, or whoever stands in between.
+/// An answer of GitHub's API, or of a proxy in between.
 pub fn gist_answer(data: &[u8]) {
     crate::destination::read_gist_for_fuzzing(data);
 }
 
-/// The header `Retry-After`.
+/// The header `Retry-After`: the wait is in the future and limited.
 pub fn retry_after(data: &[u8]) {
     if let Ok(value) = std::str::from_utf8(data) {
         let now = clock::now();

@@ -1,9 +1,10 @@
-//! Files of the repository that are made from the program's own tables, and checked by its tests.
+//! Files of the repository that are generated from the program's own tables. The tests fail when
+//! one is stale.
 
 use std::path::Path;
 
-/// Compares the part of a document between the comments `<!-- NAME: … -->` and `<!-- end -->` with
-/// what it is made from; with `REGENERATE=1` writes it.
+/// Checks that the part of a document between the comments `<!-- NAME: … -->` and `<!-- end -->` is
+/// up to date. With `REGENERATE=1`, writes it.
 pub(crate) fn part_is_fresh(path: &str, name: &str, text: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     let document = std::fs::read_to_string(file).expect("reads");
@@ -18,8 +19,8 @@ pub(crate) fn part_is_fresh(path: &str, name: &str, text: &str) {
     is_fresh(path, &fresh);
 }
 
-/// Compares a file of the repository with what it is made from; with `REGENERATE=1` writes it.
-#[expect(clippy::disallowed_methods, reason = "the tests' own switch")]
+/// Checks that a generated file is up to date. With `REGENERATE=1`, writes it.
+#[expect(clippy::disallowed_methods, reason = "a switch of the tests")]
 pub(crate) fn is_fresh(path: &str, text: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     if std::env::var_os("REGENERATE").is_some() {

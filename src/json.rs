@@ -1,5 +1,5 @@
-//! A JSON value that borrows from its text: what somebody else wrote, before anything is known of
-//! its shape. Events are read from it, and so is what was collected.
+//! A JSON value that borrows from its text. It holds untrusted input before anything is known about
+//! its shape: the input of `record`, and the collected events that `view` reads.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,7 +14,7 @@ pub enum Value<'a> {
     Null,
     /// `true` or `false`
     Bool(bool),
-    /// A number without a fraction that fits.
+    /// A whole number that fits.
     Integer(i64),
     /// Any other number.
     Float(f64),
@@ -26,8 +26,8 @@ pub enum Value<'a> {
     Object(Object<'a>),
 }
 
-/// The members of an object, in the order in which they came. A repeated name is there repeatedly;
-/// its last value counts, as in most readers of JSON.
+/// The members of an object, in their original order. A repeated name is kept each time; its last
+/// value counts, as in most JSON parsers.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Object<'a>(Vec<(Cow<'a, str>, Value<'a>)>);
 
@@ -38,8 +38,8 @@ impl<'a> Value<'a> {
         Self::Text(text.into())
     }
 
-    /// What a person would read: text as it is, numbers and flags as text; nothing for null, lists
-    /// and objects.
+    /// The value as text for a person: a string as it is, a number or a flag in words. `None` for
+    /// null, lists and objects.
     #[must_use]
     pub fn to_text(&self) -> Option<Cow<'_, str>> {
         Some(match self {
@@ -70,7 +70,7 @@ impl<'a> Value<'a> {
     pub fn integer(&self) -> Option<i64> {
         match self {
             Self::Integer(number) => Some(*number),
-            // Python's json writes a count that came through a division as 3.0.
+            // Python's json writes a count that is the result of a division as 3.0.
             #[expect(
                 clippy::cast_possible_truncation,
                 reason = "checked to be whole and within 2^53"
@@ -82,7 +82,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The elements of a list; a single value is a list of one, null an empty one.
+    /// The elements of a list. A single value counts as a list of one, null as an empty list.
     #[must_use]
     pub fn elements(&self) -> &[Self] {
         match self {
@@ -115,7 +115,7 @@ impl<'a> Object<'a> {
         named.map(|(_, value)| value)
     }
 
-    /// Removes a member and gives its value.
+    /// Removes a member and returns its value.
     pub fn take(&mut self, name: &str) -> Option<Value<'a>> {
         let named = self.0.extract_if(.., |(key, _)| key == name);
         named.last().map(|(_, value)| value)
@@ -198,7 +198,7 @@ impl<'de> Visitor<'de> for AnyValue {
     }
 }
 
-/// A member's name, borrowed where it has no escapes; `Cow` alone would always copy.
+/// A member's name, borrowed when it has no escapes. (Deserializing into `Cow` would always copy.)
 struct Name<'a>(Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Name<'de> {
@@ -255,7 +255,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_read_is_written_again_as_it_was(json in any_json()) {
+        fn a_value_that_is_read_and_written_again_is_unchanged(json in any_json()) {
             let text = json.to_string();
             let value: Value<'_> = serde_json::from_str(&text).expect("JSON");
             prop_assert_eq!(serde_json::to_string(&value).expect("JSON"), text);
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_repeated_name_the_last_value_counts() {
+    fn the_last_value_of_a_repeated_name_counts() {
         let mut object: Object<'_> =
             serde_json::from_str(r#"{"a":1,"b":2,"\u0061":3}"#).expect("an object");
         assert_eq!(object.get("a"), Some(&Value::Integer(3)));

@@ -1,4 +1,4 @@
-//! Where the process begins, and the exit code with which it ends.
+//! The entry point of the program.
 
 use std::process::ExitCode;
 

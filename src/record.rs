@@ -1,5 +1,5 @@
-//! Recording in two steps: [`stamp`] makes events of what a caller said, and [`store`] makes them
-//! durable: in the spool, or in `overflow.jsonl` where the spool can't take them in time.
+//! Recording in two steps: [`stamp`] turns drafts into events, and [`store`] makes the events
+//! durable, in the spool or, when the spool can't take them in time, in `overflow.jsonl`.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -34,21 +34,21 @@ pub enum RecordError {
 pub struct Stored {
     /// Those that are safe now, in order. An event in `overflow.jsonl` has no `seq` yet.
     pub events: Vec<(Option<i64>, Uuid)>,
-    /// How many events, of these or of earlier ones, had to go because the spool is full.
+    /// How many events, new or old, were dropped because the spool is full.
     pub dropped: usize,
-    /// They went from the oldest up to this `seq`; 0 when none went.
+    /// Everything up to this `seq` was dropped, oldest first; 0 when nothing was.
     pub dropped_up_to: i64,
 }
 
 impl Stored {
-    /// Whether some of them are in `overflow.jsonl`, since the spool could not be had in time.
+    /// Whether some of them are in `overflow.jsonl`, because the spool was not available in time.
     #[must_use]
     pub fn overflowed(&self) -> bool {
         self.events.iter().any(|(seq, _)| seq.is_none())
     }
 }
 
-/// Records events, in order: both steps, after asking for consent. Nothing is stored when telemetry
+/// Records events, in order: checks consent, then takes both steps. Stores nothing when telemetry
 /// is disabled.
 ///
 /// # Errors
@@ -67,11 +67,11 @@ pub fn record(
     store(home, consent, &payloads, max_bytes, deadline)
 }
 
-/// Makes events of drafts. Each gets an id and the time, and a `scan.started` that counts as a scan
-/// gets its hint. Makes the anonymous id where there is none yet.
+/// Turns drafts into events. Each gets an id and the time, and a `scan.started` that counts as a
+/// scan gets its frequency hint. Creates the anonymous id if there is none yet.
 ///
 /// # Errors
-/// When there is no anonymous id and none can be made before the deadline.
+/// When there is no anonymous id and none can be created before the deadline.
 pub fn stamp(
     home: &Home,
     drafts: Vec<Draft>,
@@ -92,8 +92,8 @@ pub fn stamp(
     Ok(stamp_all(anonymous_id, clock::now(), hints, drafts))
 }
 
-/// What [`stamp`] would make of drafts now, without touching the disk: where there is no anonymous id
-/// yet, one is made up, and the scan is not counted.
+/// The events that [`stamp`] would make of these drafts now, without touching the disk. If there is
+/// no anonymous id yet, a random one stands in for it; the scan is not counted.
 #[must_use]
 pub fn preview(home: &Home, drafts: Vec<Draft>) -> Vec<Payload> {
     let known = home.known_anonymous_id().ok().flatten();
@@ -123,16 +123,16 @@ fn stamp_all(
     stamped.collect()
 }
 
-/// The random parts of so many ids, by one system call.
+/// The random parts of `count` ids, from one system call.
 fn random_bits(count: usize) -> Vec<[u8; 10]> {
     let mut random = vec![[0; 10]; count];
     getrandom::fill(random.as_flattened_mut()).expect("the system has random numbers");
     random
 }
 
-/// Puts events where they survive `kill -9` and power loss when this returns: one transaction and
-/// one fsync for all of them. What the spool does not take before the deadline goes to
-/// `overflow.jsonl`. Nothing is stored when the user has said no in the meantime.
+/// Stores events so that they survive `kill -9` and power loss once this returns: one transaction
+/// and one fsync for all of them. If the spool does not take them before the deadline, they go to
+/// `overflow.jsonl`. Nothing is stored when telemetry was disabled in the meantime.
 ///
 /// # Errors
 /// When none of them was stored.
@@ -164,8 +164,8 @@ pub fn store(
     })
 }
 
-/// Adds events to the spool. Consent is asked for with the lock in hand: `disable` deletes under it,
-/// and nothing may come after that.
+/// Adds events to the spool. Consent is checked while the lock is held, because `disable` deletes
+/// events under the same lock and no event may be added after that.
 fn append(
     home: &Home,
     consent: &Consent,

@@ -1,6 +1,6 @@
-//! The one gate that every request to a destination passes, whoever makes it: consent, the notice
-//! that comes first, and the waits that the server asked for. It is checked right before each
-//! request.
+//! The one gate that every request to a destination passes, whichever command makes it. Right
+//! before each request it checks consent, whether the notice was shown, and any wait that the
+//! server asked for.
 
 use chrono::{DateTime, Utc};
 
@@ -17,10 +17,9 @@ use crate::spool::{Caller, Spool, SpoolError};
 pub(crate) enum Purpose {
     /// Sending events, or finding out whether they can be sent.
     Upload,
-    /// Reading what was collected. Nothing leaves this machine.
+    /// Reading what was collected. No events leave this machine.
     Read,
-    /// Deleting what was sent, because the user wants it. It stays possible while telemetry is
-    /// disabled.
+    /// Deleting what was sent, at the user's request. Allowed while telemetry is disabled.
     Delete,
 }
 
@@ -33,8 +32,8 @@ pub(crate) enum Closed {
     /// The user did not choose this destination, and has not seen the banner yet.
     #[error("the notice has not been shown on this machine yet; `jmo-telemetry banner` shows it")]
     NoticeFirst,
-    /// The server asked to be left alone.
-    #[error("it asked to be left alone until {}", .0.format("%Y-%m-%dT%H:%M:%SZ"))]
+    /// The server asked for a pause that is not over.
+    #[error("it asked us to wait until {}", .0.format("%Y-%m-%dT%H:%M:%SZ"))]
     RateLimited(DateTime<Utc>),
 }
 
@@ -47,7 +46,7 @@ pub(crate) struct Gate<'g> {
 }
 
 impl<'g> Gate<'g> {
-    /// Before this destination.
+    /// The gate before this destination.
     #[must_use]
     pub(crate) fn new(home: &'g Home, consent: &'g Consent, destination: &Chosen) -> Self {
         Self {
@@ -57,7 +56,8 @@ impl<'g> Gate<'g> {
         }
     }
 
-    /// Asked right before each request; `retry` is what is remembered of the destination.
+    /// Checks whether a request may be made; called right before each one. `retry` is the stored
+    /// retry state of the destination.
     ///
     /// # Errors
     /// When the request must not be made.
@@ -77,11 +77,11 @@ impl<'g> Gate<'g> {
         }
     }
 
-    /// Makes a request outside of a flush. It keeps the pause after the last write that the
-    /// destination wants, and remembers a wait that the server asks for.
+    /// Makes a request outside a flush. First waits until the destination's pause after the last
+    /// write is over. If the answer asks for a wait, that is stored.
     ///
     /// # Errors
-    /// When the request must not be made, or proves nothing.
+    /// When the request must not be made, or its answer proves nothing.
     pub(crate) fn ask<T>(
         &self,
         purpose: Purpose,
@@ -89,7 +89,7 @@ impl<'g> Gate<'g> {
         make: impl FnOnce(&mut dyn Destination) -> Answer<T>,
     ) -> Result<T, AskError> {
         let target = destination.target().clone();
-        // A spool that can't be read knows of no wait. Other commands report the trouble itself.
+        // If the spool can't be read, no wait is known. Other commands report that error.
         let retry = retry_state(self.home, &target).unwrap_or_default();
         self.pass(purpose, &retry)?;
         clock::sleep(retry.spacing_left(clock::now(), destination.capabilities().spacing));
@@ -103,7 +103,7 @@ impl<'g> Gate<'g> {
     }
 }
 
-/// Until when the server asked to be left alone. This applies to reading, too.
+/// The end of the wait that the server asked for, if any. It applies to reading, too.
 #[must_use]
 pub(crate) fn rate_limited(home: &Home, target: &Target) -> Option<DateTime<Utc>> {
     let retry = retry_state(home, target).ok()?;
@@ -113,25 +113,25 @@ pub(crate) fn rate_limited(home: &Home, target: &Target) -> Option<DateTime<Utc>
     }
 }
 
-/// Remembers that the server asked to be left alone. Without a spool there is nothing to upload
-/// later, so nothing is remembered.
+/// Stores a wait that the server asked for. Without a spool there is nothing to upload later, so
+/// nothing is stored.
 pub(crate) fn remember(home: &Home, target: &Target, unconfirmed: &Unconfirmed) {
     if matches!(unconfirmed.verdict, Verdict::RateLimited(_))
         && let Ok(retry) = retry_state(home, target)
     {
         let after = retry.after(unconfirmed, clock::now(), "", 0.0);
-        // The answer itself is what matters to the user, not whether it could be remembered.
+        // The user needs to know the answer, not whether it could be stored.
         let _ = store(home, target, &after);
     }
 }
 
-/// Why a request outside of a flush led to nothing.
+/// Why a request outside a flush failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AskError {
     /// It was not made.
     #[error(transparent)]
     Closed(#[from] Closed),
-    /// It proved nothing.
+    /// Its answer proved nothing.
     #[error(transparent)]
     Unconfirmed(#[from] Unconfirmed),
 }

@@ -1,4 +1,4 @@
-//! Settings: what the arguments and the environment say, resolved once before any work.
+//! Settings: the arguments and the environment, resolved once before any work.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use crate::env::Environment;
 use crate::home::{ConnectionError, Home, NoHome};
 use crate::limits::SPOOL_MAX_BYTES;
 
-/// Everything a command needs to know of where it runs.
+/// Everything a command needs to know about the place it runs in.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     /// The environment as it was at the start.
@@ -29,10 +29,10 @@ pub(crate) struct Settings {
 /// Something in the configuration can't be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SettingsError {
-    /// No home.
+    /// No home was found.
     #[error(transparent)]
     Home(#[from] NoHome),
-    /// `JMO_TELEMETRY_SPOOL_MAX` is no size.
+    /// `JMO_TELEMETRY_SPOOL_MAX` is not a size.
     #[error("JMO_TELEMETRY_SPOOL_MAX must be a size such as 64MiB or 2GiB")]
     SpoolMax,
     /// The remembered destination can't be used.
@@ -44,7 +44,7 @@ pub(crate) enum SettingsError {
     /// The destination that was given can't be used from here.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// The destination can't be used with what is known about it.
+    /// The destination can't be used as it is configured.
     #[error(transparent)]
     Destination(#[from] ConfigError),
 }
@@ -76,8 +76,8 @@ impl Settings {
         })
     }
 
-    /// The destination that is used: the one given (`--to`), else the environment's, else the
-    /// remembered one, else the one that is built in.
+    /// The destination to use: the one given (`--to`), else the environment's, else the remembered
+    /// one, else the one that is built in.
     ///
     /// # Errors
     /// When what is configured can't be understood.
@@ -105,7 +105,7 @@ impl Settings {
             && !self.home.notice_shown()
     }
 
-    /// Opens a destination with what belongs to it; contacts nobody.
+    /// Opens a destination with the token and the address configured for it. Contacts nobody.
     ///
     /// # Errors
     /// When it can't be used.
@@ -117,26 +117,30 @@ impl Settings {
         Ok(self.config(remembered.as_ref()).open(target)?)
     }
 
-    /// Whether what was sent to the configured destination can be looked at from here.
+    /// Whether `view` can read the configured destination by default.
     ///
     /// # Errors
     /// When what is configured can't be understood.
-    pub(crate) fn shows(&self, chosen: &Chosen) -> Result<bool, SettingsError> {
+    pub(crate) fn is_viewable(&self, chosen: &Chosen) -> Result<bool, SettingsError> {
         let remembered = self.remembered(&chosen.target)?;
-        // Nobody is contacted on behalf of a user who has not seen the notice yet.
+        // Nobody is contacted before the user has seen the notice.
         let may_ask = !chosen.notice_first || self.home.notice_shown();
-        Ok(may_ask && self.config(remembered.as_ref()).shows(&chosen.target)?)
+        Ok(may_ask
+            && self
+                .config(remembered.as_ref())
+                .is_viewable(&chosen.target)?)
     }
 
-    /// What `connect` is to remember: the destination with what the environment gives for it.
+    /// What `connect` remembers: the destination, with the token and the address that the
+    /// environment gives for it.
     ///
     /// # Errors
-    /// When the token that is given can't be read.
+    /// When the configured token can't be read.
     pub(crate) fn new_connection(&self, target: Target) -> Result<Connection, SettingsError> {
         Ok(self.config(None).connection(target)?)
     }
 
-    /// What a destination is opened with.
+    /// The configuration that a destination is opened with.
     pub(crate) fn config<'c>(&'c self, remembered: Option<&'c Connection>) -> Config<'c> {
         Config {
             environment: &self.environment,
@@ -144,13 +148,14 @@ impl Settings {
         }
     }
 
-    /// What `connect` remembered; a file that can't be used matters only where it is needed.
+    /// What `connect` remembered. A file that can't be used is an error only for a destination that
+    /// needs it.
     ///
     /// # Errors
-    /// When the file is needed and can't be used.
+    /// When the file can't be used and this destination needs it.
     pub(crate) fn remembered(&self, target: &Target) -> Result<Option<Connection>, SettingsError> {
         match self.home.connection() {
-            Err(error) if self.config(None).needs_memory(target)? => Err(error.into()),
+            Err(error) if self.config(None).needs_remembered(target)? => Err(error.into()),
             remembered => Ok(remembered.ok().flatten()),
         }
     }

@@ -1,5 +1,5 @@
-//! The state of everything: whether events are recorded, whether they can leave this machine, where
-//! to, and what waits for what.
+//! The overall state: whether events are recorded, whether they can leave this machine and where
+//! to, and what is waiting.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -46,7 +46,7 @@ pub(crate) struct Status {
     pub home: String,
 }
 
-/// The last attempt that reached for the destination.
+/// The last attempt to reach the destination.
 #[derive(Debug, Serialize)]
 pub(crate) struct LastFlush {
     /// When.
@@ -73,18 +73,18 @@ impl From<&Attempt> for LastFlush {
     }
 }
 
-/// How many attempts a person is shown.
+/// How many past attempts are listed.
 const ATTEMPTS_SHOWN: u32 = 5;
 
 impl Status {
-    /// Gathers it. What can't be read is reported and is no failure: people look here when something
-    /// is wrong.
+    /// Gathers it. Something that can't be read is reported and does not make this fail, because
+    /// people look here when something is wrong.
     #[must_use]
     pub(crate) fn of(settings: &Settings) -> Self {
         Self::with_notice(settings, settings.home.notice_shown())
     }
 
-    /// The same, as it is once the notice was shown.
+    /// The same, as it will be once the notice has been shown.
     #[must_use]
     pub(crate) fn after_notice(settings: &Settings) -> Self {
         Self::with_notice(settings, true)
@@ -130,7 +130,7 @@ impl Status {
         status
     }
 
-    /// Fills in what the spool knows; gives when the destination may be tried.
+    /// Fills in what the spool knows. Returns when the destination may be tried next.
     fn read_spool(
         &mut self,
         settings: &Settings,

@@ -1,14 +1,14 @@
-//! Other people's text on a terminal. Nothing in it may move the cursor, hide, or change the order in
-//! which letters are shown.
+//! Makes untrusted text safe to show on a terminal. Nothing in it may move the cursor, hide text,
+//! or change the order in which letters are shown.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Whether a terminal or a reader's eye would obey this character instead of showing it: control
-/// characters (C0, DEL and C1), marks that change the direction of text, line and paragraph
+/// Whether this character acts on the terminal or on the text around it instead of being shown:
+/// control characters (C0, DEL and C1), marks that change the direction of text, line and paragraph
 /// separators, and characters without a width.
 #[must_use]
-pub(crate) fn obeys(c: char) -> bool {
+pub(crate) fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(
             c,
@@ -20,11 +20,11 @@ pub(crate) fn obeys(c: char) -> bool {
         )
 }
 
-/// The text on one line, with U+FFFD for each character that would be obeyed.
+/// The text on one line, with U+FFFD in place of each unsafe character.
 #[must_use]
 pub(crate) fn clean(text: &str) -> String {
     let shown = |c| {
-        if obeys(c) {
+        if is_unsafe(c) {
             char::REPLACEMENT_CHARACTER
         } else {
             c
@@ -33,11 +33,11 @@ pub(crate) fn clean(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
-/// JSON that means the same, with `\uXXXX` for each character that would be obeyed. Beside the line
-/// ends, which stay, such characters can stand only within the strings of a JSON text.
+/// The same JSON with `\uXXXX` in place of each unsafe character. Line ends stay. All other unsafe
+/// characters of a JSON text are inside its strings, so its meaning does not change.
 #[must_use]
 pub(crate) fn escaped(json: &str) -> Cow<'_, str> {
-    let harmful = |c: char| obeys(c) && c != '\n';
+    let harmful = |c: char| is_unsafe(c) && c != '\n';
     if !json.contains(harmful) {
         return Cow::Borrowed(json);
     }
@@ -59,18 +59,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn clean_text_and_escaped_json_hold_nothing_that_is_obeyed(text in "\\PC*|.*|[\u{0}-\u{ff}\u{2000}-\u{2070}]*") {
-            prop_assert!(!clean(&text).contains(obeys));
+        fn clean_text_and_escaped_json_hold_no_unsafe_character(text in "\\PC*|.*|[\u{0}-\u{ff}\u{2000}-\u{2070}]*") {
+            prop_assert!(!clean(&text).contains(is_unsafe));
             prop_assert_eq!(clean(&text).chars().count(), text.chars().count());
             let json = serde_json::to_string(&text).expect("serializes");
             let escaped = escaped(&json);
-            prop_assert!(!escaped.contains(obeys));
+            prop_assert!(!escaped.contains(is_unsafe));
             prop_assert_eq!(serde_json::from_str::<String>(&escaped).expect("JSON"), text);
         }
     }
 
     #[test]
-    fn letters_of_every_script_stay_and_orders_to_a_terminal_do_not() {
+    fn letters_of_every_script_stay_and_control_sequences_do_not() {
         for text in ["漢字 é ß עברית العربية", "{\"a\":\"漢字\"}\n"] {
             assert_eq!(escaped(text), text);
         }

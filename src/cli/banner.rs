@@ -1,5 +1,5 @@
-//! `banner`: the notice, shown before anything leaves this machine for a destination that the user
-//! did not choose.
+//! `banner`: the notice that is shown before anything is sent to a destination that the user did
+//! not choose.
 
 use clap::{Args as ClapArgs, ValueEnum};
 use serde::Serialize;
@@ -20,7 +20,7 @@ pub(super) struct Args {
     /// How the scanner was started
     #[arg(long, default_value = "cli")]
     mode: Mode,
-    /// Print whether the notice is due, and its text, as JSON; that does not count as shown
+    /// Print whether the notice is due, and its text, as JSON; this does not count as shown
     #[arg(long)]
     json: bool,
 }
@@ -35,7 +35,7 @@ enum Mode {
 /// `banner --json`.
 #[derive(Serialize)]
 struct Banner {
-    /// Whether it is due.
+    /// Whether the notice is due.
     shown: bool,
     can_leave: bool,
     destination: Option<String>,
@@ -65,7 +65,8 @@ impl Args {
         Ok(Code::Done)
     }
 
-    /// The first scans, and later too where the notice must come first and never did.
+    /// Whether the notice is due: on the first scans, and later as long as the destination requires
+    /// it and it was never shown.
     fn is_due(&self, settings: &Settings) -> bool {
         self.mode == Mode::Docker
             || settings.home.scan_count() < BANNER_SCANS
@@ -73,14 +74,14 @@ impl Args {
     }
 }
 
-/// Notes that the notice was shown. If that can't be noted, it is shown again.
+/// Records that the notice was shown. If that fails, it will be shown again.
 fn remember(settings: &Settings, out: &mut Out) {
     if let Err(error) = settings.home.note_notice_shown(clock::now()) {
         out.say(format_args!("warning: {}", Failure::from(error).message()));
     }
 }
 
-/// The notice: what is recorded, what really happens to it, and every way to stop it.
+/// The notice: what is recorded, what really happens to it, and how to opt out.
 fn notice(status: &Status) -> String {
     let whereto = match (&status.destination, status.can_leave) {
         (Some(destination), true) => format!("They are uploaded to {destination}."),

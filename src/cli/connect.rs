@@ -1,4 +1,5 @@
-//! `connect` and `disconnect`: remember a destination, for cron, which has no environment.
+//! `connect` and `disconnect`: remember a destination, also for cron, which does not have the
+//! user's environment.
 
 use std::io::{self, IsTerminal, Read};
 
@@ -18,12 +19,12 @@ use crate::settings::{Settings, SettingsError};
 
 /// Remember where to upload events
 ///
-/// The destination is asked whether it can be written; nothing in it is changed. It is remembered for
-/// every later flush, also for one that cron starts.
+/// Checks that the destination can be written, without changing anything in it. Every later flush
+/// uses it, including those that cron starts.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = examples(), arg_required_else_help = true)]
 pub(super) struct Args {
-    /// Show what is remembered; change nothing
+    /// Show the remembered destination and change nothing
     #[arg(long)]
     show: bool,
     /// Print JSON
@@ -49,7 +50,7 @@ fn examples() -> String {
         })
 }
 
-/// Forget where to upload events; those that were not sent stay in the spool
+/// Forget where to upload events; unsent events stay in the spool
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Example:\n  jmo-telemetry disconnect")]
 pub(super) struct DisconnectArgs {
@@ -107,7 +108,7 @@ fn connect(settings: &Settings, target: Target) -> Result<(), Failure> {
     Ok(settings.home.store_connection(&connection)?)
 }
 
-/// The token from a person, who types it unseen, or from stdin.
+/// Asks a person for the token without showing it, or reads it from stdin.
 fn ask_for_token(target: &Target) -> Result<Token, Failure> {
     let text = if io::stdin().is_terminal() {
         match rpassword::prompt_password(format!("token for {target} (not shown): ")) {
@@ -130,7 +131,7 @@ fn ask_for_token(target: &Target) -> Result<Token, Failure> {
     })
 }
 
-/// Finds out whether the destination exists and may be written, and changes nothing in it.
+/// Checks that the destination exists and may be written, without changing anything.
 fn prove(settings: &Settings, connection: &Connection) -> Result<(), Failure> {
     let mut destination = connection.open().map_err(SettingsError::from)?;
     let gate = Gate::new(
@@ -138,7 +139,7 @@ fn prove(settings: &Settings, connection: &Connection) -> Result<(), Failure> {
         &settings.consent,
         &Chosen::by_user(connection.target.clone()),
     );
-    // A directory is not asked: it is only looked at.
+    // Looking at a local destination sends nothing, so it needs no consent.
     let purpose = if destination.capabilities().uses_network {
         Purpose::Upload
     } else {

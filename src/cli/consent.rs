@@ -1,4 +1,4 @@
-//! `enable` and `disable`: the user's own choice. Neither claims an effect that another rule
+//! `enable` and `disable`: store the user's choice. Neither claims an effect that another rule
 //! overrides.
 
 use clap::Args as ClapArgs;
@@ -15,7 +15,7 @@ use crate::status::Status;
 
 /// Enable telemetry
 ///
-/// Another rule can still disable it: the environment, a CI run or jmo.yml.
+/// Another rule can still disable it: the environment, a CI system or jmo.yml.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Example:\n  jmo-telemetry enable")]
 pub(super) struct EnableArgs {
@@ -24,11 +24,11 @@ pub(super) struct EnableArgs {
     json: bool,
 }
 
-/// Disable telemetry, and delete the events that were not sent
+/// Disable telemetry and delete unsent events
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:\n  jmo-telemetry disable\n  jmo-telemetry disable --keep")]
 pub(super) struct DisableArgs {
-    /// Keep the events that were not sent; they stay on this machine
+    /// Keep unsent events on this machine
     #[arg(long)]
     keep: bool,
     /// Remove the schedule as well
@@ -39,7 +39,7 @@ pub(super) struct DisableArgs {
     json: bool,
 }
 
-/// What `enable` and `disable` say.
+/// The output of `enable --json` and `disable --json`.
 #[derive(Serialize)]
 struct Report {
     enabled: bool,

@@ -1,5 +1,5 @@
-//! `count-scan`: counts one scan by itself, for a scanner that brings the hint with its
-//! `scan.started` event instead of leaving it to `record`.
+//! `count-scan`: counts one scan, for a scanner that puts the frequency hint into its
+//! `scan.started` event itself instead of leaving that to `record`.
 
 use clap::Args as ClapArgs;
 

@@ -1,4 +1,4 @@
-//! What a command can fail with, and the exit code that tells it to scripts.
+//! The failures of commands: message, hint and exit code.
 
 use std::error::Error;
 use std::io::ErrorKind;
@@ -8,8 +8,8 @@ use crate::clock;
 use crate::destination::ReadError;
 use crate::error::chain;
 use crate::event::EventError;
-use crate::files::NotOrdinary;
-use crate::home::{HomeError, OwnerError, lock};
+use crate::files::{NoLocks, NotOrdinary};
+use crate::home::{HomeError, OwnerError};
 use crate::record::RecordError;
 use crate::settings::SettingsError;
 use crate::spool::SpoolError;
@@ -29,7 +29,7 @@ pub(super) enum Code {
     Terminated = 143,
 }
 
-/// A failed command: what to say, what to do, how to exit.
+/// A failed command: the error, a hint what to do, and the exit code.
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) code: Code,
@@ -46,7 +46,7 @@ impl Failure {
         }
     }
 
-    /// The error with its causes, each told once, on one line.
+    /// The error and its causes on one line, each only once.
     pub(super) fn message(&self) -> String {
         chain(self.error.as_ref())
     }
@@ -59,7 +59,7 @@ impl Failure {
     }
 }
 
-/// The exit code of a file that can't be made or written.
+/// The exit code for a file that can't be created or written.
 pub(super) fn code_of(error: &std::io::Error) -> Code {
     if NotOrdinary::of(error).is_some() {
         return Code::CantCreate;
@@ -83,7 +83,7 @@ impl From<HomeError> for Failure {
                 "move it away (`mv {path} {path}.aside`), or set JMO_TELEMETRY_HOME to another directory"
             ));
         }
-        if lock::is_unsupported(&error.source) {
+        if NoLocks::is_reason_of(&error.source) {
             return Self::new(Code::Io, error)
                 .hint("set JMO_TELEMETRY_HOME to a directory on a local file system");
         }
@@ -200,7 +200,7 @@ impl From<SettingsError> for Failure {
     }
 }
 
-/// A broken pipe is no failure: whoever read our output has seen enough.
+/// A broken pipe is not a failure: the reader of our output has seen enough.
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         let code = if error.kind() == ErrorKind::BrokenPipe {

@@ -32,17 +32,17 @@ fn examples() -> String {
 
 /// Upload the events that are due
 ///
-/// A network failure is not an error: the events stay and are sent later, and nothing is said about it
-/// unless stderr is a terminal or --verbose is given.
+/// A network failure is not an error: the events stay in the spool and are sent later. It is
+/// reported only if stderr is a terminal or --verbose is given.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = examples())]
 pub(super) struct Args {
     #[arg(long, value_name = "DEST", help = to_help())]
     to: Option<Target>,
-    /// Print the files that would be written, and contact nobody
+    /// Print the files that would be written, without contacting anybody
     #[arg(long)]
     dry_run: bool,
-    /// Do not wait after earlier failures; a wait that the server asked for still counts
+    /// Do not wait after earlier failures; a wait that the server asked for still applies
     #[arg(long)]
     now: bool,
     /// Send at most N events
@@ -51,22 +51,22 @@ pub(super) struct Args {
     /// Stop after this time, such as 1m [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     deadline: Option<Duration>,
-    /// Exit with 75 if events that were due stayed, with 78 if no destination works
+    /// Exit with 75 if events that were due were not sent, with 78 if no destination works
     #[arg(long)]
     strict: bool,
-    /// Say what happened, even if stderr is not a terminal
+    /// Report what happened even if stderr is not a terminal
     #[arg(short, long)]
     verbose: bool,
     /// Print what happened as JSON
     #[arg(long)]
     json: bool,
-    /// Started by `record --flush`: leave its session
+    /// Set by `record --flush`: run in a session of its own
     #[arg(long, hide = true)]
     detached: bool,
-    /// Started by a scheduler: note when it ran
+    /// Set by a scheduler: record when the flush ran
     #[arg(long, hide = true)]
     scheduled: bool,
-    /// The home, for a scheduler that can't set a variable
+    /// The home, for a scheduler that can't set environment variables
     #[arg(long, value_name = "PATH", hide = true)]
     home: Option<PathBuf>,
 }
@@ -79,10 +79,11 @@ fn to_help() -> String {
     )
 }
 
-/// How long after its deadline a flush may still wait for locks and store what came of it.
+/// How long after its deadline a flush may still wait for locks and store its result.
 const GRACE: Duration = COMMAND_LOCK_WAIT.saturating_add(Duration::from_secs(5));
 
-/// A failure that can cross from the thread of the work: a [`Failure`] holds any error, and can't.
+/// A failure that can be sent from the worker thread. A [`Failure`] can't, because it can hold any
+/// error.
 #[derive(Debug, thiserror::Error)]
 enum FlushFailure {
     #[error(transparent)]
@@ -101,7 +102,7 @@ impl From<FlushFailure> for Failure {
 }
 
 impl Args {
-    /// The environment with the home that the schedule names.
+    /// The environment, with the home that the scheduler passed.
     pub(super) fn environment(&self, environment: Environment) -> Environment {
         match &self.home {
             Some(home) => environment.with("JMO_TELEMETRY_HOME", &home.to_string_lossy()),
@@ -111,18 +112,18 @@ impl Args {
 
     pub(super) fn run(self, settings: &Settings, out: &mut Out) -> Result<Code, Failure> {
         if self.scheduled {
-            // The flush goes on when this can't be noted.
+            // The flush goes on even if this can't be recorded.
             let _ = last_run::note(&settings.home, clock::now());
         }
         #[cfg(unix)]
         if self.detached {
-            // Fails only for the leader of a process group, which has a session to itself already.
+            // Fails only for the leader of a process group, which has a session of its own already.
             let _ = nix::unistd::setsid();
         }
         let report = match self.flush(settings, out) {
             Ok(report) => report,
             Err(failure) if failure.code == Code::Configuration => {
-                // A flush by cron does not fail for it, but a person has to read what to mend.
+                // A flush by cron does not fail because of this, but a person must see what to fix.
                 out.failure(&failure);
                 let report = self.no_destination(settings, self.to.as_ref(), failure.message());
                 if self.json {
@@ -167,9 +168,10 @@ impl Args {
             return Ok(self.no_destination(settings, None, error.to_owned()));
         };
         let target = chosen.target;
-        // Opened to find out whether it can be used. The thread below opens it again to use it.
+        // Opened only to check that it can be used. The thread below opens it again.
         match settings.destination(&target) {
-            // The ordinary user's case: the destination is named, but its token is its owner's.
+            // The normal case for most users: a destination is configured, but only its owner has
+            // the token.
             Err(SettingsError::Destination(error)) if error.is_missing_token() => {
                 return Ok(self.no_destination(settings, Some(&target), error.to_string()));
             }
@@ -198,7 +200,7 @@ impl Args {
         .map_err(FlushFailure::into)
     }
 
-    /// The report when nothing can be sent. It counts what waits all the same.
+    /// The report when nothing can be sent. It still counts the waiting events.
     fn no_destination(
         &self,
         settings: &Settings,
@@ -229,7 +231,7 @@ impl Args {
                 out.text(content)?;
             }
         }
-        if self.verbose || (out.talks_to_a_person() && !self.dry_run) {
+        if self.verbose || (out.stderr_is_terminal() && !self.dry_run) {
             out.say(sentence(report));
         }
         Ok(())
@@ -248,7 +250,7 @@ fn strict_code(report: &Report) -> Code {
     }
 }
 
-/// What happened, for people.
+/// What happened, in a sentence.
 fn sentence(report: &Report) -> String {
     let destination = report.destination.as_deref().unwrap_or("nowhere");
     let sent = words::events(report.sent as u64);

@@ -1,4 +1,4 @@
-//! `id` and `forget`: the anonymous id, and leaving without a trace.
+//! `id` and `forget`: the anonymous id, and deleting every trace.
 
 use clap::Args as ClapArgs;
 use serde::Serialize;
@@ -13,14 +13,14 @@ use crate::limits::SMALL_FILE_WAIT;
 use crate::request::{Gate, Purpose};
 use crate::settings::Settings;
 
-/// Show the anonymous id, or make a new one
+/// Show the anonymous id, or create a new one
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:\n  jmo-telemetry id\n  jmo-telemetry id --reset")]
 pub(super) struct IdArgs {
-    /// Make a new one
+    /// Create a new one
     #[arg(long)]
     reset: bool,
-    /// Make one if there is none yet
+    /// Create one if there is none yet
     #[arg(long, conflicts_with = "reset")]
     create: bool,
     /// Print JSON
@@ -35,7 +35,7 @@ impl IdArgs {
         } else if self.create {
             Some(settings.home.anonymous_id(SMALL_FILE_WAIT)?)
         } else {
-            // Looking makes none: a machine that records nothing needs no id.
+            // Showing does not create one: a machine that records nothing needs no id.
             settings.home.known_anonymous_id()?
         };
         if self.json {
@@ -52,8 +52,8 @@ impl IdArgs {
 
 /// Delete all events of this machine, here and at the destination, and the anonymous id
 ///
-/// At the destination it deletes what this machine sent, where that is allowed. Whatever could not be
-/// deleted is named, and another run tries again.
+/// At the destination it deletes what this machine sent, where that is allowed. It names what could
+/// not be deleted; running it again tries again.
 #[derive(Debug, ClapArgs)]
 #[command(
     after_help = "Examples:\n  jmo-telemetry forget\n  jmo-telemetry forget --schedule --yes"
@@ -74,7 +74,7 @@ pub(super) struct Args {
 struct Report {
     deleted: usize,
     remote_deleted: Vec<String>,
-    /// The same, for people.
+    /// The same as text for people.
     #[serde(skip)]
     deleted_there: Vec<String>,
     remote_left: Vec<Left>,
@@ -153,7 +153,8 @@ impl Args {
     }
 }
 
-/// What this machine sent to a destination, by its files where there are any to look at.
+/// Describes what this machine sent to a destination: by file name, if there are files that the
+/// user can look at.
 fn what_was_sent(destination: &str, files: &[String]) -> String {
     let target = destination.parse::<Target>();
     if target.is_ok_and(|target| target.capabilities().can_look) {
@@ -163,7 +164,7 @@ fn what_was_sent(destination: &str, files: &[String]) -> String {
     }
 }
 
-/// Says what `forget` does not change.
+/// Reports what `forget` does not change.
 fn tell_what_stays(settings: &Settings, out: &mut Out) {
     if let Ok(Some(connection)) = settings.home.connection() {
         let what = if connection.token.is_some() {
@@ -180,8 +181,8 @@ fn tell_what_stays(settings: &Settings, out: &mut Out) {
     }
 }
 
-/// Deletes files at a destination. The user asked for it right now, so it is done after a "no" too:
-/// nothing is sent.
+/// Deletes this machine's files at a destination. Allowed even while telemetry is disabled, because
+/// the user has just asked for it and no events are sent.
 fn delete_remote(settings: &Settings, target: &str, owned: &Owned) -> Result<(), String> {
     let target: Target = target
         .parse()

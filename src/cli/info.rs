@@ -1,4 +1,4 @@
-//! `info`: what is collected, made from the event types themselves so that it can't drift from what
+//! `info`: what is collected. Generated from the event types themselves, so it always matches what
 //! is sent.
 
 use std::io;
@@ -15,15 +15,15 @@ use crate::event::vocabulary::ScanFrequency;
 use crate::event::{EVENTS, EventSpec, FieldSpec, Kind, Payload, Stamp, event_id};
 use crate::settings::Settings;
 
-/// What the envelope adds to each event.
+/// The fields that every event has.
 const ENVELOPE: [(&str, &str); 7] = [
     ("event", "the event's name"),
     ("version", "the scanner's version"),
     ("platform", "Linux, macOS or Windows"),
-    ("python_version", "the scanner's Python, 3.N"),
+    ("python_version", "the scanner's Python version, 3.N"),
     (
         "anonymous_id",
-        "a random number made on this machine; `jmo-telemetry id --reset` makes a new one",
+        "a random number created on this machine; `jmo-telemetry id --reset` creates a new one",
     ),
     ("timestamp", "when, UTC"),
     (
@@ -32,7 +32,7 @@ const ENVELOPE: [(&str, &str); 7] = [
     ),
 ];
 
-/// What no field can hold.
+/// What no field can contain.
 const NEVER: [&str; 6] = [
     "names, paths or URLs of repositories, images, files or hosts",
     "findings, secrets, code, or any text from a scan",
@@ -85,15 +85,15 @@ struct EnvelopeInfo {
 struct FieldInfo {
     name: &'static str,
     help: &'static str,
-    /// Its values, for people.
+    /// Its values, described for people.
     values: String,
-    /// Every word that it can hold, or that its list can.
+    /// Every word that the field, or an element of the list, can hold.
     words: Option<&'static [&'static str]>,
-    /// What any other word becomes.
+    /// The word that replaces any other word.
     otherwise: Option<&'static str>,
-    /// The name under which the number itself can be brought.
+    /// The name of the field for the raw number.
     raw: Option<&'static str>,
-    /// Whether a line of JSON must bring it.
+    /// Whether a line of JSON must contain it.
     required: bool,
     flag: Option<&'static str>,
     /// Whether the flag must be given.
@@ -137,7 +137,7 @@ impl From<&'static EventSpec> for EventInfo {
     }
 }
 
-/// The line that the example of an event becomes.
+/// The line that is recorded for an event's example.
 fn example(event: &'static EventSpec) -> Box<RawValue> {
     let at = EXAMPLE_AT.parse().expect("a time");
     let stamp = Stamp {
@@ -150,7 +150,8 @@ fn example(event: &'static EventSpec) -> Box<RawValue> {
     RawValue::from_string(payload.as_str().to_owned()).expect("a payload is JSON")
 }
 
-/// When the examples happened, and where: always the same, so that documents can be compared.
+/// The time and the anonymous id of the examples. They are fixed, so that generated documents don't
+/// change.
 const EXAMPLE_AT: &str = "2026-01-31T12:00:00.000Z";
 const EXAMPLE_ID: &str = "a7f3c8e2-4b1d-4f9e-8c3a-2d5e7f9b1a3c";
 
@@ -205,7 +206,7 @@ impl Args {
         for way in info.opt_out {
             out.line(format_args!("  {way}"))?;
         }
-        out.line("  in CI telemetry is off by itself")?;
+        out.line("  in CI, telemetry is disabled automatically")?;
         Ok(Code::Done)
     }
 }
@@ -224,7 +225,7 @@ mod generated {
     }
 
     #[test]
-    fn the_document_on_events_says_what_info_says() {
+    fn the_document_on_events_matches_info() {
         is_fresh("docs/events.md", &document(&info()).expect("formats"));
     }
 
@@ -240,9 +241,9 @@ mod generated {
         }
         writeln!(
             text,
-            "\nA number that has a range goes by the name in the column \"number\"; the number itself \
-             is never stored. Fields in bold must be given. `jmo-telemetry info --json` says the \
-             same to programs, and `jmo-telemetry info --schema` is the JSON Schema.\n\n\
+            "\nA number that is stored as a range is given under the name in the column \"number\"; the number itself \
+             is never stored. Fields in bold are required. `jmo-telemetry info --json` gives the same \
+             to programs, and `jmo-telemetry info --schema` prints the JSON Schema.\n\n\
              ## Never collected\n"
         )?;
         for what in info.never {

@@ -1,6 +1,6 @@
-//! The command line. Arguments are data: clap validates, `Settings` resolves, and each command is
-//! one file with one `run` that calls the library and shows the result through `out`, the one
-//! mouth.
+//! The command line. clap parses and validates the arguments, and `Settings` resolves them once.
+//! Each command is one file with one `run`, which calls the library and prints the result through
+//! `out`, the only module that prints.
 
 mod banner;
 mod connect;
@@ -65,7 +65,7 @@ enum Command {
     Man(shell::ManArgs),
 }
 
-/// Runs the program on this process's arguments. Gives its exit code.
+/// Runs the program with this process's arguments and returns its exit code.
 #[must_use]
 pub fn main(environment: Environment) -> u8 {
     files::keep_the_owners_rights();
@@ -87,8 +87,9 @@ pub fn main(environment: Environment) -> u8 {
     code as u8
 }
 
-// `record` alone. To build the definitions of all the other commands takes longer than to write an
-// event. (This is no doc comment, since that would become the first line of its help.)
+// The command line of `record` alone: building the definitions of all the other commands takes
+// longer than writing an event. (Not a doc comment, because clap would make it the first line of
+// the help.)
 #[derive(Debug, Parser)]
 #[command(
     name = "jmo-telemetry record",
@@ -158,8 +159,8 @@ fn run(cli: Cli, environment: Environment, out: &mut Out) -> Result<Code, Failur
     }
 }
 
-/// Commands that go on although the home can't be used: those that need none, and those that do
-/// nothing while the environment disables telemetry.
+/// Whether a command goes on although the home can't be used: it needs no home, or it does nothing
+/// anyway because the environment disables telemetry.
 fn needs_no_home(command: &Command, settings: &Settings) -> bool {
     match command {
         Command::Info(_) => true,

@@ -1,4 +1,4 @@
-//! The one mouth: everything that is printed goes through here. stdout is data, stderr is talk.
+//! All printing goes through this module. Data goes to stdout, messages for people to stderr.
 
 #![expect(
     clippy::disallowed_methods,
@@ -19,7 +19,7 @@ use crate::limits::LONG_READ_BYTES;
 use crate::terminal;
 use crate::view::Progress;
 
-/// The columns of the names of rows.
+/// The width of the names of rows.
 const ROW_NAME: usize = 13;
 
 pub(super) struct Out {
@@ -35,48 +35,48 @@ impl Out {
         }
     }
 
-    /// Whether a person reads stdout.
+    /// Whether stdout is a terminal.
     pub(super) fn is_terminal(&self) -> bool {
         self.data.get_ref().is_terminal()
     }
 
-    /// Whether a person reads stderr; cron does not.
-    pub(super) fn talks_to_a_person(&self) -> bool {
+    /// Whether stderr is a terminal, so that a person reads it.
+    pub(super) fn stderr_is_terminal(&self) -> bool {
         self.talk.is_terminal()
     }
 
-    /// How many columns a person sees; 80 when there is no telling.
+    /// The width of the terminal; 80 when it is unknown.
     pub(super) fn columns(&self) -> usize {
         terminal_size::terminal_size_of(self.data.get_ref())
             .map_or(80, |(width, _)| usize::from(width.0))
     }
 
-    /// Data as a stream.
+    /// The stream for data.
     pub(super) fn stream(&mut self) -> &mut impl Write {
         &mut self.data
     }
 
-    /// A bar on stderr that shows how far a long read is. Only a person gets to see it.
+    /// A progress bar on stderr for a long read, shown only on a terminal.
     pub(super) fn progress(&self, what: &str) -> ReadBar {
         ReadBar {
-            watched: self.talks_to_a_person(),
+            watched: self.stderr_is_terminal(),
             what: what.to_owned(),
             bar: None,
             behind: 0,
         }
     }
 
-    /// Data as text.
+    /// Prints data as text.
     pub(super) fn text(&mut self, text: &str) -> Result<(), Failure> {
         Ok(self.data.write_all(text.as_bytes())?)
     }
 
-    /// A line of data.
+    /// Prints a line of data.
     pub(super) fn line(&mut self, line: impl std::fmt::Display) -> Result<(), Failure> {
         Ok(writeln!(self.data, "{line}")?)
     }
 
-    /// A row of a name and a value; a person sees no line that is broken by the terminal.
+    /// Prints a row of a name and a value. On a terminal, a long value continues below, aligned.
     pub(super) fn row(&mut self, name: &str, value: &str) -> Result<(), Failure> {
         let width = if self.is_terminal() {
             self.columns().saturating_sub(ROW_NAME + 1).max(20)
@@ -91,13 +91,14 @@ impl Out {
         Ok(())
     }
 
-    /// One JSON object on a line of its own, with escapes for what a terminal would obey.
+    /// Prints one JSON object on a line of its own. Characters that are unsafe on a terminal are
+    /// escaped.
     pub(super) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
         let json = serde_json::to_string(value).map_err(io::Error::from)?;
         self.line(terminal::escaped(&json))
     }
 
-    /// A table: drawn for a person, tabs between the cells for a program.
+    /// Prints a table: aligned on a terminal, separated by tabs otherwise.
     pub(super) fn table(&mut self, head: &[&str], rows: &[Vec<String>]) -> Result<(), Failure> {
         if self.is_terminal() {
             let mut table = Table::new();
@@ -112,9 +113,9 @@ impl Out {
         rows.iter().try_for_each(|row| self.line(row.join("\t")))
     }
 
-    /// A bar for work that takes long, drawn only for a person.
+    /// A progress bar for long work, shown only on a terminal.
     pub(super) fn progress_bar(&self) -> Bar {
-        let bar = if self.talks_to_a_person() {
+        let bar = if self.stderr_is_terminal() {
             ProgressBar::no_length()
         } else {
             ProgressBar::hidden()
@@ -123,7 +124,7 @@ impl Out {
         Bar(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
     }
 
-    /// A sentence of data. On a terminal it breaks between words.
+    /// Prints a sentence of data. On a terminal, lines break between words.
     pub(super) fn sentence(&mut self, sentence: impl std::fmt::Display) -> Result<(), Failure> {
         let text = sentence.to_string();
         if !self.is_terminal() {
@@ -133,8 +134,9 @@ impl Out {
         lines.iter().try_for_each(|line| self.line(line))
     }
 
-    /// A remark for people, after the data that came before it. On a terminal it breaks between
-    /// words. When it can't be written, there is nobody to tell.
+    /// Prints a message for people on stderr, after flushing the data that came before it. On a
+    /// terminal, lines break between words. Errors are ignored, because there is no other place to
+    /// report them.
     pub(super) fn say(&mut self, remark: impl std::fmt::Display) {
         let _ = self.try_say(remark);
     }
@@ -145,7 +147,7 @@ impl Out {
         let width = terminal_size::terminal_size_of(&self.talk)
             .map_or(usize::MAX, |(width, _)| usize::from(width.0));
         for line in remark.to_string().split('\n').map(terminal::clean) {
-            // A line that fits keeps its spaces.
+            // A line that fits is printed as it is.
             let fits = line.width() <= width;
             let lines = if fits {
                 vec![line]
@@ -157,7 +159,7 @@ impl Out {
         Ok(())
     }
 
-    /// An error with its causes, each told once, and the way out.
+    /// Prints an error with its causes, and the hint.
     pub(super) fn failure(&mut self, failure: &Failure) {
         if failure.code == Code::Done {
             return;
@@ -168,8 +170,8 @@ impl Out {
         }
     }
 
-    /// What clap has to say: help on stdout, a usage error on stderr. What the caller wrote is not
-    /// repeated; a scanner's log may keep what is printed here.
+    /// Prints clap's help on stdout, or its usage error on stderr. The error does not repeat what
+    /// the caller typed, because it may end up in a scanner's log.
     pub(super) fn usage(&mut self, mut error: clap::Error) -> Code {
         withhold(&mut error);
         let _ = error.print();
@@ -181,7 +183,7 @@ impl Out {
     }
 }
 
-/// A progress bar; it is gone from the screen when it is dropped.
+/// A progress bar. It disappears from the screen when it is dropped.
 pub(super) struct Bar(ProgressBar);
 
 impl Bar {
@@ -197,8 +199,8 @@ impl Drop for Bar {
     }
 }
 
-/// Takes the caller's own words out of a usage error: every value, and every name that does not look
-/// like the name of a flag. The option's own name, the words that it takes and the advice stay.
+/// Removes the caller's own text from a usage error: every value, and every name that does not look
+/// like a flag. The name of the option, its possible values and the advice stay.
 fn withhold(error: &mut clap::Error) {
     const WITHHELD: &str = "…";
     let withheld = || ContextValue::String(WITHHELD.to_owned());
@@ -206,7 +208,7 @@ fn withhold(error: &mut clap::Error) {
         Some(ContextValue::String(text)) => text.clone(),
         _ => String::new(),
     };
-    // An empty value is told as "none was supplied".
+    // clap reports an empty value as "none was supplied".
     if !said(error, ContextKind::InvalidValue).is_empty() {
         error.insert(ContextKind::InvalidValue, withheld());
     }
@@ -217,28 +219,28 @@ fn withhold(error: &mut clap::Error) {
     };
     if !is_plain_name(&said(error, unknown)) {
         error.insert(unknown, withheld());
-        // "To pass it as a value, …" repeats it.
+        // The tip "to pass it as a value, …" repeats the text.
         error.remove(ContextKind::Suggested);
     }
 }
 
-/// `--lower-case`, `-x`, `word`: at most 40 letters and hyphens.
+/// Whether this looks like `--lower-case`, `-x` or `word`: at most 40 letters and hyphens.
 fn is_plain_name(text: &str) -> bool {
     text.len() <= 40 && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
 }
 
-/// A progress bar that appears when a read turns out to be long, and leaves nothing behind.
+/// A progress bar that appears only when a read turns out to be long, and disappears at the end.
 pub(super) struct ReadBar {
     watched: bool,
     what: String,
     bar: Option<ProgressBar>,
-    /// Bytes that the bar was not told of yet.
+    /// Bytes that the bar does not show yet.
     behind: u64,
 }
 
 impl ReadBar {
     fn show(&mut self, bar: ProgressBar, style: &str) {
-        let style = ProgressStyle::with_template(style).expect("a template of our own");
+        let style = ProgressStyle::with_template(style).expect("a valid template");
         bar.set_style(style);
         bar.set_message(self.what.clone());
         bar.tick();
@@ -281,7 +283,7 @@ impl Drop for ReadBar {
 
 impl Drop for Out {
     fn drop(&mut self) {
-        // The methods that must report a failure have flushed already.
+        // The methods that report failures have flushed already.
         let _ = self.data.flush();
     }
 }

@@ -1,6 +1,6 @@
-//! Long work, watched: it runs on a thread of its own, while this one shows its progress to a
-//! person, listens for Ctrl-C and SIGTERM, and ends it when its time is over. Ending means leaving:
-//! whatever the work was doing, the spool is as safe as after a kill.
+//! Runs long work on another thread. Meanwhile this thread shows the progress, listens for Ctrl-C
+//! and SIGTERM, and stops waiting when the time is over. The process then simply exits: whatever
+//! the work was doing, the spool is as safe as after a kill.
 
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
@@ -10,7 +10,7 @@ use super::exit::{Code, Failure};
 use super::out::Out;
 use crate::clock::Deadline;
 
-/// What the watched work reports: how much is done, and how much there is.
+/// The progress of the work: how much is done, and how much there is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Progress {
     pub(super) done: u64,
@@ -22,15 +22,15 @@ enum Message<T> {
     Done(T),
     #[cfg_attr(
         not(unix),
-        expect(dead_code, reason = "Windows ends a process by itself")
+        expect(dead_code, reason = "Windows ends the process on Ctrl-C")
     )]
     Signal(i32),
 }
 
-/// Runs `work` to its end, to a signal, or to the end of `time`, whichever comes first.
+/// Runs `work` until it ends, a signal arrives, or `time` is over.
 ///
 /// # Errors
-/// When it was ended.
+/// When it was stopped before its end.
 pub(super) fn watch<T: Send + 'static>(
     out: &mut Out,
     time: Duration,
@@ -41,7 +41,7 @@ pub(super) fn watch<T: Send + 'static>(
     listen(sender.clone())?;
     thread::spawn(move || {
         let tell = sender.clone();
-        // When the other side has stopped listening, the process is about to end.
+        // If nobody is listening any more, the process is about to exit.
         let result = work(&mut |progress| drop(tell.send(Message::Progress(progress))));
         let _ = sender.send(Message::Done(result));
     });

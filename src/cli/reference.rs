@@ -1,11 +1,11 @@
-//! What the program reads and leaves behind besides its arguments, as data. The help, the man pages
-//! and the tables of the documents are made from it.
+//! Reference tables: environment variables, files of the home, exit codes and examples. The help,
+//! the man pages and tables in the documents are generated from them.
 
 use super::words;
 use crate::consent::CI_VARIABLES;
 use crate::destination;
 
-/// The columns of a terminal that shows help without breaking its lines.
+/// The width for which help texts are formatted.
 pub(super) const COLUMNS: usize = 80;
 
 /// The environment variables, and what each means.
@@ -35,22 +35,19 @@ pub(super) fn environment() -> Vec<(&'static str, String)> {
         ),
         (
             "JMO_TELEMETRY_SHOWN",
-            "1: no banner, because somebody has shown it already",
+            "1: no banner, because another program has shown it already",
         ),
         (
             "JMO_TELEMETRY_BIN",
             "the program that the Python client starts",
         ),
-        (
-            "HTTPS_PROXY",
-            "the proxy through which everything is uploaded and read",
-        ),
+        ("HTTPS_PROXY", "the proxy for all uploads and downloads"),
         ("NO_PROXY", "hosts that are reached without the proxy"),
         (
             "SSL_CERT_FILE",
             "certificates to trust instead of the system's",
         ),
-        ("NO_COLOR", "any value: no colours"),
+        ("NO_COLOR", "any value turns colours off"),
     ];
     let home = (
         "JMO_TELEMETRY_HOME",
@@ -68,31 +65,28 @@ pub(super) fn environment() -> Vec<(&'static str, String)> {
 pub(super) const FILES: [(&str, &str); 14] = [
     ("spool.db", "the spool, with spool.db-wal and spool.db-shm"),
     ("spool.lock", "locked by a writer while it writes"),
-    (
-        "flush.lock",
-        "locked by the one flush that runs, to its end",
-    ),
+    ("flush.lock", "locked by a flush as long as it runs"),
     ("telemetry-id", "the anonymous id, a random UUID"),
     ("scan-count", "how many scans were counted"),
     ("consent.json", "what enable or disable chose, and when"),
     (
         "destination.json",
-        "where connect pointed uploads; it may hold a token",
+        "the destination set with connect; it may contain a token",
     ),
     ("notice-shown", "when the banner was first shown"),
     ("last-scheduled-flush", "when the schedule last ran a flush"),
     (
         "schedule-task.xml",
-        "on Windows, the task as Task Scheduler got it",
+        "on Windows, the task that was given to Task Scheduler",
     ),
-    ("view-cache/", "answers that view may use again"),
+    ("view-cache/", "cached answers for view"),
     (
         "overflow.jsonl",
-        "events that came while the database could not be written; the next writer takes them in",
+        "events recorded while the database could not be written; the next writer imports them",
     ),
     (
         "overflow.jsonl.corrupt",
-        "lines of overflow.jsonl that could not be taken in; they are counted",
+        "lines of overflow.jsonl that could not be imported; status counts them",
     ),
     (
         "spool.db.corrupt-TIME",
@@ -112,7 +106,7 @@ pub(super) const EXIT_STATUS: [(&str, &str); 9] = [
     ("74", "I/O error"),
     (
         "75",
-        "try again later (flush --strict: events that were due stayed)",
+        "try again later (flush --strict: not all events that were due were sent)",
     ),
     (
         "78",
@@ -132,12 +126,12 @@ Examples:
   jmo-telemetry status
   jmo-telemetry view";
 
-/// What stands below the options in `-h`.
+/// The text below the options in `-h`.
 pub(super) fn short_help() -> String {
     format!("{}\n\n{EXAMPLES}", section("Exit codes", &EXIT_STATUS, 5))
 }
 
-/// What stands below the options in `--help`.
+/// The text below the options in `--help`.
 pub(super) fn long_help() -> String {
     format!(
         "{}\n\n{}\n\n{}",

@@ -1,4 +1,4 @@
-//! `completions` and `man`: for the shell, from the same definitions as the parser.
+//! `completions` and `man`, generated from the definitions of the command line.
 
 use clap::{Arg, Args as ClapArgs, Command, CommandFactory};
 use clap_complete::Shell;
@@ -30,8 +30,8 @@ impl CompletionsArgs {
         let mut text = Vec::new();
         clap_complete::generate(self.shell, &mut program(), PROGRAM, &mut text);
         let text = String::from_utf8_lossy(&text);
-        // In one half of its script for bash, clap_complete 4.6 takes the hyphen in our name for the
-        // end of a command. The two halves then don't fit, and no subcommand is found.
+        // In one part of its bash script, clap_complete 4.6 treats the hyphen in our name as a
+        // separator between commands. The other part does not, so no subcommand would be found.
         out.text(&text.replace("jmo__subcmd__telemetry", "jmo__telemetry"))?;
         Ok(Code::Done)
     }
@@ -64,16 +64,16 @@ impl ManArgs {
     }
 }
 
-/// The program as people see it.
+/// The definition of the program without what is hidden.
 fn program() -> Command {
     let mut program = Cli::command();
-    // Some subcommands are defined only when they are needed.
+    // The flags of some subcommands are defined only now.
     program.build();
     visible(&program)
 }
 
-/// The command without what is hidden (flags and subcommands that other programs call), and without
-/// what clap adds to each command and will add again.
+/// The command without hidden flags and subcommands, which only other programs use, and without
+/// those that clap adds to each command, as it will add them again.
 fn visible(command: &Command) -> Command {
     let mut shown = Command::new(lasting(command.get_name()))
         .args(
@@ -107,8 +107,8 @@ fn visible(command: &Command) -> Command {
     shown
 }
 
-/// A name that lives as long as the program, as clap wants it. The program ends once the text is
-/// printed, so nothing piles up.
+/// A name that lives as long as the program, as clap requires. Leaking it is fine, because the
+/// program ends when the text is printed.
 fn lasting(name: &str) -> &'static str {
     name.to_owned().leak()
 }
@@ -159,7 +159,7 @@ fn rows(table: &[(&str, impl AsRef<str>)]) -> String {
         .collect()
 }
 
-/// Text that roff takes as it is.
+/// Escapes text so that roff prints it as it is.
 fn escape(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-");
     if text.starts_with(['.', '\'']) {

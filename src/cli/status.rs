@@ -1,4 +1,4 @@
-//! `status`: shows what [`Status`] gathers.
+//! `status`: prints what [`Status`] gathers.
 
 use chrono::{DateTime, Utc};
 use clap::Args as ClapArgs;
@@ -49,8 +49,7 @@ impl Args {
     }
 }
 
-/// What a person is shown: a name and what there is to say of it. A row without a name goes on with
-/// the one above.
+/// The rows for people: a name and a text. A row without a name continues the one above.
 fn rows(report: &Report<'_>, now: DateTime<Utc>) -> Vec<(&'static str, String)> {
     let status = report.status;
     let mut rows = vec![("enabled", decision(status))];
@@ -85,7 +84,7 @@ fn rows(report: &Report<'_>, now: DateTime<Utc>) -> Vec<(&'static str, String)> 
         let lines = words::count(set_aside.lines as u64, "line");
         rows.push((
             "set aside",
-            format!("{path} ({lines} of overflow.jsonl that could not be taken in)"),
+            format!("{path} ({lines} of overflow.jsonl that could not be imported)"),
         ));
     }
     rows.extend(
@@ -107,7 +106,8 @@ fn yes_or_no(yes: bool) -> &'static str {
     if yes { "yes" } else { "no" }
 }
 
-/// "no: DO_NOT_TRACK is set", "yes: nothing opts out (default)".
+/// Whether telemetry is enabled and why, such as "no: DO_NOT_TRACK is set" or "yes: nothing opts
+/// out (default)".
 fn decision(status: &Status) -> String {
     let enabled = yes_or_no(status.enabled);
     if status.reason.contains(status.rule) {
@@ -117,15 +117,14 @@ fn decision(status: &Status) -> String {
     }
 }
 
-/// The counts that say something; a spool that never held anything is one row.
+/// The counts that are not zero; one row for a spool that never had any events.
 fn counts(stats: &Stats) -> Vec<(&'static str, String)> {
     let mut rows = spool::counts(stats);
     rows.retain(|(name, value)| {
         *name == "recorded" || (value != "0" && (*name != "bytes" || stats.recorded > 0))
     });
     if stats.held > 0 {
-        let what =
-            "held events were refused for good; `jmo-telemetry spool list --state held` shows them";
+        let what = "held events were rejected by the destination; `jmo-telemetry spool list --state held` shows them";
         rows.push(("", what.to_owned()));
     }
     rows
@@ -137,7 +136,7 @@ fn line_of(attempt: &Attempt, now: DateTime<Utc>) -> String {
     } else {
         String::new()
     };
-    // An error says the status itself.
+    // An error message contains the status already.
     let error = match (&attempt.error, attempt.http_status) {
         (Some(error), _) => format!(", {error}"),
         (None, Some(status)) => format!(", HTTP {status}"),

@@ -1,4 +1,4 @@
-//! `view`: what was collected, for its maintainer.
+//! `view`: shows the maintainer what was collected.
 
 use std::convert::Infallible;
 use std::io::Write;
@@ -42,11 +42,11 @@ Examples:
 pub(super) struct Args {
     #[arg(long, value_name = "SOURCE", help = from_help())]
     from: Option<From>,
-    /// Only events since then: a length of time before now (30d), a day in UTC (2026-11-01), or a
+    /// Only events since this time: a duration before now (30d), a day in UTC (2026-11-01), or a
     /// time in RFC 3339
     #[arg(long, value_name = "TIME")]
     since: Option<Moment>,
-    /// Only events until then, in the same forms; the day itself is included
+    /// Only events until this time, in the same forms; a day is included
     #[arg(long, value_name = "TIME")]
     until: Option<Moment>,
     /// Print the numbers as JSON
@@ -63,10 +63,10 @@ pub(super) struct Args {
     html: Option<PathBuf>,
 }
 
-/// `--from`, as it is given.
+/// The value of `--from`.
 #[derive(Debug, Clone)]
 enum From {
-    /// The configured destination, which is to be of this kind.
+    /// The configured destination, which must be of this kind.
     Configured(&'static KindInfo),
     Target(Target),
     Spool,
@@ -94,7 +94,7 @@ impl Args {
     pub(super) fn run(self, settings: &Settings, out: &mut Out) -> Result<Code, Failure> {
         if self.period().is_empty() {
             return Err(Failure::new(Code::Usage, "--since is not before --until")
-                .hint("a length of time counts back from now: --since 30d --until 7d"));
+                .hint("a duration counts back from now: --since 30d --until 7d"));
         }
         let mut source = self.source(settings)?;
         if self.json {
@@ -117,7 +117,7 @@ impl Args {
         let configured = || settings.chosen(None);
         let target = match &self.from {
             None => match configured()? {
-                Some(chosen) if settings.shows(&chosen)? => chosen.target,
+                Some(chosen) if settings.is_viewable(&chosen)? => chosen.target,
                 _ => return Ok(source::spool(&settings.home)),
             },
             Some(From::Configured(kind)) => match configured()? {
@@ -148,7 +148,7 @@ impl Args {
 
     fn raw(&self, source: &mut dyn Source, out: &mut Out) -> Result<(), Failure> {
         let to_terminal = out.is_terminal();
-        // The lines themselves show progress; a bar between them would only disturb.
+        // The printed lines show the progress; a bar between them would only be confusing.
         let mut raw = Raw::new(out.stream(), to_terminal);
         let collected = collect(source, self.period(), &mut raw, &mut ())?;
         out.stream().flush()?;
@@ -159,7 +159,7 @@ impl Args {
     fn export(&self, source: &mut dyn Source, path: &Path, out: &mut Out) -> Result<(), Failure> {
         if path == Path::new("-") {
             let mut csv = Csv::new(out.stream())?;
-            // As for `--raw`, the rows show progress.
+            // As for `--raw`, the printed rows show the progress.
             let collected = collect(source, self.period(), &mut csv, &mut ())?;
             csv.finish()?;
             out.stream().flush()?;
@@ -230,7 +230,7 @@ fn none_configured(kind: &KindInfo) -> Failure {
     Failure::new(Code::Configuration, error).hint(kind.configure_hint.unwrap_or_default())
 }
 
-/// This machine's own numbers. A spool that can't be read is no failure; the dashboard says why.
+/// The numbers of this machine's own spool. If the spool can't be read, the dashboard says why.
 fn local(settings: &Settings) -> Local {
     let stats = Spool::read(&settings.home, Spool::stats);
     Local {
@@ -245,7 +245,7 @@ fn local(settings: &Settings) -> Local {
     }
 }
 
-/// Says on stderr what a person should know about the numbers.
+/// Prints notes about the numbers on stderr.
 fn tell_notes(collected: &Collected, out: &mut Out) {
     for note in &collected.notes {
         out.say(note);
@@ -258,11 +258,11 @@ fn wrote(collected: &Collected, path: &Path) -> String {
 }
 
 fn cant_write(path: &Path, error: std::io::Error) -> Failure {
-    // The reader of a pipe that was named as a file has seen enough.
+    // The output was a pipe, and its reader has seen enough.
     if error.kind() == std::io::ErrorKind::BrokenPipe {
         return error.into();
     }
     let text = format!("failed to write `{}`: {error}", path.display());
     Failure::new(code_of(&error), text)
-        .hint("name a file in a directory that is there and writable")
+        .hint("name a file in a directory that exists and is writable")
 }

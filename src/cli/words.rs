@@ -1,4 +1,4 @@
-//! How times and sizes are told to people.
+//! Formatting of times, sizes and texts for people.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ pub(super) fn relative(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
     }
 }
 
-/// A duration in its largest unit, rounded to the nearest whole one.
+/// A duration in its largest unit, rounded to a whole number.
 pub(super) fn rough(seconds: i64) -> String {
     let rounded = |unit: i64| (seconds + unit / 2) / unit;
     if seconds < 60 {
@@ -49,13 +49,13 @@ pub(super) fn one_of(words: &[&str]) -> String {
     }
 }
 
-/// Text in lines of at most `width` columns, broken between words; a longer word is a line of its
+/// Wraps text to lines of at most `width` columns, between words. A longer word gets a line of its
 /// own.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     fill(text.split(' '), width)
 }
 
-/// Words in lines of at most `width` columns.
+/// Wraps words to lines of at most `width` columns.
 fn fill<'w>(words: impl Iterator<Item = &'w str>, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in words {
@@ -72,7 +72,7 @@ fn fill<'w>(words: impl Iterator<Item = &'w str>, width: usize) -> Vec<String> {
     lines
 }
 
-/// A command line in lines of at most `width` columns. No flag is parted from its value.
+/// Wraps a command line to lines of at most `width` columns. A flag and its value stay together.
 pub(super) fn wrap_command(line: &str, width: usize) -> Vec<String> {
     let mut parts: Vec<String> = Vec::new();
     for word in line.split(' ') {
@@ -87,12 +87,12 @@ pub(super) fn wrap_command(line: &str, width: usize) -> Vec<String> {
     fill(parts.iter().map(String::as_str), width)
 }
 
-/// A command line as an example in the help, in which a shell reads it as one.
+/// Wraps a command line as an example in the help, so that a shell still reads it as one command.
 pub(super) fn example(line: &str) -> String {
     wrap_command(line, 76).join(" \\\n      ")
 }
 
-/// A path as a shell takes it for one word.
+/// Quotes a path so that a shell reads it as one word.
 pub(super) fn shell(path: &Path) -> String {
     let text = path.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_is_told_with_one_or() {
+    fn a_choice_has_one_or() {
         assert_eq!(one_of(&["a"]), "a");
         assert_eq!(one_of(&["a", "b", "c"]), "a, b or c");
     }
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_told_in_their_largest_unit() {
+    fn times_are_shown_in_their_largest_unit() {
         let now = "2026-11-22T10:00:00Z".parse().expect("a time");
         assert_eq!(relative(now, now), "now");
         assert_eq!(relative(now - TimeDelta::seconds(59), now), "59 s ago");

@@ -1,4 +1,4 @@
-//! Consent: one pure decision from plain data, and the gathering of that data. Everything that
+//! Consent: a pure decision from plain data, and the code that gathers this data. Everything that
 //! records or uploads asks here first (docs/design.md, P4).
 
 pub(crate) mod jmo_yml;
@@ -12,7 +12,7 @@ use crate::files;
 use crate::home::{Choice, Home};
 use jmo_yml::{Problem, Setting};
 
-/// Any of these set and not empty: a machine is at work, not a person.
+/// If any of these is set and not empty, the program runs in a CI system.
 pub const CI_VARIABLES: [&str; 9] = [
     "CI",
     "GITHUB_ACTIONS",
@@ -25,7 +25,7 @@ pub const CI_VARIABLES: [&str; 9] = [
     "BITBUCKET_PIPELINE_UUID",
 ];
 
-/// What decides, as plain data.
+/// The facts that the decision depends on.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
     /// `JMO_TELEMETRY_DISABLE`, if set.
@@ -40,14 +40,14 @@ pub struct Facts {
     pub choice: Option<Result<Choice, String>>,
 }
 
-/// Enabled or not, by which rule, found where.
+/// The decision, and the rule that made it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Decision {
     /// Whether events may be recorded and sent.
     pub enabled: bool,
     /// The rule: a variable, `CI`, `jmo.yml`, `consent.json` or `default`.
     pub rule: &'static str,
-    /// What was found, for people.
+    /// What was found, as text for people.
     pub reason: String,
 }
 
@@ -69,8 +69,9 @@ impl Decision {
     }
 }
 
-/// Decides; the first rule that matches wins, and between `jmo.yml` and `consent.json` a "no" in
-/// either. Whatever can't be understood is a no.
+/// Decides whether telemetry is enabled. The first rule that matches wins, except that a "no" in
+/// either `jmo.yml` or `consent.json` wins over a "yes" in the other. Anything that can't be
+/// understood is a "no".
 ///
 /// ```
 /// use jmo_telemetry::consent::{Facts, decide};
@@ -108,8 +109,8 @@ pub fn decide(facts: &Facts) -> Decision {
     }
 }
 
-/// `1`, `true`, `yes`, `on` and everything that is not understood; not empty, `0`, `false`, `no`,
-/// `off`.
+/// True for `1`, `true`, `yes`, `on` and any unknown value; false for an empty value, `0`, `false`,
+/// `no`, `off`.
 fn means_disable(value: &str) -> bool {
     !["", "0", "false", "no", "off"].contains(&value.trim().to_ascii_lowercase().as_str())
 }
@@ -148,8 +149,8 @@ fn by_choice(choice: &Result<Choice, String>) -> Decision {
     }
 }
 
-/// Where the facts are found. It can be asked again and again: each time the files are read anew,
-/// since the user may say no at any moment.
+/// Where to find the facts. It can be asked repeatedly, and reads the files each time, because the
+/// user may disable telemetry at any moment.
 #[derive(Debug, Clone)]
 pub struct Consent {
     environment: Environment,
@@ -159,7 +160,8 @@ pub struct Consent {
 }
 
 impl Consent {
-    /// Asks this environment, this home, and `jmo.yml`: the one the user names, else `./jmo.yml`.
+    /// Finds the facts in this environment, this home, and `jmo.yml` (the one that the user names,
+    /// else `./jmo.yml`).
     #[must_use]
     pub fn new(environment: &Environment, home: &Home, config: Option<&Path>) -> Self {
         Self {
@@ -170,13 +172,13 @@ impl Consent {
         }
     }
 
-    /// The decision as of now.
+    /// The decision at this moment.
     #[must_use]
     pub fn now(&self) -> Decision {
         decide(&self.facts())
     }
 
-    /// Whether the environment alone says no, whatever the files say.
+    /// Whether the environment alone disables telemetry, whatever the files say.
     #[must_use]
     pub fn is_switched_off(&self) -> bool {
         !decide(&self.environment()).enabled
@@ -211,7 +213,7 @@ impl Consent {
             Err(error)
                 if error.kind() == std::io::ErrorKind::NotFound
                     && !self.config_is_asked_for
-                    // A link that leads nowhere is a file that can't be read.
+                    // A dangling symbolic link counts as a file that can't be read.
                     && self.config.symlink_metadata().is_err() =>
             {
                 None
@@ -248,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_said_is_enabled_by_default() {
+    fn telemetry_is_enabled_by_default() {
         assert_eq!(
             decide(&Facts::default()),
             Decision::yes("default", "nothing opts out")
@@ -321,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_understood_is_a_no() {
+    fn anything_that_cannot_be_understood_is_a_no() {
         let facts = Facts {
             config: config(Err("line 2".into())),
             choice: choice(true),

@@ -1,4 +1,4 @@
-//! What a destination is configured with: the environment, and what `connect` remembered.
+//! The configuration of destinations: from the environment, and from what `connect` remembered.
 
 use super::UploadError;
 use super::target::{Target, TargetError, Token};
@@ -6,23 +6,24 @@ use crate::env::Environment;
 use crate::files;
 use crate::limits::SMALL_FILE_BYTES;
 
-/// A destination that `connect` remembered, with what belongs to it.
+/// A destination that `connect` remembered, with its token and its API.
 #[derive(Debug, Clone)]
 pub struct Connection {
-    /// Where to.
+    /// The destination.
     pub target: Target,
     /// The token for it.
     pub token: Option<Token>,
-    /// The API's base, when it is not the usual one.
+    /// The API's base URL, if it is not the default one.
     pub api: Option<String>,
 }
 
-/// The destination that is used, and who chose it.
+/// The destination to use, and who chose it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chosen {
-    /// Where to.
+    /// The destination.
     pub target: Target,
-    /// The user did not choose it himself, so it is contacted only after the banner was shown.
+    /// Whether the user may not have chosen it, so that it is contacted only after the banner was
+    /// shown.
     pub notice_first: bool,
 }
 
@@ -40,7 +41,7 @@ impl Chosen {
 /// Something in the configuration of a destination can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A variable names no destination.
+    /// The value of a variable is not a destination.
     #[error("{name} is not usable: {source}")]
     Variable {
         /// The variable.
@@ -59,20 +60,20 @@ pub enum ConfigError {
     /// Others can read the token.
     #[error("refused to use the token file `{0}`, which other users can read; run `chmod 600 {0}`")]
     TokenExposed(String),
-    /// The destination can't be used with what is known about it.
+    /// The destination can't be used as it is configured.
     #[error(transparent)]
     Upload(#[from] UploadError),
 }
 
 impl ConfigError {
-    /// Whether it is only the user's own token that is missing: the ordinary user's case.
+    /// Whether only the token is missing. That is the normal case for most users.
     #[must_use]
     pub fn is_missing_token(&self) -> bool {
         matches!(self, Self::Upload(UploadError::NoToken))
     }
 }
 
-/// What destinations are opened with.
+/// The configuration that destinations are opened with.
 #[derive(Debug, Clone, Copy)]
 pub struct Config<'c> {
     /// The environment.
@@ -82,7 +83,7 @@ pub struct Config<'c> {
 }
 
 impl Config<'_> {
-    /// What is remembered of this destination, and of no other.
+    /// What `connect` remembered, if it is for this destination.
     pub(super) fn remembered(&self, target: &Target) -> Option<&Connection> {
         self.remembered
             .filter(|connection| connection.target == *target)

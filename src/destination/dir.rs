@@ -1,20 +1,19 @@
-//! A directory as a destination: the embedded one for trying it out, for air-gapped transfer, and
-//! for tests. Files appear in one step and are durable.
+//! A directory as a destination, which needs no server: for trying the program out, for air-gapped
+//! transfer, and for tests. Each file is written atomically and durably.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::info::KindInfo;
 use super::{Answer, Capabilities, Confirmed, Destination, RemoteFile, Seen, Unconfirmed, Wanted};
-use crate::clock::{self, Deadline};
 use crate::destination::Target;
 use crate::destination::segment::{self, Receipt, SegmentFile};
-use crate::files::{self, NewFile};
+use crate::files::{self, FileLock, NewFile};
 use crate::limits::{SEGMENT_BYTES, SEGMENTS_PER_REQUEST};
 
-/// What a directory can do and wants.
+/// What a directory can do, and its limits.
 pub(super) const CAPABILITIES: Capabilities = Capabilities {
     segments_grow: true,
     max_bytes: SEGMENT_BYTES,
@@ -25,7 +24,7 @@ pub(super) const CAPABILITIES: Capabilities = Capabilities {
     uses_network: false,
 };
 
-/// A directory, in words.
+/// The description of directories for help and messages.
 pub(super) const INFO: KindInfo = KindInfo {
     word: "dir",
     name: "directory",
@@ -40,17 +39,16 @@ pub(super) const INFO: KindInfo = KindInfo {
     variables: &[],
 };
 
-/// A directory, made when the first file is written.
+/// A directory. It is created when the first file is written.
 pub(super) struct Dir {
     path: PathBuf,
     target: Target,
-    /// Held from the first look to the end, so that another copy of this spool that flushes at the
-    /// same moment looks when we have written.
-    lock: Option<File>,
+    /// Held from the first look to the end. So a copy of this spool that flushes at the same time
+    /// looks only after this flush has written.
+    lock: Option<FileLock>,
 }
 
-/// How long another flush into the same directory is waited for. A file system without locks is used
-/// without.
+/// How long to wait for another flush into the same directory.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 impl Dir {
@@ -77,8 +75,8 @@ impl Dir {
         self.path.join(name).display().to_string()
     }
 
-    /// The path of a segment. A name that is none, from a database that somebody changed, would lead
-    /// anywhere.
+    /// The path of a segment. Fails for any other name: if somebody tampered with the database, it
+    /// could lead anywhere.
     fn path_of(&self, name: &str) -> io::Result<PathBuf> {
         segment::is_name(name)
             .then(|| self.path.join(name))
@@ -87,12 +85,12 @@ impl Dir {
             })
     }
 
-    /// Fails when the name leads to another directory than the one that was looked at: somebody has put
-    /// a link or another directory in its place.
+    /// Fails when the path no longer leads to the directory that was looked at, because somebody
+    /// has put a link or another directory in its place.
     fn is_still_there(&self) -> io::Result<()> {
         match &self.lock {
-            Some(dir) if !files::is_at(dir, &self.path)? => Err(io::Error::other(
-                "another directory took its place since it was looked at; the next flush looks anew",
+            Some(lock) if !files::is_at(lock.file(), &self.path)? => Err(io::Error::other(
+                "another directory has taken its place; the next flush will look again",
             )),
             _ => Ok(()),
         }
@@ -110,8 +108,8 @@ impl Dir {
         segments.iter().map(write).collect()
     }
 
-    /// Takes the kernel's lock on the directory itself. Fails when another flush keeps it: neither
-    /// could see what the other writes.
+    /// Locks the directory itself. Fails when another flush holds the lock for too long, because
+    /// neither flush could see what the other writes.
     fn lock(&mut self, timeout: Duration) -> io::Result<()> {
         if self.lock.is_some() {
             return Ok(());
@@ -120,14 +118,9 @@ impl Dir {
         let Ok(dir) = opened else {
             return Ok(());
         };
-        let deadline = Deadline::after(timeout.min(LOCK_WAIT));
-        while let Err(TryLockError::WouldBlock) = dir.try_lock() {
-            if deadline.passed() {
-                return Err(io::Error::other("another flush is writing there"));
-            }
-            clock::sleep(Duration::from_millis(5));
-        }
-        self.lock = Some(dir);
+        let lock = FileLock::lock_directory(dir, timeout.min(LOCK_WAIT))?;
+        let lock = lock.ok_or_else(|| io::Error::other("another flush is writing there"))?;
+        self.lock = Some(lock);
         Ok(())
     }
 
@@ -151,7 +144,7 @@ impl Dir {
                     seen.note_file(name.clone(), file, wanted);
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                // Whatever it is, it is not ours to write.
+                // Whatever is there must not be written over.
                 Err(_) => seen.note_unread(name.clone(), wanted),
             }
             seen.names.insert(name);
@@ -200,7 +193,7 @@ impl Destination for Dir {
     fn probe(&mut self, _: Duration) -> Answer<()> {
         let probe = || {
             fs::create_dir_all(&self.path)?;
-            // It never gets this name: without `finish` the new file is deleted again.
+            // No file of this name is created: without `finish` the new file is deleted.
             NewFile::shared(&self.path.join("probe")).map(drop)
         };
         self.answer("write to", probe())
@@ -234,7 +227,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_directory_that_was_exchanged_for_a_link_since_the_look_is_left_alone() {
+    fn a_directory_that_was_replaced_by_a_link_after_the_look_is_left_alone() {
         let scratch = tempfile::tempdir().expect("a temporary directory");
         let [out, aside, theirs] = ["out", "aside", "theirs"].map(|name| scratch.path().join(name));
         let name = "events-20261122-0123456789abcdef.jsonl".to_owned();
@@ -266,6 +259,27 @@ mod tests {
             fs::read_to_string(theirs.join(name)).expect("is there"),
             "theirs"
         );
+    }
+
+    #[test]
+    fn a_flush_fails_while_another_holds_the_directory() {
+        let scratch = tempfile::tempdir().expect("a temporary directory");
+        let (files, events) = Default::default();
+        let wanted = Wanted {
+            files: &files,
+            events: &events,
+        };
+        let mut first = Dir::new(scratch.path());
+        first
+            .look(wanted, Duration::ZERO)
+            .expect("nobody else is there");
+        let mut second = Dir::new(scratch.path());
+        let refused = second.look(wanted, Duration::ZERO).map(drop);
+        assert!(refused.is_err_and(|error| error.reason.contains("another flush is writing")));
+        drop(first);
+        second
+            .look(wanted, Duration::ZERO)
+            .expect("the first is gone");
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! Names of hosts to addresses, without the C library: a release for Linux is linked statically,
-//! and there glibc's `getaddrinfo` would load whatever plugins the host's `nsswitch.conf` names.
-//! `/etc/hosts` and the name servers of `/etc/resolv.conf` are asked, and nobody else.
+//! Resolves host names without the C library. A release for Linux is linked statically, and glibc's
+//! `getaddrinfo` would load the plugins that the host's `nsswitch.conf` names, which a static
+//! program can't do. Only `/etc/hosts` and the name servers of `/etc/resolv.conf` are used.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::{Resolver, TokioResolver};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// Reads the system's configuration with each name, of which a process asks for one or two.
+/// Reads the system's configuration again for each name; a process resolves only one or two.
 pub(super) struct SystemFiles;
 
 impl Resolve for SystemFiles {
@@ -25,7 +25,7 @@ impl Resolve for SystemFiles {
 
 fn resolver() -> Result<TokioResolver, NetError> {
     Resolver::builder_tokio()
-        // No name server is configured: what `/etc/hosts` names is still found.
+        // If no name server is configured, names in `/etc/hosts` are still found.
         .unwrap_or_else(|_| {
             let nobody = ResolverConfig::from_parts(None, Vec::new(), Vec::new());
             Resolver::builder_with_config(nobody, TokioRuntimeProvider::default())

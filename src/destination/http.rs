@@ -1,5 +1,5 @@
-//! HTTP as every request uses it: where it may go, how far a redirect is followed, and what is read
-//! of an answer that is no success.
+//! The HTTP rules for every request: which addresses are allowed, how far redirects are followed,
+//! and how an answer that is not a success is read.
 
 use std::error::Error as _;
 use std::io::Read;
@@ -17,18 +17,18 @@ use super::{Unconfirmed, UploadError};
 use crate::clock;
 use crate::limits::{CONNECT_TIMEOUT, REDIRECTS};
 
-/// Says who we are; GitHub refuses requests without it.
+/// The `User-Agent`, without which GitHub refuses requests.
 const USER_AGENT: &str = concat!("jmo-telemetry/", env!("CARGO_PKG_VERSION"));
 
-/// A client for requests to this address. What goes to this machine goes through no proxy, whatever
-/// the environment says: a plain-text proxy would read along.
+/// A client for requests to this address. Requests to this machine use no proxy, whatever the
+/// environment says, because a plain-text proxy could read them.
 pub(super) fn client(url: &Url) -> Result<Client, UploadError> {
-    // The first call decides for the process; a second one finds the same provider installed.
+    // Only the first call in a process has an effect; later ones find the same provider installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = Client::builder()
         .user_agent(USER_AGENT)
         .connect_timeout(CONNECT_TIMEOUT)
-        // The client itself would follow to other hosts, and as a GET.
+        // reqwest would follow redirects to other hosts, and as a GET.
         .redirect(redirect::Policy::none());
     let client = if is_loopback(url) {
         client.no_proxy()
@@ -40,9 +40,8 @@ pub(super) fn client(url: &Url) -> Result<Client, UploadError> {
     client.build().map_err(UploadError::Client)
 }
 
-/// Makes a request, and the same again where this very host redirects it to. A redirect to anywhere
-/// else is an answer like any other that is no success: what a request carries goes nowhere but to
-/// the host it is for.
+/// Makes a request, and follows a redirect within the same host. A redirect to anywhere else is
+/// treated as a failure: the content of a request goes only to the host that it is for.
 pub(super) fn send(url: &Url, make: impl Fn(Url) -> RequestBuilder) -> reqwest::Result<Response> {
     let mut url = url.clone();
     let mut hops = 0;
@@ -56,7 +55,7 @@ pub(super) fn send(url: &Url, make: impl Fn(Url) -> RequestBuilder) -> reqwest::
     }
 }
 
-/// Where a redirect leads, if it is one that keeps method and body, and leads to the same scheme,
+/// The target of a redirect, if it keeps the method and the body, and stays on the same scheme,
 /// host and port.
 fn redirected(from: &Url, response: &Response) -> Option<Url> {
     if !matches!(response.status().as_u16(), 301 | 302 | 307 | 308) {
@@ -68,8 +67,8 @@ fn redirected(from: &Url, response: &Response) -> Option<Url> {
     (to.origin() == from.origin() && anonymous).then_some(to)
 }
 
-/// The address in this text, without a slash at its end. It goes into requests and messages, so it
-/// must be safe in both: without a user, a password, a query or a fragment.
+/// The address in this text, without a trailing slash. It is used in requests and shown in
+/// messages, so it must not have a user, a password, a query or a fragment.
 pub(super) fn address(text: &str) -> Option<String> {
     let url = Url::parse(text).ok()?;
     let is_plain = url.username().is_empty()
@@ -79,12 +78,12 @@ pub(super) fn address(text: &str) -> Option<String> {
     (is_plain && is_safe(&url)).then(|| url.as_str().trim_end_matches('/').to_owned())
 }
 
-/// Https, or this machine.
+/// Whether the connection is safe: https, or to this machine.
 pub(super) fn is_safe(url: &Url) -> bool {
     url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url))
 }
 
-/// Whether the address is this machine's own.
+/// Whether the address is on this machine.
 pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host_str() {
         Some("localhost") => true,
@@ -96,12 +95,12 @@ pub(super) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Judges an answer that is no success.
+/// Judges an answer that is not a success.
 pub(super) fn refusal(response: Response) -> Unconfirmed {
     let now = clock::now();
     let status = response.status();
     let headers = response.headers().clone();
-    // The words are GitHub's own and English; a page in HTML just does not match.
+    // GitHub's messages are always in English. An HTML page just does not match.
     let mut message = String::new();
     let _ = response.take(64 * 1024).read_to_string(&mut message);
     let answer = HttpAnswer {
@@ -116,7 +115,7 @@ pub(super) fn refusal(response: Response) -> Unconfirmed {
             .contains("secondary rate limit"),
     };
     let reason = if status.is_redirection() {
-        "a redirect that is not followed, since it leads elsewhere"
+        "a redirect to another server, which is not followed"
     } else {
         status.canonical_reason().unwrap_or("unknown status")
     };
@@ -132,7 +131,7 @@ fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// A success that proves nothing: a failure that may pass.
+/// A success status without proof: a temporary failure.
 pub(super) fn unproven(status: u16, why: &str) -> Unconfirmed {
     Unconfirmed {
         http_status: Some(status),
@@ -140,7 +139,7 @@ pub(super) fn unproven(status: u16, why: &str) -> Unconfirmed {
     }
 }
 
-/// A transport error as one line, without the URL, which says nothing new.
+/// A transport error as one line, without the URL, which is already known.
 pub(super) fn describe(error: reqwest::Error) -> String {
     if error.is_timeout() {
         return if error.is_connect() {
@@ -155,9 +154,9 @@ pub(super) fn describe(error: reqwest::Error) -> String {
     let mut source = error.source();
     while let Some(cause) = source {
         text = cause.to_string();
-        // What comes after this are the resolver's words for its makers.
+        // The rest is technical detail of the resolver.
         if text == "dns error" {
-            return "network: no address is found for its host name".to_owned();
+            return "network: its host name can't be resolved".to_owned();
         }
         source = cause.source();
     }

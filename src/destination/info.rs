@@ -1,23 +1,23 @@
-//! How a kind of destination describes itself to people: the words that the command line, its help
-//! and its hints are made of.
+//! How a kind of destination describes itself: the texts for the command line, its help and its
+//! hints.
 
-/// One kind of destination, in words.
+/// The description of one kind of destination.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct KindInfo {
-    /// The word for it: what `connect` takes.
+    /// The word for it on the command line, as in `connect WORD`.
     pub word: &'static str,
-    /// Its name in a sentence, after "a" or "no".
+    /// Its name in a sentence, to follow "a" or "no".
     pub name: &'static str,
-    /// What it is, for `connect`.
+    /// A description, for `connect`.
     pub help: &'static str,
-    /// How one is written: `dir:PATH`.
+    /// How to write one, such as `dir:PATH`.
     pub form: &'static str,
-    /// How one is written for `view --from`, with what else that needs.
+    /// How to write one for `view --from`, and what else that needs.
     pub source_form: &'static str,
-    /// How to give the token that it needs for uploads; `None` where it needs none.
+    /// How to provide the token that uploads need; `None` if they need none.
     pub token_hint: Option<&'static str>,
-    /// `view --from WORD` asks for the configured one; this says how to configure one. `None` where
-    /// the word alone may as well be the name of a file.
+    /// How to configure one, for an error of `view --from WORD`, which reads the configured one.
+    /// `None` if the word alone could just as well be a file name.
     pub configure_hint: Option<&'static str>,
     /// Examples of `connect`.
     pub connect_examples: &'static [&'static str],
@@ -25,7 +25,7 @@ pub(crate) struct KindInfo {
     pub flush_example: Option<&'static str>,
     /// An example of `view`.
     pub view_example: Option<&'static str>,
-    /// The environment variables that are its own.
+    /// Its own environment variables.
     pub variables: &'static [Variable],
 }
 

@@ -1,5 +1,5 @@
-//! The kinds of destinations, each with its file, and everything that depends on which kind it is.
-//! A new kind is one arm in each of these functions.
+//! The kinds of destinations, and everything that depends on the kind. A new kind is one more arm
+//! in each of these functions.
 
 use super::config::{Chosen, Config, ConfigError, Connection};
 use super::info::{KindInfo, Variable};
@@ -19,12 +19,12 @@ pub(crate) fn variables() -> impl Iterator<Item = &'static Variable> {
 }
 
 impl Capabilities {
-    /// What most destinations can do, for a preview where none is configured.
+    /// What most destinations can do, for a preview when none is configured.
     pub const USUAL: Self = gist::CAPABILITIES;
 }
 
 impl Target {
-    /// Its kind, in words.
+    /// The description of its kind.
     #[must_use]
     pub(crate) fn info(&self) -> &'static KindInfo {
         match self.kind() {
@@ -34,7 +34,7 @@ impl Target {
         }
     }
 
-    /// What a destination of its kind can do and wants.
+    /// What a destination of its kind can do, and its limits.
     #[must_use]
     pub fn capabilities(&self) -> Capabilities {
         match self.kind() {
@@ -44,7 +44,7 @@ impl Target {
         }
     }
 
-    /// What somebody can do about it when it can't be read.
+    /// What the user can do when it can't be read.
     #[must_use]
     pub(crate) fn read_advice(&self, error: &ReadError) -> Option<&'static str> {
         match self.kind() {
@@ -56,16 +56,16 @@ impl Target {
 }
 
 impl Connection {
-    /// Whether it is of no use without a token.
+    /// Whether it needs a token and has none.
     #[must_use]
     pub fn lacks_token(&self) -> bool {
         self.token.is_none() && self.target.info().token_hint.is_some()
     }
 
-    /// Opens it; contacts nobody.
+    /// Opens it. Contacts nobody.
     ///
     /// # Errors
-    /// When it can't be used with what is known about it.
+    /// When it can't be used as it is configured.
     pub fn open(&self) -> Result<Box<dyn Destination>, ConfigError> {
         let environment = Environment::default();
         Config {
@@ -77,10 +77,10 @@ impl Connection {
 }
 
 impl Config<'_> {
-    /// The destination that the environment names: a Gist before a collector.
+    /// The destination that the environment names; a Gist takes precedence over a collector.
     ///
     /// # Errors
-    /// When what it names is none.
+    /// When the value of the variable is not a destination.
     pub fn named_by(environment: &Environment) -> Result<Option<Chosen>, ConfigError> {
         match gist::named_by(environment)? {
             None => https::named_by(environment),
@@ -88,18 +88,18 @@ impl Config<'_> {
         }
     }
 
-    /// The destination that was named when the program was compiled.
+    /// The destination that was set when the program was compiled.
     ///
     /// # Errors
-    /// When what was named is none.
+    /// When it is not a valid destination.
     pub fn built_in() -> Result<Option<Chosen>, ConfigError> {
         https::built_in()
     }
 
-    /// Opens a destination with the token and the API that belong to it; contacts nobody.
+    /// Opens a destination with the token and the API configured for it. Contacts nobody.
     ///
     /// # Errors
-    /// When it can't be used with what is known about it.
+    /// When it can't be used as it is configured.
     pub fn open(&self, target: &Target) -> Result<Box<dyn Destination>, ConfigError> {
         Ok(match target.kind() {
             Kind::Dir(path) => Box::new(dir::Dir::new(path)),
@@ -111,8 +111,8 @@ impl Config<'_> {
         })
     }
 
-    /// A Gist to read from, with the token if there is one for it, and the API that belongs to it;
-    /// contacts nobody.
+    /// A reader for a Gist, with the API and, if there is one, the token configured for it.
+    /// Contacts nobody.
     ///
     /// # Errors
     /// When it can't be used.
@@ -121,8 +121,7 @@ impl Config<'_> {
         Ok(GistReader::new(target, &access)?)
     }
 
-    /// A collector to read from, with the maintainer's token from the environment; contacts
-    /// nobody.
+    /// A reader for a collector, with the maintainer's token from the environment. Contacts nobody.
     ///
     /// # Errors
     /// When there is no token, or it can't be used.
@@ -131,12 +130,12 @@ impl Config<'_> {
         Ok(CollectorReader::new(target, &token)?)
     }
 
-    /// Whether what is at this destination can be read with what is known: the configured one is
-    /// looked at without having been named, and the token is for none that a file names.
+    /// Whether `view` can read this destination by default, when the user did not name it on the
+    /// command line. The maintainer's token is never sent to a collector that a file names.
     ///
     /// # Errors
-    /// When the token that is given can't be read.
-    pub fn shows(&self, target: &Target) -> Result<bool, ConfigError> {
+    /// When the configured token can't be read.
+    pub fn is_viewable(&self, target: &Target) -> Result<bool, ConfigError> {
         Ok(match target.kind() {
             Kind::Dir(_) | Kind::Gist(_) => true,
             Kind::Collector(_) => {
@@ -145,21 +144,21 @@ impl Config<'_> {
         })
     }
 
-    /// Whether what `connect` remembered matters for this destination.
+    /// Whether this destination needs what `connect` remembered.
     ///
     /// # Errors
-    /// When the token that is given can't be read.
-    pub fn needs_memory(&self, target: &Target) -> Result<bool, ConfigError> {
+    /// When the configured token can't be read.
+    pub fn needs_remembered(&self, target: &Target) -> Result<bool, ConfigError> {
         Ok(match target.kind() {
             Kind::Dir(_) | Kind::Collector(_) => false,
             Kind::Gist(_) => gist::Access::given(self.environment)?.token.is_none(),
         })
     }
 
-    /// What `connect` is to remember: the destination with what the environment gives for it.
+    /// What `connect` remembers: the destination, with the token and the API from the environment.
     ///
     /// # Errors
-    /// When the token that is given can't be read.
+    /// When the configured token can't be read.
     pub fn connection(&self, target: Target) -> Result<Connection, ConfigError> {
         match target.kind() {
             Kind::Dir(_) | Kind::Collector(_) => Ok(Connection {

@@ -1,6 +1,7 @@
-//! Destinations: one trait, one file per kind. A destination knows nothing of the spool; it writes
-//! whole files, judges the answers it gets, and says what proves that the files are there. Nothing
-//! outside this directory asks which kind it is: what differs stands in [`Capabilities`].
+//! Destinations: one trait, and one implementation per kind. A destination knows nothing about the
+//! spool. It writes whole files, judges the answers, and returns the proof that the files are
+//! there. No code outside this directory asks for the kind; what differs between kinds is in
+//! [`Capabilities`].
 
 mod config;
 mod dir;
@@ -34,34 +35,34 @@ pub use self::target::{Kind, Target, TargetError, Token};
 use crate::destination::segment::{Receipt, SegmentFile};
 use crate::destination::verdict::Verdict;
 
-/// What a request led to.
+/// The result of a request.
 pub type Answer<T> = Result<Confirmed<T>, Unconfirmed>;
 
 /// An answer that proves what was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confirmed<T> {
-    /// What it proves or tells.
+    /// The proof, or the requested data.
     pub proof: T,
-    /// Its status, where there is one.
+    /// The HTTP status, if there is one.
     pub http_status: Option<u16>,
 }
 
-/// A request that proved nothing, judged by its destination.
+/// A request without proof of success, as judged by its destination.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Unconfirmed {
     /// What it means for the events and for the destination.
     pub verdict: Verdict,
-    /// The answer's status, if an answer came.
+    /// The HTTP status, if there was an answer.
     pub http_status: Option<u16>,
-    /// Why, as a fragment for people. It never holds the token or anything a server made up.
+    /// A reason for people to read. It never contains the token or any text from a server.
     pub reason: String,
-    /// What somebody can do about it.
+    /// What the user can do about it.
     pub advice: Option<String>,
 }
 
 impl Unconfirmed {
-    /// A failure that may pass, without an answer.
+    /// A temporary failure without an answer.
     #[must_use]
     pub fn later(reason: impl Into<String>) -> Self {
         Self {
@@ -73,11 +74,11 @@ impl Unconfirmed {
     }
 }
 
-/// What a kind of destination can do and wants.
+/// What a kind of destination can do, and its limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Capabilities {
-    /// Whether a segment may be written again with more events in it. If not, it is sealed when it
-    /// is first sent, and a repeat sends the same bytes.
+    /// Whether a segment may be written again with more events. If not, it is sealed when it is
+    /// first sent, and a repeat sends the same bytes.
     pub segments_grow: bool,
     /// The most bytes in one segment.
     pub max_bytes: usize,
@@ -87,88 +88,88 @@ pub struct Capabilities {
     pub segments_per_request: usize,
     /// The pause between two writes.
     pub spacing: Duration,
-    /// Whether the files there can be looked at. Where they can't, the destination itself must know
-    /// which events it has.
+    /// Whether the files there can be looked at. If they can't, the destination itself must
+    /// recognize events that it already has.
     pub can_look: bool,
-    /// Whether a network is used, so that consent is needed before it is even asked.
+    /// Whether it uses the network, so that even looking at it needs consent.
     pub uses_network: bool,
 }
 
 /// What to look for at a destination.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'w> {
-    /// These files.
+    /// Files with these names.
     pub files: &'w HashSet<String>,
-    /// Whatever files hold one of these events.
+    /// Any files that contain one of these events.
     pub events: &'w HashSet<Uuid>,
 }
 
-/// What a look found.
+/// What was found at a destination.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// More files are there than could be listed or read.
+    /// Whether there are more files than could be listed or read.
     pub incomplete: bool,
-    /// The names of all files there that are named like segments, as far as they are known.
+    /// The names of all files that are named like segments, as far as they are known.
     pub names: HashSet<String>,
-    /// The files that were wanted and could not be read; they may be there.
+    /// Wanted files that could not be read, but may exist.
     pub unread: HashSet<String>,
-    /// The files that were wanted, and those that hold an event that was wanted.
+    /// Wanted files, and files that contain a wanted event.
     pub files: BTreeMap<String, RemoteFile>,
 }
 
 /// A file as it is at a destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteFile {
-    /// Its size, its content and its place.
+    /// Its size, hash and URL.
     pub receipt: Receipt,
     /// Its events, in their order.
     pub events: Vec<Uuid>,
-    /// Whether it has lines that are no events, or could not be read whole.
+    /// Whether it has lines that are not events, or could not be read completely.
     pub has_more: bool,
 }
 
-/// What this machine sent somewhere, to be deleted there.
+/// What this machine sent to a destination, to be deleted there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Owned {
     /// Its files.
     pub files: Vec<String>,
-    /// The ids that its events carry.
+    /// The anonymous ids in its events.
     pub anonymous_ids: Vec<Uuid>,
 }
 
-/// A place where segments go.
+/// A place that segments are sent to.
 pub trait Destination {
     /// Its name.
     fn target(&self) -> &Target;
 
-    /// A fingerprint of address and credentials, to see when they change. It does not reveal the
-    /// token.
+    /// A fingerprint of the address and the credentials, to notice when they change. It does not
+    /// reveal the token.
     fn fingerprint(&self) -> String;
 
-    /// What it can do and wants.
+    /// What it can do, and its limits.
     fn capabilities(&self) -> Capabilities;
 
-    /// Writes these files whole; what else is there stays. The receipts are in the order of the
+    /// Writes these whole files and leaves all others alone. The receipts are in the order of the
     /// files.
     ///
     /// # Errors
     /// When the answer does not prove it.
     fn write(&mut self, files: &[SegmentFile], timeout: Duration) -> Answer<Vec<Receipt>>;
 
-    /// Looks at what is there. Only for a destination that can ([`Capabilities::can_look`]).
+    /// Looks at what is there. Only for a destination with [`Capabilities::can_look`].
     ///
     /// # Errors
-    /// When that could not be found out.
+    /// When it could not be looked at.
     fn look(&mut self, wanted: Wanted<'_>, timeout: Duration) -> Answer<Seen>;
 
-    /// Deletes these files, which are there: a Gist refuses to delete anything if one of them is
-    /// not.
+    /// Deletes these files. All of them must exist, because a Gist refuses the whole request if one
+    /// does not.
     ///
     /// # Errors
     /// When the answer does not prove it.
     fn delete(&mut self, files: &[String], timeout: Duration) -> Answer<()>;
 
-    /// Deletes what this machine sent, as far as it is there.
+    /// Deletes what this machine sent, as far as it is still there.
     ///
     /// # Errors
     /// When the answer does not prove it.
@@ -182,7 +183,7 @@ pub trait Destination {
         let seen = self.look(wanted, timeout)?;
         if !seen.proof.unread.is_empty() {
             return Err(Unconfirmed::later(
-                "more files are there than can be listed or read, so ours can't be found",
+                "there are more files than can be listed or read, so ours can't be found",
             ));
         }
         let present: Vec<_> = seen.proof.files.into_keys().collect();
@@ -195,7 +196,7 @@ pub trait Destination {
         self.delete(&present, timeout)
     }
 
-    /// Finds out whether it exists and may be written, and changes nothing in it.
+    /// Checks that it exists and may be written, without changing anything.
     ///
     /// # Errors
     /// When the answer does not prove it.
@@ -205,32 +206,32 @@ pub trait Destination {
 /// Why a destination can't be used at all.
 #[derive(Debug, thiserror::Error)]
 pub enum UploadError {
-    /// A Gist can be written by its owner alone.
+    /// Only its owner can write a Gist.
     #[error(
         "a Gist needs its owner's token; set JMO_TELEMETRY_GITHUB_TOKEN, or run `jmo-telemetry connect gist ID`"
     )]
     NoToken,
-    /// The API base is no URL.
+    /// The API's base is not a URL.
     #[error("JMO_TELEMETRY_GITHUB_API is not a URL")]
     BadApi,
-    /// The API base would carry the token in the clear.
+    /// The token would be sent to the API in plain text.
     #[error(
         "JMO_TELEMETRY_GITHUB_API must be https; plain http is accepted for this machine alone"
     )]
     InsecureApi,
-    /// The API base holds a user name or a password.
+    /// The API's base URL contains a user name or a password.
     #[error("JMO_TELEMETRY_GITHUB_API must not hold a user name or a password")]
     SecretInApi,
-    /// The address of a collector is none.
+    /// The address of a collector is not a URL.
     #[error("the collector's address is not a URL")]
     BadCollector,
-    /// A collector shows what it has to its maintainer alone.
+    /// Only its maintainer can read a collector.
     #[error("a collector is read with its maintainer's token; set JMO_TELEMETRY_COLLECTOR_TOKEN")]
     NoCollectorToken,
-    /// It is read as a Gist, and is none.
+    /// It was to be read as a Gist, and is not one.
     #[error("the destination is not a Gist")]
     NoGist,
-    /// The HTTP client could not be made.
+    /// The HTTP client could not be created.
     #[error("failed to set up the HTTP client")]
     Client(#[source] reqwest::Error),
 }

@@ -1,14 +1,14 @@
-//! Why what was sent to a destination can't be read back.
+//! Why a destination can't be read by `view`.
 
 use chrono::{DateTime, Utc};
 
 use super::Unconfirmed;
 use super::verdict::Verdict;
 
-/// Why a destination can't be read. No message holds anything that a server made up.
+/// Why a destination can't be read. No message contains text from a server.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadError {
-    /// It is not there, or not for us.
+    /// It does not exist, or we may not read it.
     #[error("{why}")]
     Refused {
         /// The status.
@@ -18,23 +18,23 @@ pub(crate) enum ReadError {
         /// Whether a token was sent.
         with_token: bool,
     },
-    /// The server limits us.
+    /// The server limits our requests.
     #[error("{why}: rate limit")]
     Limited {
         /// The status in words.
         why: String,
-        /// Until then.
+        /// When the limit ends.
         until: DateTime<Utc>,
         /// Whether a token was sent.
         with_token: bool,
     },
-    /// Something between here and there does not work.
+    /// A temporary failure on the way or at the server.
     #[error("{0}")]
     Later(String),
 }
 
 impl ReadError {
-    /// What an answer that is no success means for a reader.
+    /// What an answer that is not a success means for a reader.
     pub(super) fn of(refusal: Unconfirmed, with_token: bool) -> Self {
         let why = refusal.reason;
         match refusal.verdict {

@@ -1,6 +1,6 @@
-//! When a destination may be tried again: our backoff, the server's waits and the pause, as plain
-//! data that outlives the process, and the pure rules over it. What the destination last answered
-//! is kept with it.
+//! When a destination may be tried again: our own backoff, the waits that the server asked for, and
+//! the pause after a refusal. The state is plain data that is stored between processes, together
+//! with the destination's last answer; the rules are pure functions.
 
 use std::time::Duration;
 
@@ -11,55 +11,56 @@ use crate::destination::Unconfirmed;
 use crate::destination::verdict::Verdict;
 use crate::limits::{BACKOFF_FIRST, BACKOFF_MAX, PAUSE, SERVER_WAIT_MAX};
 
-/// What is remembered of a destination.
+/// What is stored about a destination.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RetryState {
     /// Failures in a row.
     pub failures: u32,
-    /// Our own backoff ends.
+    /// When our own backoff ends.
     pub retry_at: Option<DateTime<Utc>>,
-    /// The server's wait ends.
+    /// When the wait that the server asked for ends.
     pub wait_until: Option<DateTime<Utc>>,
-    /// The server refused us at this time.
+    /// When the server refused us.
     pub paused_at: Option<DateTime<Utc>>,
-    /// For how long it is then left alone; [`PAUSE`] where nothing else was noted.
+    /// How long the pause after that is; [`PAUSE`] by default.
     pub paused_for: Option<Duration>,
-    /// Fingerprint of the address and the credentials that were refused.
+    /// The fingerprint of the address and the credentials that were refused.
     pub fingerprint: Option<String>,
-    /// What went wrong last; nothing after a success.
+    /// Why the last request failed; `None` after a success.
     pub failure: Option<LastFailure>,
-    /// When the above was noted.
+    /// When the above was stored.
     pub noted_at: Option<DateTime<Utc>>,
-    /// End of the last write.
+    /// When the last write ended.
     pub last_write_at: Option<DateTime<Utc>>,
 }
 
-/// Why the last request to a destination failed, in the destination's own words.
+/// Why the last request to a destination failed, as the destination judged it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LastFailure {
-    /// The answer's status, if an answer came.
+    /// The HTTP status, if there was an answer.
     pub http_status: Option<u16>,
     /// Why.
     pub reason: String,
-    /// What somebody can do about it.
+    /// What the user can do about it.
     pub advice: Option<String>,
 }
 
 /// Whether a destination may be tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Due {
-    /// It may.
+    /// It may be tried now.
     Now,
-    /// Our own backoff is running; `--now` ignores it.
+    /// Our own backoff is not over; `--now` ignores it.
     Backoff(DateTime<Utc>),
-    /// The server limits us; nothing ignores that.
+    /// The server asked us to wait; nothing ignores that.
     RateLimited(DateTime<Utc>),
-    /// The server refused us; tried again when the fingerprint changes, with `--now`, or then.
+    /// The server refused us. It is tried again at this time, when the fingerprint changes, or with
+    /// `--now`.
     Paused(DateTime<Utc>),
 }
 
 impl Due {
-    /// Until when it may not.
+    /// When the wait ends, if there is one.
     #[must_use]
     pub fn until(self) -> Option<DateTime<Utc>> {
         match self {
@@ -70,8 +71,8 @@ impl Due {
 }
 
 impl RetryState {
-    /// Whether the destination may be tried at `now`, with this fingerprint of its configuration, `forced` or not. No
-    /// wait counts for longer than its kind can last.
+    /// Whether the destination may be tried at `now` with this fingerprint; `forced` is true for
+    /// `--now`. A stored wait that is longer than any wait of its kind can be is ignored.
     #[must_use]
     pub fn due(&self, now: DateTime<Utc>, fingerprint: &str, forced: bool) -> Due {
         let state = self.rebased(now);
@@ -95,18 +96,18 @@ impl RetryState {
         retry.map_or(Due::Now, Due::Backoff)
     }
 
-    /// How much of the destination's pause between two writes is left.
+    /// How much of the pause between two writes is left.
     #[must_use]
     pub fn spacing_left(&self, now: DateTime<Utc>, spacing: Duration) -> Duration {
-        // A last write in the future is a clock put back: the pause is then a whole one.
+        // If the last write is in the future, the clock was set back, and the full pause applies.
         let passed = |last: DateTime<Utc>| (now - last).to_std().unwrap_or(Duration::ZERO);
         self.last_write_at
             .map_or(Duration::ZERO, |last| spacing.saturating_sub(passed(last)))
     }
 
-    /// The same waits counted from now, when the clock has been put back to before they were noted:
-    /// how much of them has passed can't be known then. A flush stores this, so that a clock that
-    /// once was a year ahead blocks nothing.
+    /// If the clock has been set back to before the waits were stored, the same waits counted from
+    /// now, since nobody knows how much of them has passed. A flush stores this, so that a clock
+    /// that once was a year ahead blocks nothing.
     #[must_use]
     pub fn rebased(&self, now: DateTime<Utc>) -> Self {
         let Some(ahead) = self
@@ -128,7 +129,7 @@ impl RetryState {
         }
     }
 
-    /// The state after a verdict. `jitter` is random in 0..1.
+    /// The state after a failed request. `jitter` is random in 0..1.
     #[must_use]
     pub fn after(
         &self,
@@ -150,8 +151,8 @@ impl RetryState {
             ..Self::default()
         };
         match unconfirmed.verdict {
-            // A server that limits us time and again is left alone for longer and longer (GitHub's
-            // documentation).
+            // When a server limits us again and again, the waits grow, as GitHub's documentation
+            // asks.
             Verdict::RateLimited(until) => Self {
                 wait_until: Some(until),
                 retry_at: Some(clock::after(now, backoff(failures, jitter))),
@@ -181,15 +182,15 @@ impl RetryState {
     }
 }
 
-/// The pause after the n-th failure in a row, 1-based: full jitter, i.e. random between 0 and a
-/// ceiling that doubles from [`BACKOFF_FIRST`] to [`BACKOFF_MAX`].
+/// The pause after this many failures in a row, with full jitter: random between 0 and a ceiling
+/// that doubles from [`BACKOFF_FIRST`] to [`BACKOFF_MAX`].
 #[must_use]
 pub(crate) fn backoff(failures: u32, jitter: f64) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     let ceiling = BACKOFF_FIRST
         .saturating_mul(1 << doublings)
         .min(BACKOFF_MAX);
-    // In whole milliseconds, as times are stored.
+    // In whole milliseconds, the precision of stored times.
     let pause = ceiling.mul_f64(jitter.clamp(0.0, 1.0)).as_millis();
     Duration::from_millis(u64::try_from(pause).unwrap_or(u64::MAX))
 }
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_server_is_obeyed_when_the_user_says_now() {
+    fn now_overrides_our_own_backoff_but_not_the_wait_of_a_server() {
         let asked = RetryState::default().after(
             &unconfirmed(Verdict::RateLimited(now() + TimeDelta::minutes(9))),
             now(),
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_limits_us_again_and_again_is_left_alone_for_longer() {
+    fn waits_grow_when_a_server_limits_us_again_and_again() {
         let minute = now() + TimeDelta::minutes(1);
         let often = RetryState {
             failures: 5,
@@ -276,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_a_year_ahead_blocks_nothing_and_one_put_back_does_not_hurry() {
+    fn a_clock_that_was_a_year_ahead_blocks_nothing_and_setting_it_back_shortens_no_wait() {
         let ahead = now() + TimeDelta::days(365);
         let asked = RetryState::default().after(
             &unconfirmed(Verdict::RateLimited(ahead + TimeDelta::minutes(10))),

@@ -1,4 +1,4 @@
-//! Segments: what one request carries, and a segment's name and size as pure decisions.
+//! Segments: the content of one request, and pure functions that decide a segment's name and size.
 
 use chrono::{DateTime, Datelike as _};
 use serde::Serialize;
@@ -11,36 +11,37 @@ use crate::event::Payload;
 /// One remote file: the whole content of a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentFile {
-    /// The segment's row.
+    /// The id of the segment's row.
     pub id: i64,
     /// `events-<YYYYMMDD>-<segment id>.jsonl`
     pub name: String,
-    /// Every event of the segment, one a line.
+    /// Every event of the segment, one per line.
     pub content: String,
-    /// All events in it.
+    /// The number of events in it.
     pub events: usize,
-    /// Of these, the ones that wait for confirmation.
+    /// How many of them are not confirmed.
     pub unconfirmed: usize,
 }
 
-/// What one request carries.
+/// The content of one request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Batch {
     /// Files to write.
     pub files: Vec<SegmentFile>,
-    /// Files to delete: their events moved to another destination before they were confirmed, and
-    /// may be there.
+    /// Files to delete: their events went to another destination before they were confirmed here,
+    /// but the files may exist.
     pub stale: Vec<String>,
 }
 
 impl Batch {
-    /// Events that wait for confirmation in it.
+    /// The number of events in it that are not confirmed.
     #[must_use]
     pub fn unconfirmed(&self) -> usize {
         self.files.iter().map(|file| file.unconfirmed).sum()
     }
 
-    /// Its changes one by one, each with an answer of its own: what must go first, then what comes.
+    /// Splits it into single changes, each of which gets its own answer: first the deletions, then
+    /// the files.
     pub fn steps(self) -> impl Iterator<Item = Self> {
         let deletion = Self {
             stale: self.stale,
@@ -55,7 +56,7 @@ impl Batch {
             .filter(|step| !step.is_empty())
     }
 
-    /// Whether there is nothing to do.
+    /// Whether it contains nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.files.is_empty() && self.stale.is_empty()
@@ -69,19 +70,19 @@ pub struct Receipt {
     pub bytes: usize,
     /// SHA-256 of its content, hex.
     pub sha256: String,
-    /// Where it can be read.
+    /// The URL or path at which it can be read.
     pub url: String,
-    /// The events of it that the destination did not take, where it answers line by line.
+    /// The events that the destination rejected, if it answers for each line.
     #[serde(skip)]
     pub rejected: Vec<RejectedLine>,
 }
 
-/// One event that the destination did not take, while it took others of the same segment.
+/// One event that the destination rejected while it took others of the same segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RejectedLine {
-    /// Which line of the segment, counted from 0.
+    /// The line in the segment, counted from 0.
     pub line: usize,
-    /// Why, in the destination's word.
+    /// The reason that the destination gave.
     pub reason: String,
 }
 
@@ -110,9 +111,9 @@ impl RemoteFile {
         }
     }
 
-    /// Whether this is still what one spool made of it, which alone may write it again: the content
-    /// that was `confirmed` last, one that was `attempted` since (hashes with spaces between), or
-    /// nothing but events that are rows of its segment.
+    /// Whether this spool wrote the current content of the file; only then may it write the file
+    /// again. That is so if the content is the one that was `confirmed` last, or one `attempted`
+    /// since (hashes separated by spaces), or if all its events are rows of the segment.
     #[must_use]
     pub fn is_still_ours(
         &self,
@@ -128,7 +129,7 @@ impl RemoteFile {
 }
 
 impl Seen {
-    /// Takes note of a file that is there, if it is wanted or holds an event that is.
+    /// Adds a file if it is wanted or contains a wanted event.
     pub fn note_file(&mut self, name: String, file: RemoteFile, wanted: Wanted<'_>) {
         let holds_wanted = || file.events.iter().any(|id| wanted.events.contains(id));
         if wanted.files.contains(&name) || holds_wanted() {
@@ -136,7 +137,7 @@ impl Seen {
         }
     }
 
-    /// Takes note of a file that may be there and could not be read.
+    /// Adds a wanted file that may exist but could not be read.
     pub fn note_unread(&mut self, name: String, wanted: Wanted<'_>) {
         self.incomplete = true;
         if wanted.files.contains(&name) {
@@ -144,7 +145,7 @@ impl Seen {
         }
     }
 
-    /// The receipts of these files, if every one is there with exactly this content.
+    /// The receipts of these files, if each of them exists with exactly this content.
     #[must_use]
     pub fn receipts(&self, files: &[SegmentFile]) -> Option<Vec<Receipt>> {
         let receipt = |file: &SegmentFile| {
@@ -155,7 +156,7 @@ impl Seen {
     }
 }
 
-/// The ids of the events in a file, and whether it has lines that are none.
+/// The ids of the events in a file, and whether the file has other lines.
 fn events_of(content: &[u8]) -> (Vec<Uuid>, bool) {
     let mut ids = Vec::new();
     let mut has_more = false;
@@ -168,17 +169,17 @@ fn events_of(content: &[u8]) -> (Vec<Uuid>, bool) {
     (ids, has_more)
 }
 
-/// Whether a segment of this size takes one more payload of this length and its line end, or is
-/// full. An empty segment takes anything: an event that no segment takes would never leave.
+/// Whether a segment of this size has room for one more payload of this length and its line end. An
+/// empty segment always has, or an event that is too large would never be sent.
 #[must_use]
-pub fn takes(bytes: usize, events: usize, payload: usize, limits: &Capabilities) -> bool {
+pub fn has_room_for(bytes: usize, events: usize, payload: usize, limits: &Capabilities) -> bool {
     events == 0 || (bytes + payload < limits.max_bytes && events < limits.max_events)
 }
 
 /// The name of the segment that starts with this event: `events-<YYYYMMDD>-<16 hex digits>.jsonl`.
 ///
-/// All of it comes from the event, the day too, so a dry run and the flush after it name the same
-/// file, whenever that is. `nth` is 0 unless the name is taken at this destination already.
+/// The whole name, including the day, is derived from the event, so a dry run and a later flush
+/// give the same name. `nth` is 0 unless the name is already taken at this destination.
 #[must_use]
 pub fn name(first: Uuid, nth: u32) -> String {
     let digest = Sha256::new()
@@ -197,8 +198,8 @@ pub fn name(first: Uuid, nth: u32) -> String {
     )
 }
 
-/// Whether this is the name of a segment. Only such a name becomes part of a path or a request,
-/// whatever a database or a destination says.
+/// Whether this is a valid name of a segment. Only such a name is ever used in a path or a request,
+/// whatever a database or a destination contains.
 #[must_use]
 pub fn is_name(name: &str) -> bool {
     let Some((day, digits)) = name
@@ -221,7 +222,8 @@ pub fn sha256(content: &[u8]) -> String {
     hex(&Sha256::digest(content))
 }
 
-/// The first 128 bits of the SHA-256: enough to tell ids apart, whoever makes them up.
+/// The first 128 bits of the SHA-256: enough to distinguish ids, even if somebody chooses them on
+/// purpose.
 #[must_use]
 pub fn hash128(content: &[u8]) -> u128 {
     let digest = Sha256::digest(content);
@@ -257,11 +259,11 @@ mod tests {
 
     #[test]
     fn a_segment_never_passes_its_limits() {
-        assert!(takes(0, 0, 2000, &LIMITS));
-        assert!(takes(600, 1, 399, &LIMITS));
-        assert!(!takes(600, 1, 400, &LIMITS));
-        assert!(takes(10, 2, 10, &LIMITS));
-        assert!(!takes(10, 3, 10, &LIMITS));
+        assert!(has_room_for(0, 0, 2000, &LIMITS));
+        assert!(has_room_for(600, 1, 399, &LIMITS));
+        assert!(!has_room_for(600, 1, 400, &LIMITS));
+        assert!(has_room_for(10, 2, 10, &LIMITS));
+        assert!(!has_room_for(10, 3, 10, &LIMITS));
     }
 
     #[test]
@@ -276,12 +278,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_name_of_a_segment_is_known_as_one(first: u128, nth: u32) {
+        fn every_generated_name_is_valid(first: u128, nth: u32) {
             prop_assert!(is_name(&name(Uuid::from_u128(first), nth)));
         }
 
         #[test]
-        fn nothing_that_leads_elsewhere_is_a_name(text in "\\PC{0,50}|(\\.\\./)?events-[0-9]{8}-[0-9a-f./]{16}\\.jsonl") {
+        fn no_valid_name_leads_to_another_directory(text in "\\PC{0,50}|(\\.\\./)?events-[0-9]{8}-[0-9a-f./]{16}\\.jsonl") {
             if is_name(&text) {
                 prop_assert!(!text.contains(['/', '\\', '.']) || text.matches('.').count() == 1);
                 prop_assert!(!text.contains('/'));
@@ -290,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn sha256_is_the_one_everybody_knows() {
+    fn sha256_gives_the_published_value() {
         assert_eq!(
             sha256(b"abc"),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

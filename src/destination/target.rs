@@ -1,4 +1,4 @@
-//! Where events go, as data: the name of a destination, and the token for one.
+//! The name of a destination, and the token for one, as data.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,12 +6,12 @@ use std::str::FromStr;
 
 use super::http;
 
-/// The name of a destination: `gist:ID`, `dir:PATH` or a collector's `https://…`. The same words
-/// are stored, shown and given on the command line.
+/// The name of a destination: `gist:ID`, `dir:PATH` or a collector's `https://…`. The same form is
+/// stored, shown and used on the command line.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Target(Kind);
 
-/// The kinds of destinations. Only the places that have one file per kind look at it.
+/// The kinds of destinations. Only modules with one file per kind use this.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
@@ -23,21 +23,21 @@ pub enum Kind {
     Collector(String),
 }
 
-/// Text that names no destination.
+/// Why a text is not a destination.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
-    /// None of the kinds.
+    /// It is none of the kinds.
     #[error("a destination is gist:ID, dir:PATH or https://…")]
     Kind,
-    /// A Gist's id is letters and digits.
+    /// The id of a Gist has other characters than letters and digits.
     #[error("a Gist's id is the last part of its URL: letters and digits")]
     GistId,
-    /// A collector's address goes into requests and messages, and must be safe in both.
+    /// The address of a collector would not be safe to use in requests and messages.
     #[error(
         "a collector's address is https://HOST[:PORT][/PATH], without a user, query or fragment; plain http is accepted for this machine alone"
     )]
     Collector,
-    /// A directory below one that can't be named as text.
+    /// The path is relative, and the working directory's name can't be written as text.
     #[error(
         "the working directory's name is not Unicode; name a directory elsewhere by its whole path, as in dir:/PATH"
     )]
@@ -48,7 +48,7 @@ pub enum TargetError {
 }
 
 impl Target {
-    /// The destination of the kind of this word at this place.
+    /// The destination with this word for its kind at this place.
     ///
     /// ```
     /// use jmo_telemetry::destination::Target;
@@ -60,7 +60,7 @@ impl Target {
     /// ```
     ///
     /// # Errors
-    /// When there is none.
+    /// When that is not a destination.
     pub fn of_kind(word: &str, place: &str) -> Result<Self, TargetError> {
         match word {
             "collector" => Self::collector(place),
@@ -71,7 +71,7 @@ impl Target {
     /// The Gist with this id, or with this URL.
     ///
     /// # Errors
-    /// When the id has anything but letters and digits: it becomes part of a URL.
+    /// When the id has characters other than letters and digits, as it becomes part of a URL.
     pub fn gist(id_or_url: &str) -> Result<Self, TargetError> {
         let id = gist_id(id_or_url).ok_or(TargetError::GistId)?;
         Ok(Self(Kind::Gist(id.to_owned())))
@@ -86,7 +86,7 @@ impl Target {
     /// The collector at this address.
     ///
     /// # Errors
-    /// When it is no URL that may be used.
+    /// When the address can't be used.
     pub fn collector(address: &str) -> Result<Self, TargetError> {
         let address = http::address(address).ok_or(TargetError::Collector)?;
         Ok(Self(Kind::Collector(address)))
@@ -98,10 +98,10 @@ impl Target {
         &self.0
     }
 
-    /// The same destination, independent of the working directory.
+    /// The same destination, with a path that does not depend on the working directory.
     ///
     /// # Errors
-    /// When it is a directory whose whole name is not Unicode: it is stored and shown as text.
+    /// When it is a directory whose full path is not Unicode, because it is stored and shown as text.
     pub fn absolute(self, working_dir: &Path) -> Result<Self, TargetError> {
         match self.0 {
             Kind::Dir(path) => {
@@ -140,7 +140,7 @@ impl fmt::Display for Target {
     }
 }
 
-/// The id in an id or in the URL of a Gist, if it is one: it becomes part of a URL.
+/// The id from an id or the URL of a Gist, if it is valid.
 fn gist_id(id_or_url: &str) -> Option<&str> {
     let id = match id_or_url.strip_prefix("https://") {
         Some(url) => {
@@ -158,12 +158,12 @@ fn gist_id(id_or_url: &str) -> Option<&str> {
     fits.then_some(id)
 }
 
-/// Whether this can be no user's name and no page, but the id of a Gist.
+/// Whether this part of a URL must be the id of a Gist, and not a user's name or a page.
 fn looks_like_gist_id(part: &str) -> bool {
     part.len() >= 20 && part.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Whether this text is meant as a collector's address.
+/// Whether this text looks like a collector's address.
 fn is_address(text: &str) -> bool {
     text.starts_with("https://") || text.starts_with("http://")
 }
@@ -173,8 +173,8 @@ fn is_address(text: &str) -> bool {
 pub struct Token(String);
 
 impl Token {
-    /// A token from text around which white space may stand; `None` when nothing usable is left.
-    /// Only visible ASCII can stand in a header.
+    /// A token from text that may be surrounded by white space; `None` if the rest is empty or not
+    /// visible ASCII, the only characters allowed in a header.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let text = text.trim();
@@ -182,7 +182,7 @@ impl Token {
             .then(|| Self(text.to_owned()))
     }
 
-    /// The secret itself, for the request's header and the user's own file; for nothing else.
+    /// The secret itself, only for the request's header and the user's own file.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gist_is_known_by_every_address_that_its_pages_have() {
+    fn the_id_of_a_gist_is_found_in_the_url_of_any_of_its_pages() {
         let id = "0123456789abcdef0123456789abcdef";
         for rest in [
             "",
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_https_or_this_machine_and_holds_no_secret() {
+    fn an_address_is_https_or_this_machine_and_contains_no_secret() {
         for (text, address) in [
             ("https://t.example.org", "https://t.example.org"),
             ("https://t.example.org/", "https://t.example.org"),

@@ -1,4 +1,4 @@
-//! What an answer means: one pure function from what came back over HTTP to what happens next.
+//! What an HTTP answer means: a pure function from the answer to what happens next.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::clock;
 use crate::limits::{PAUSE, SERVER_WAIT_DEFAULT, SERVER_WAIT_MAX};
 
-/// The parts of an HTTP answer that decide when it proves nothing.
+/// The parts of an HTTP answer without proof that matter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HttpAnswer {
     /// The status.
@@ -18,20 +18,20 @@ pub struct HttpAnswer {
     pub remaining: Option<u64>,
     /// `x-ratelimit-reset`.
     pub reset: Option<DateTime<Utc>>,
-    /// Whether the message speaks of a secondary rate limit.
+    /// Whether the message mentions a secondary rate limit.
     pub secondary: bool,
 }
 
 /// What an answer without proof means for its events and its destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// A failure that may pass: again after our own backoff.
+    /// A temporary failure: try again after our own backoff.
     Later,
-    /// A conflict, which may also be the answer to content that is there already: look.
+    /// A conflict. This may also be the answer to content that is already there, so look.
     Conflict,
-    /// The server limits us: nothing at all before this.
+    /// The server limits our requests: send nothing before this time.
     RateLimited(DateTime<Utc>),
-    /// The server refuses us, not the events: paused for so long.
+    /// The server refuses us, not the events: pause for this long.
     Refused(Duration),
     /// The server refuses this content.
     Rejected,
@@ -48,7 +48,7 @@ pub enum Verdict {
 /// | 409 | [`Conflict`](Verdict::Conflict) |
 /// | 2xx without proof, redirects, 405, 408, 5xx, everything else | [`Later`](Verdict::Later) |
 ///
-/// No stated wait is believed beyond [`SERVER_WAIT_MAX`].
+/// A wait that the server asks for is limited to [`SERVER_WAIT_MAX`].
 #[must_use]
 pub fn judge(answer: &HttpAnswer, now: DateTime<Utc>) -> Verdict {
     let exhausted = answer.remaining == Some(0);
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stated_wait_is_kept_to() {
+    fn a_wait_that_the_server_asks_for_is_respected() {
         let after_90 = Some(in_seconds(90));
         for code in [403, 429, 503] {
             assert_eq!(
@@ -226,7 +226,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_answer_brings_a_wait_that_is_past_or_endless(
+        fn no_answer_causes_a_wait_that_is_over_or_endless(
             code in 100u16..600, retry in proptest::option::of(-100_000i64..100_000_000), remaining in proptest::option::of(0u64..3),
             reset in proptest::option::of(-100_000i64..100_000_000), secondary: bool,
         ) {

@@ -1,5 +1,5 @@
-//! The types of fields: how each is read from loose JSON, and what the table says of it. No message
-//! made here repeats a value.
+//! The types of fields: how each is read from untyped JSON, and how the table of events describes
+//! it. No message made here repeats a value.
 
 use serde::Serialize;
 
@@ -7,23 +7,23 @@ use super::table::{Kind, Words};
 use super::vocabulary::{Bucket, Vocabulary};
 use crate::json::{Object, Value};
 
-/// What reading a field gives.
+/// The result of reading a field.
 pub(super) type Taken<T> = Result<T, FieldError>;
 
-/// Names that were left out on the way.
+/// Collects the names of fields that are left out.
 pub(super) type Dropped<'d> = &'d mut Vec<String>;
 
 /// A type of field.
 pub trait Field: Sized {
-    /// What it can hold.
+    /// The values it can hold.
     const KIND: Kind;
     /// Whether it must be given.
     const REQUIRED: bool;
 
-    /// The field `name` from the value that was given.
+    /// Reads the field `name` from the given value.
     ///
     /// # Errors
-    /// When the value is of another type.
+    /// When the value has another type.
     fn read(value: Value<'_>, name: &'static str, dropped: Dropped<'_>) -> Taken<Self>;
 
     /// The field `name` when no value was given.
@@ -46,18 +46,18 @@ pub trait Field: Sized {
     }
 }
 
-/// Why a field can't be read. The words name fields and types, never values.
+/// Why a field can't be read. The message names fields and types, never values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FieldError {
-    /// A required field is not there.
+    /// A required field is missing.
     #[error("missing field `{0}`")]
     Missing(&'static str),
-    /// A field has another type than it should.
+    /// A field has the wrong type.
     #[error("field `{name}` must be {expected}")]
     Wrong {
         /// The field.
         name: &'static str,
-        /// What it should be.
+        /// The values it can hold.
         expected: String,
     },
 }
@@ -69,18 +69,18 @@ pub(super) fn wrong(name: &'static str, expected: impl Into<String>) -> FieldErr
     }
 }
 
-/// What is wrong, of all fields of an event.
+/// Everything that is wrong with the fields of an event.
 pub(super) fn all_read<const N: usize>(errors: [Option<FieldError>; N]) -> Vec<FieldError> {
     errors.into_iter().flatten().collect()
 }
 
-/// The names that nobody took, fit to be shown.
+/// The names of the members that are left in the object, made safe to show.
 pub(super) fn left_over(object: &Object<'_>) -> impl Iterator<Item = String> {
     object.iter().map(|(name, _)| showable(name))
 }
 
-/// A field name is shown only if it looks like one: what a caller smuggles into a name must not
-/// reach a terminal or log.
+/// A field name is shown only if it looks like one. Nothing else that a caller puts into a name may
+/// reach a terminal or a log.
 fn showable(name: &str) -> String {
     let plain = !name.is_empty()
         && name.len() <= 40
@@ -124,7 +124,7 @@ impl<V: Vocabulary> Field for V {
     }
 }
 
-/// A word, or nothing.
+/// A word, or null.
 impl<V: Vocabulary> Field for Option<V> {
     const KIND: Kind = Kind::Word {
         words: words_of::<V>(),
@@ -144,7 +144,8 @@ impl<V: Vocabulary> Field for Option<V> {
     }
 }
 
-/// Each word once, in the order they came: a list is never longer than its vocabulary.
+/// A list of words. Each is kept once, in the given order, so a list is never longer than its
+/// vocabulary.
 impl<V: Vocabulary + PartialEq> Field for Vec<V> {
     const KIND: Kind = Kind::List(words_of::<V>());
     const REQUIRED: bool = true;
@@ -164,7 +165,7 @@ impl<V: Vocabulary + PartialEq> Field for Vec<V> {
     }
 }
 
-/// A bucket, read as its word or from the number itself under the number's own name.
+/// A bucket, read from its word or from the raw number, which has a field name of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Bucketed<B: Bucket>(pub B);
@@ -181,7 +182,7 @@ impl<B: Bucket> Field for Bucketed<B> {
         read_word(&value, name).map(Self)
     }
 
-    /// The word counts before the number.
+    /// The word takes precedence over the number.
     fn take(object: &mut Object<'_>, name: &'static str, dropped: Dropped<'_>) -> Taken<Self> {
         let number = object.take(B::RAW_FIELD);
         match (object.take(name), number) {
@@ -195,7 +196,7 @@ impl<B: Bucket> Field for Bucketed<B> {
     }
 }
 
-/// A value that the event can work out by itself when the caller does not bring it.
+/// A value that is derived from the other fields when the caller does not give it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Derived<T>(pub Option<T>);
@@ -224,7 +225,7 @@ impl<T: Field> Field for Derived<T> {
     }
 }
 
-/// A small count; a negative one is zero, and none is larger than 4,294,967,295.
+/// A count. A negative number becomes zero, and one above 4,294,967,295 becomes that.
 pub type Count = u32;
 
 impl Field for Count {
@@ -239,7 +240,7 @@ impl Field for Count {
     }
 }
 
-/// A count that is 0 when it is not given.
+/// A count that defaults to 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct OrZero(pub Count);
@@ -257,7 +258,7 @@ impl Field for OrZero {
     }
 }
 
-/// `false` when it is not given.
+/// A flag that defaults to `false`.
 impl Field for bool {
     const KIND: Kind = Kind::Flag;
     const REQUIRED: bool = false;
@@ -285,7 +286,7 @@ impl ExitCode {
     /// The largest one.
     pub const MAX: i64 = u32::MAX as i64;
 
-    /// An exit code that a system can have.
+    /// The exit code, if a process can have this one.
     #[must_use]
     pub fn new(code: i64) -> Option<Self> {
         (Self::MIN..=Self::MAX)
@@ -294,7 +295,7 @@ impl ExitCode {
     }
 }
 
-/// An exit code, or nothing.
+/// An exit code, or null.
 impl Field for Option<ExitCode> {
     const KIND: Kind = Kind::ExitCode;
     const REQUIRED: bool = false;

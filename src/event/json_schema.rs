@@ -1,7 +1,7 @@
-//! The JSON Schema of an event, for whoever takes events in. It is strict: every field is required,
-//! no other is allowed, and every word is from a list. What a schema can't say is in
-//! [`Payload::reread`](super::Payload::reread): one spelling for each value, and a `timestamp` that
-//! its `event_id` bears out.
+//! The JSON Schema of an event, for programs that receive events. It is strict: every field is
+//! required, no other field is allowed, and every word is from a list. A schema can't express
+//! everything: [`Payload::reread`](super::Payload::reread) also requires the one canonical spelling
+//! of each value, and that `timestamp` and `event_id` have the same time.
 
 use super::fields::{Count, ExitCode};
 use super::table::{EventSpec, FieldSpec, Kind};
@@ -75,7 +75,7 @@ fn event(event: &EventSpec) -> Value<'static> {
     )])
 }
 
-/// An object of exactly these fields.
+/// An object with exactly these fields.
 fn fields(fields: &[FieldSpec]) -> Value<'static> {
     let field = |field: &FieldSpec| (field.name, values(field.kind));
     Value::Object(closed(fields.iter().map(field)).into_iter().collect())
@@ -113,7 +113,7 @@ fn values(kind: Kind) -> Value<'static> {
     }
 }
 
-/// What makes an object hold exactly these properties.
+/// The keywords that allow exactly these properties in an object.
 fn closed(
     properties: impl IntoIterator<Item = (&'static str, Value<'static>)>,
 ) -> [(&'static str, Value<'static>); 4] {

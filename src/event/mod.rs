@@ -1,8 +1,8 @@
 //! Events, and their only path to the disk: JSON of any shape → a typed [`Event`] → a [`Payload`],
-//! the line that is stored, shown and uploaded. A caller can bring words from closed vocabularies,
-//! ranges, counts and version numbers; no type here can hold anything else.
+//! the line that is stored, shown and uploaded. The types here can hold only words from closed
+//! vocabularies, ranges, counts and version numbers.
 //!
-//! `schema` declares every event once; everything else is made from it.
+//! `schema` declares every event once; everything else is generated from it.
 
 pub mod fields;
 pub(crate) mod json_schema;
@@ -32,14 +32,14 @@ pub enum EventError {
     #[error("unknown event; it must be one of {}", event_names().collect::<Vec<_>>().join(", "))]
     Unknown,
     /// Fields of the metadata are missing or have the wrong type.
-    #[error("{event}: {}", told(errors, "missing field", |name| format!("`{name}`"), "field "))]
+    #[error("{event}: {}", describe(errors, "missing field", |name| format!("`{name}`"), "field "))]
     Fields {
         /// The event's name.
         event: &'static str,
         /// Everything that is wrong, in the order of the fields.
         errors: Vec<FieldError>,
     },
-    /// A field beside the metadata is missing or has the wrong type.
+    /// A field outside the metadata is missing or has the wrong type.
     #[error(transparent)]
     Envelope(#[from] FieldError),
     /// The line is not a JSON object.
@@ -54,7 +54,7 @@ pub enum EventError {
 }
 
 impl EventError {
-    /// The error in the words of a command line, which has flags and no fields.
+    /// The error as a message for the command line, with flags in place of fields.
     #[must_use]
     pub fn in_flags(&self) -> String {
         let Self::Fields { event, errors } = self else {
@@ -65,12 +65,12 @@ impl EventError {
             let flag = field.and_then(FieldSpec::long);
             flag.map_or_else(|| name.to_owned(), |flag| format!("--{flag}"))
         };
-        format!("{event}: {}", told(errors, "missing", flag, ""))
+        format!("{event}: {}", describe(errors, "missing", flag, ""))
     }
 }
 
-/// Everything that is wrong in one line: first what is missing, then what is not right.
-fn told(
+/// Everything that is wrong, in one line: first what is missing, then what is invalid.
+fn describe(
     errors: &[FieldError],
     missing: &str,
     name: impl Fn(&str) -> String,
@@ -104,8 +104,8 @@ fn told(
 }
 
 impl Event {
-    /// Reads the metadata of the event called `name`. Fields that do not belong to it end up in
-    /// `dropped`, by name.
+    /// Reads the metadata of the event called `name`. The names of unknown fields are added to
+    /// `dropped`.
     ///
     /// # Errors
     /// [`EventError::Unknown`], or all fields that are missing or have the wrong type.
@@ -127,37 +127,37 @@ impl Event {
     }
 }
 
-/// How many different words a list has.
+/// The number of different words in a list.
 fn different(list: &Value<'_>) -> usize {
     let words = list.elements().iter().filter_map(Value::to_text);
     words.collect::<HashSet<_>>().len()
 }
 
-/// An event that is not stamped yet: everything the caller can say.
+/// An event without id and time: everything that the caller can provide.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Draft {
     /// What happened.
     pub event: Event,
     /// The scanner's version.
     pub version: ScannerVersion,
-    /// The scanner's Python.
+    /// The scanner's Python version.
     pub python_version: Option<PythonVersion>,
-    /// Whether this is a `scan.started` that must be counted in `scan-count` and take its hint from
-    /// there: the caller did not bring one.
+    /// Whether this is a `scan.started` without a frequency hint: it is counted in `scan-count`,
+    /// and the hint is taken from there.
     pub counts_scan: bool,
 }
 
 /// A draft and the names of the fields that were left out of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Read {
-    /// What remains.
+    /// The draft.
     pub draft: Draft,
-    /// Names of fields that don't belong there.
+    /// The names of unknown fields.
     pub dropped: Vec<String>,
 }
 
 impl Draft {
-    /// A draft of a typed event. A `scan.started` without a hint is counted in `scan-count`.
+    /// A draft of a typed event. A `scan.started` without a frequency hint is counted in `scan-count`.
     #[must_use]
     pub fn new(
         event: Event,
@@ -177,7 +177,7 @@ impl Draft {
     /// Reads one line of `record --stdin`:
     /// `{"event":…,"version":…,"python_version":…,"metadata":{…}}`.
     ///
-    /// A number is kept only as its range, and a field that is not known is left out:
+    /// A number is kept only as its range, and an unknown field is left out:
     ///
     /// ```
     /// use jmo_telemetry::event::Draft;
@@ -221,8 +221,8 @@ impl Draft {
         Ok(Read { draft, dropped })
     }
 
-    /// Puts a draft together from the event's name and its metadata. A version that is not one is
-    /// left out by name.
+    /// Makes a draft from the event's name and its metadata. An invalid version is left out, and
+    /// its name is added to the dropped fields.
     ///
     /// # Errors
     /// When the event is unknown, or a field is missing or has the wrong type.
@@ -248,7 +248,7 @@ impl Draft {
     }
 }
 
-/// A string, or nothing for `null`.
+/// A string, or `None` for `null`.
 fn text<'a>(
     value: Option<Value<'a>>,
     name: &'static str,
@@ -263,7 +263,7 @@ fn text<'a>(
     }
 }
 
-/// What was parsed; where it is nothing, its name goes to `dropped`.
+/// Returns `parsed`; if that is `None`, adds the name to `dropped`.
 fn or_dropped<T>(parsed: Option<T>, name: &str, dropped: &mut Vec<String>) -> Option<T> {
     if parsed.is_none() {
         dropped.push(name.to_owned());

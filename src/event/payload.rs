@@ -16,15 +16,15 @@ pub struct Stamp {
     pub anonymous_id: Uuid,
     /// When it happened.
     pub at: DateTime<Utc>,
-    /// The hint from `scan-count`, for a draft that counts.
+    /// The frequency hint from `scan-count`, for a draft that is counted there.
     pub frequency: Option<ScanFrequency>,
-    /// The id that makes it countable once ([`event_id`]).
+    /// The id by which the event is counted once ([`event_id`]).
     pub event_id: Uuid,
 }
 
 impl Stamp {
-    /// Whether this program could have made it: a random id, and a time that its `event_id` bears
-    /// out to the millisecond.
+    /// Whether this program could have made it: the anonymous id is random, and the time is that of
+    /// the `event_id` to the millisecond.
     fn is_ours(&self) -> bool {
         let millis = i64::try_from(self.event_id.as_u128() >> 80).ok();
         let at = millis.and_then(DateTime::from_timestamp_millis);
@@ -38,7 +38,7 @@ impl Stamp {
     }
 }
 
-/// A UUIDv7 of an instant; one before 1970 counts as 1970, which a UUIDv7 cannot go below.
+/// A UUIDv7 for an instant. A time before 1970 counts as 1970, the earliest time of a UUIDv7.
 #[must_use]
 pub fn event_id(at: DateTime<Utc>, random: [u8; 10]) -> Uuid {
     let millis = u64::try_from(at.timestamp_millis()).unwrap_or(0);
@@ -53,7 +53,7 @@ pub struct Payload {
     at: DateTime<Utc>,
 }
 
-/// Room for nearly every line, so that it does not grow while it is written.
+/// Enough for nearly every line, so that its buffer does not grow while it is written.
 const USUAL_BYTES: usize = 640;
 
 #[derive(Serialize)]
@@ -103,9 +103,9 @@ impl Payload {
         }
     }
 
-    /// Reads a line that this program wrote before (`overflow.jsonl`, a damaged spool): it must be
-    /// what [`Payload::new`] makes of its own content, byte for byte, so that nothing else can
-    /// enter the spool this way.
+    /// Reads a line that this program wrote earlier (in `overflow.jsonl` or a damaged spool).
+    /// [`Payload::new`] must give the same line, byte for byte, for the content of this one; so
+    /// nothing else can enter the spool this way.
     #[must_use]
     pub fn reread(line: &str) -> Option<Self> {
         #[derive(serde::Deserialize)]
@@ -136,8 +136,8 @@ impl Payload {
         (payload.line == line).then_some(payload)
     }
 
-    /// The `event_id` of a stored line: its last field, of a fixed length. The nil UUID for a line
-    /// that has none.
+    /// The `event_id` of a stored line: its last field, which has a fixed length. The nil UUID if
+    /// the line has none.
     #[must_use]
     pub fn event_id_of(line: &str) -> Uuid {
         line.get(line.len().saturating_sub(38)..line.len().saturating_sub(2))
@@ -151,7 +151,7 @@ impl Payload {
         &self.line
     }
 
-    /// The id that makes an event countable once.
+    /// The id by which the event is counted once.
     #[must_use]
     pub fn event_id(&self) -> Uuid {
         self.event_id
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_ours_is_read_again_and_no_other_is() {
+    fn only_a_line_that_this_program_wrote_is_read_again() {
         let payload = Payload::new(draft(), &stamp());
         assert_eq!(Payload::reread(payload.as_str()), Some(payload.clone()));
         for other in [

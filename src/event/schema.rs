@@ -1,10 +1,10 @@
-//! The events: the one place that says what each is called and what it holds.
+//! The declaration of every event: the one place that defines its name and its fields.
 //!
-//! An event is `Type = "name", "an example of its flags" { fields }`, and a field is
-//! `name: Type = "--flag <VALUE>"` under its description. The type of a field is its rule: what it
-//! takes, what it can hold, and whether it must be given (see [`super::fields`]). From this are made
-//! the types, `record`'s subcommands with their flags and help, `info`, the JSON Schema and
-//! `docs/events.md`; to add a field, add its line here.
+//! An event is `Type = "name", "an example of its flags" { fields }`, and a field is `name: Type =
+//! "--flag <VALUE>"` with its description above it. The type of a field defines which input it
+//! accepts, which values it can hold, and whether it is required (see [`super::fields`]). The Rust
+//! types, the subcommands of `record` with their flags and help, `info`, the JSON Schema and
+//! `docs/events.md` are all generated from this. To add a field, add its line here.
 
 use serde::Serialize;
 
@@ -20,7 +20,7 @@ use super::vocabulary::{
 };
 use crate::json::{Object, Value};
 
-/// A struct whose fields are read by name, each by the rules of its type.
+/// A struct whose fields are read by name, each according to its type.
 macro_rules! fields {
     ($(#[doc = $doc:literal])+ $name:ident {
         $($(#[doc = $help:literal])+ $field:ident : $type:ty $(= $flag:literal)?),+ $(,)?
@@ -39,7 +39,7 @@ macro_rules! fields {
                 required: <$type as Field>::REQUIRED,
             }),+];
 
-            /// Takes its fields out of `object`, or says everything that is wrong with them.
+            /// Takes its fields out of `object`, or returns everything that is wrong with them.
             fn take_all(object: &mut Object<'_>, dropped: &mut Vec<String>) -> Result<Self, Vec<FieldError>> {
                 $(let $field = <$type as Field>::take(object, stringify!($field), dropped);)+
                 match ($($field),+ ,) {
@@ -251,7 +251,8 @@ impl TargetTypes {
 }
 
 impl Event {
-    /// Fills in what the event can work out by itself, with the number of policies that were named.
+    /// Fills in the values that are derived from other fields. `policies` is the number of different
+    /// policies that the caller named.
     pub(super) fn derive(&mut self, policies: usize) {
         match self {
             Self::ScanStarted(event) => event.derive(),

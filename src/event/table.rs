@@ -1,41 +1,41 @@
-//! The table of events as plain data: what the command line, its help and completions, `info`, the
-//! JSON Schema and the documents are made from. `schema` fills it in.
+//! The table of events as plain data. The command line, its help and completions, `info`, the JSON
+//! Schema and the documents are generated from it. `schema` fills it in.
 
 use std::fmt;
 
-/// Everything that is known of an event before it happens.
+/// The description of one event type.
 #[derive(Debug, PartialEq)]
 pub struct EventSpec {
     /// Its name, e.g. `scan.started`.
     pub name: &'static str,
     /// What it means, in a few words.
     pub help: &'static str,
-    /// Its flags as one could type them.
+    /// An example of its flags, as typed on a command line.
     pub example: &'static str,
     /// The fields of its metadata, in the order in which they are stored.
     pub fields: &'static [FieldSpec],
 }
 
-/// Everything that is known of a field.
+/// The description of a field.
 #[derive(Debug, PartialEq)]
 pub struct FieldSpec {
     /// Its name in the metadata.
     pub name: &'static str,
     /// What it means.
     pub help: &'static str,
-    /// Its flag with the name of the flag's value, e.g. `--mode <MODE>`; `None` for an object, whose
+    /// Its flag with a name for the value, e.g. `--mode <MODE>`; `None` for an object, whose
     /// members have flags of their own.
     pub flag: Option<&'static str>,
-    /// What it can hold.
+    /// The values it can hold.
     pub kind: Kind,
-    /// Whether a line of JSON must bring it.
+    /// Whether a line of JSON must contain it.
     pub required: bool,
 }
 
-/// What a field can hold.
+/// The values that a field can hold.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Kind {
-    /// A word, or `null` too.
+    /// A word, or possibly `null`.
     Word {
         /// The words.
         words: Words,
@@ -44,16 +44,16 @@ pub enum Kind {
     },
     /// Words, each at most once.
     List(Words),
-    /// A range of numbers, as its word.
+    /// The word for a range of numbers.
     Bucket {
         /// The ranges.
         words: Words,
-        /// The name under which the number itself can be brought; it is never stored.
+        /// The name of the field for the raw number, which is never stored.
         raw: &'static str,
         /// What the number counts.
         unit: Unit,
     },
-    /// A whole number from 0.
+    /// A whole number, at least 0.
     Count,
     /// `true` or `false`.
     Flag,
@@ -68,11 +68,11 @@ pub enum Kind {
 pub struct Words {
     /// Every word.
     pub list: &'static [&'static str],
-    /// What any other word becomes; where there is nothing, another word is an error.
+    /// The word that replaces any other word; `None` if another word is an error.
     pub otherwise: Option<&'static str>,
 }
 
-/// What a number that has a bucket counts.
+/// The unit of a number that is put into a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Seconds.
@@ -84,7 +84,8 @@ pub enum Unit {
 }
 
 impl EventSpec {
-    /// The fields that have a flag, those of objects included, each with the object that it is in.
+    /// The fields that have a flag, including the members of objects, each with the object it
+    /// belongs to.
     pub fn flags(
         &self,
     ) -> impl Iterator<Item = (&'static FieldSpec, Option<&'static FieldSpec>)> + use<> {
@@ -97,7 +98,7 @@ impl EventSpec {
         })
     }
 
-    /// The field with this name, or whose number has this name.
+    /// The field with this name, or whose raw number has this name.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&'static FieldSpec> {
         let mut fields = self.flags().map(|(field, _)| field).chain(self.fields);
@@ -120,7 +121,7 @@ impl FieldSpec {
         value.strip_suffix('>')
     }
 
-    /// The name under which its number can be brought.
+    /// The field name of its raw number.
     #[must_use]
     pub fn raw(&self) -> Option<&'static str> {
         match self.kind {

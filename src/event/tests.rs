@@ -1,4 +1,5 @@
-//! What is read of a caller's words, what is said of the rest, and that no other words get through.
+//! Tests of reading events: which input is accepted, what the messages say about the rest, and that
+//! no other text gets through.
 
 use std::collections::BTreeSet;
 
@@ -35,7 +36,7 @@ fn a_raw_number_becomes_its_bucket_and_an_unknown_word_its_general_one() {
 }
 
 #[test]
-fn what_can_be_worked_out_need_not_be_told() {
+fn derived_values_need_not_be_given() {
     let read = read(
         r#"{"event":"scan.started","metadata":{"mode":"cli","profile":"fast","tools":["trivy","trivy","mine"],"target_types":{"repos":3,"images":1}}}"#,
     )
@@ -48,7 +49,7 @@ fn what_can_be_worked_out_need_not_be_told() {
 }
 
 #[test]
-fn fields_that_do_not_belong_are_named_and_their_values_are_not() {
+fn unknown_fields_are_named_and_their_values_are_not() {
     let read = read(
         r#"{"event":"tool.failed","anonymous_id":"CANARY","metadata":{"tool":"trivy","failure_type":"crash","profile":"fast","repo_path":"/CANARY","CANARY-7":1}}"#,
     )
@@ -98,7 +99,7 @@ fn errors_name_the_field_and_never_its_value() {
     }
 }
 
-/// Names of fields, ours and not ours, and of none.
+/// Known and unknown field names, and text that is not a name.
 fn name() -> impl Strategy<Value = String> {
     let envelope = ["event", "version", "python_version", "metadata"];
     let stamped = ["anonymous_id", "event_id", "timestamp", "platform"];
@@ -114,7 +115,7 @@ fn name() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Any JSON, with good words among the bad ones.
+/// Any JSON, with valid words among the invalid ones.
 fn value() -> impl Strategy<Value = serde_json::Value> {
     let words = [
         words::<Mode>(),
@@ -141,7 +142,7 @@ fn value() -> impl Strategy<Value = serde_json::Value> {
     })
 }
 
-/// An event of `info`'s kinds in which some fields hold anything.
+/// A valid event in which some fields are replaced with arbitrary values.
 fn wild_event() -> impl Strategy<Value = serde_json::Value> {
     const GOOD: [&str; 6] = [
         r#"{"event":"scan.started","version":"1.0.2","metadata":{"mode":"cli","profile":"fast","tools":["trivy"],"target_types":{"repos":1}}}"#,
@@ -168,7 +169,7 @@ fn words<V: Vocabulary>() -> Vec<&'static str> {
     V::WORDS.to_vec()
 }
 
-/// Every word that a payload may hold besides ids, times and versions.
+/// Every word that a payload may contain, apart from ids, times and versions.
 fn allowed() -> BTreeSet<&'static str> {
     [
         event_names().collect(),
@@ -252,7 +253,7 @@ proptest! {
     }
 
     #[test]
-    fn what_we_wrote_is_read_again_as_it_is(event in wild_event(), millis in 0_i64..4_000_000_000_000) {
+    fn a_line_that_this_program_wrote_is_read_again_unchanged(event in wild_event(), millis in 0_i64..4_000_000_000_000) {
         let Ok(Read { draft, .. }) = read(&event.to_string()) else { return Ok(()) };
         let payload = Payload::new(draft, &stamp(millis));
         prop_assert_eq!(Payload::reread(payload.as_str()), Some(payload));
@@ -290,7 +291,7 @@ proptest! {
 }
 
 #[test]
-fn of_a_repeated_name_the_last_one_counts() {
+fn the_last_value_of_a_repeated_name_counts() {
     let read = read(
         r#"{"event":"CANARY","metadata":{"tool":1,"tool":"semgrep","failure_type":"crash","profile":"CANARY","profile":"fast"},"event":"tool.failed"}"#,
     )
@@ -302,7 +303,7 @@ fn of_a_repeated_name_the_last_one_counts() {
 }
 
 #[test]
-fn what_is_wrong_is_told_in_flags_all_of_it_at_once() {
+fn everything_that_is_wrong_is_reported_at_once_in_terms_of_flags() {
     let metadata = serde_json::from_str(r#"{"mode":"CANARY","duration_seconds":"CANARY"}"#);
     let error = Event::read("scan.completed", metadata.expect("JSON"), &mut Vec::new())
         .expect_err("much is missing");
@@ -313,7 +314,7 @@ fn what_is_wrong_is_told_in_flags_all_of_it_at_once() {
     );
 }
 
-/// The lines on which the collector's judge and ours must agree.
+/// The lines on which the collector's validator and ours must agree.
 fn fixture(name: &str) -> String {
     let path = format!("{}/collector/fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
     std::fs::read_to_string(path).expect("reads")

@@ -1,4 +1,4 @@
-//! Version numbers as closed types: digits and dots, and of a pre-release tag only the usual words.
+//! Version numbers as closed types: digits, dots, and a pre-release tag from a fixed list.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScannerVersion(String);
 
-/// `0.0.0`: the scanner did not say, or said something that is no version.
+/// `0.0.0`: the scanner gave no version, or an invalid one.
 impl Default for ScannerVersion {
     fn default() -> Self {
         Self("0.0.0".to_owned())
@@ -20,11 +20,11 @@ impl Default for ScannerVersion {
 impl ScannerVersion {
     /// The longest text that can be a version.
     pub(super) const MAX: usize = 40;
-    /// What a version looks like, as a regular expression of JSON Schema.
+    /// The form of a version, as a regular expression for JSON Schema.
     pub(super) const PATTERN: &str = r"^[0-9]{1,5}(\.[0-9]{1,5}){0,3}([-.]?(alpha|beta|dev|post|pre|rc|a|b)([-.]?[0-9]{1,5})?)?$";
     const TAGS: [&str; 8] = ["alpha", "beta", "dev", "post", "pre", "rc", "a", "b"];
 
-    /// Reads a version; a leading `v` is left out.
+    /// Reads a version; a leading `v` is removed.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.strip_prefix('v').unwrap_or(text);
@@ -63,17 +63,17 @@ impl Serialize for ScannerVersion {
     }
 }
 
-/// The scanner's Python, as `3.N`.
+/// The scanner's Python version, as `3.N`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PythonVersion {
     minor: u8,
 }
 
 impl PythonVersion {
-    /// What a version looks like, as a regular expression of JSON Schema.
+    /// The form of a version, as a regular expression for JSON Schema.
     pub(super) const PATTERN: &str = r"^3\.(0|[1-9][0-9]?)$";
 
-    /// Reads `3.N`; what follows a second dot (`3.11.4`) is left out.
+    /// Reads `3.N`; anything after a second dot (`3.11.4`) is ignored.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let minor = text.strip_prefix("3.")?.split('.').next()?;

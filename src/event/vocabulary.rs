@@ -8,23 +8,23 @@ use super::table::Unit;
 pub trait Vocabulary: Sized + Copy + 'static {
     /// Every word, in the order in which it is shown.
     const WORDS: &'static [&'static str];
-    /// What a word outside the list becomes; `None` makes it an error.
+    /// The value that replaces a word outside the list; `None` makes such a word an error.
     const ELSE: Option<Self>;
-    /// The word of that.
+    /// The word of [`Vocabulary::ELSE`].
     const OTHERWISE: Option<&'static str>;
     /// The word itself, as it is stored and sent.
     fn word(self) -> &'static str;
-    /// The value of a word of the list.
+    /// The value of a word in the list.
     fn of(word: &str) -> Option<Self>;
 }
 
-/// A vocabulary that is a range of numbers: the number never reaches the disk.
+/// A vocabulary of ranges of numbers: only the range is stored, never the number.
 pub trait Bucket: Vocabulary {
-    /// The field that brings the raw number, e.g. `duration_seconds`.
+    /// The field for the raw number, e.g. `duration_seconds`.
     const RAW_FIELD: &'static str;
-    /// What that number counts.
+    /// The unit of that number.
     const UNIT: Unit;
-    /// The bucket of a number; a negative one counts as zero.
+    /// The bucket of a number; a negative number counts as zero.
     fn holding(number: f64) -> Self;
 }
 
@@ -77,14 +77,14 @@ vocabulary! {
 }
 
 vocabulary! {
-    /// The scan profile; one of the user's own is `custom`.
+    /// The scan profile; a profile that the user defined is `custom`.
     Profile else Custom {
         Fast = "fast", Slim = "slim", Balanced = "balanced", Deep = "deep", Full = "full", Custom = "custom",
     }
 }
 
 vocabulary! {
-    /// A tool the scanner can drive; one it does not know is `other`.
+    /// A tool that the scanner can run; an unknown one is `other`.
     Tool else Other {
         Trufflehog = "trufflehog", Noseyparker = "noseyparker", Semgrep = "semgrep",
         SemgrepSecrets = "semgrep-secrets", Bandit = "bandit", Syft = "syft", Trivy = "trivy",
@@ -99,7 +99,7 @@ vocabulary! {
 }
 
 vocabulary! {
-    /// A policy that ships with the scanner; one of the user's own is `custom`.
+    /// A policy that ships with the scanner; a policy that the user defined is `custom`.
     Policy else Custom {
         ZeroSecrets = "zero-secrets", OwaspTop10 = "owasp-top-10", PciDss = "pci-dss",
         ProductionHardening = "production-hardening", HipaaCompliance = "hipaa-compliance", Custom = "custom",
@@ -150,7 +150,7 @@ bucket! {
 }
 
 bucket! {
-    /// A count of findings; the upper bound is inside.
+    /// A count of findings; each range includes its upper bound.
     FindingsBucket from "findings" in Things {
         None = "0" if |n| n <= 0.0,
         ToTen = "1-10" if |n| n <= 10.0,
@@ -172,7 +172,7 @@ bucket! {
 }
 
 bucket! {
-    /// A count of policy violations; the upper bound is inside.
+    /// A count of policy violations; each range includes its upper bound.
     ViolationsBucket from "violations" in Things {
         None = "0" if |n| n <= 0.0,
         ToFive = "1-5" if |n| n <= 5.0,
@@ -193,7 +193,7 @@ bucket! {
 }
 
 impl ScanFrequency {
-    /// The hint for the `count`-th scan, 1-based: first, 2nd to 10th, from the 11th.
+    /// The hint for the `count`-th scan, counted from 1: the first, the 2nd to 10th, or a later one.
     #[must_use]
     pub fn of_scan(count: u64) -> Self {
         match count {

@@ -1,19 +1,20 @@
-//! Files as this program opens and makes them.
+//! How this program opens and writes files.
 //!
-//! There are two kinds. A file of *our own* stands under one of the home's names: it is an ordinary
-//! file of this user, private to him, and whatever else has taken its name is refused by
-//! [`open_own`], never followed, waited for or written into. A *given* file is one that the user
-//! names (`jmo.yml`, a token file): it may be a link, but it is an ordinary file too, and no more is
-//! read of it than the caller allows.
+//! There are two kinds. A file of *our own* is one of the files of the home: a regular file that
+//! belongs to this user and is private. [`open_own`] refuses anything else under such a name; it is
+//! never followed, waited for or written to. A *given* file is one that the user names (`jmo.yml`,
+//! a token file). It may be a symbolic link, but it must lead to a regular file, and no more of it
+//! is read than the caller allows.
 //!
-//! There is one way to write a whole file: [`NewFile`]. It is written under a random name of its own
-//! and takes its real name when it is complete and on disk.
+//! There is one way to write a whole file: [`NewFile`]. It is written under a random name and gets
+//! its real name when it is complete and on disk.
 
 #![expect(
     clippy::disallowed_methods,
     reason = "this is the place that opens and writes files"
 )]
 
+mod lock;
 mod new_file;
 mod system;
 
@@ -21,11 +22,12 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::path::Path;
 
+pub(crate) use lock::{FileLock, NoLocks};
 pub(crate) use new_file::{NewFile, remove_partials, replace_own, unnamed_in};
 use system::{NO_LINK, NO_WAIT, flags, foreign, private};
 pub(crate) use system::{is_at, keep_the_owners_rights, readable_by_others};
 
-/// Why a name can't be used: what stands there is not an ordinary file of this user.
+/// Why a file can't be used: it is not a regular file of this user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotOrdinary {
     /// A symbolic link.
@@ -43,7 +45,7 @@ pub enum NotOrdinary {
 }
 
 impl NotOrdinary {
-    /// The reason behind an error of this module, if it is this one.
+    /// The reason inside an error of this module, if there is one.
     #[must_use]
     pub fn of(error: &io::Error) -> Option<Self> {
         error.get_ref()?.downcast_ref().copied()
@@ -56,11 +58,10 @@ impl From<NotOrdinary> for io::Error {
     }
 }
 
-/// What stands under one of the home's names: `None` when there is nothing.
+/// Looks at a file of our own without opening it; `None` when it does not exist.
 ///
 /// # Errors
-/// [`NotOrdinary`] when it is not an ordinary file of this user, or the system's reason when there
-/// is no telling.
+/// [`NotOrdinary`], or the system's reason when it can't be looked at.
 pub(crate) fn own(path: &Path) -> io::Result<Option<Metadata>> {
     match fs::symlink_metadata(path) {
         Ok(metadata) => {
@@ -75,7 +76,7 @@ pub(crate) fn own(path: &Path) -> io::Result<Option<Metadata>> {
     }
 }
 
-/// Whether there is no such file, or no directory in which it could be.
+/// Whether the file, or a directory on its path, does not exist.
 pub(crate) fn is_missing(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -83,12 +84,12 @@ pub(crate) fn is_missing(error: &io::Error) -> bool {
     )
 }
 
-/// Opens a file of our own. One that the options create is readable and writable by its owner alone.
+/// Opens a file of our own. If it is created, only its owner can read and write it.
 ///
 /// # Errors
 /// [`NotOrdinary`], or the system's reason.
 pub(crate) fn open_own(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    // Looked at before it is opened, since opening a device can already do something.
+    // Looked at before it is opened, because merely opening a device can have an effect.
     own(path)?;
     private(options);
     flags(options, NO_LINK | NO_WAIT);
@@ -112,8 +113,7 @@ pub(crate) fn read_own(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 /// Reads a file that the user names.
 ///
 /// # Errors
-/// [`NotOrdinary`] when it is no ordinary file, `FileTooLarge` when it is longer than `limit` bytes,
-/// or the system's reason.
+/// [`NotOrdinary`], `FileTooLarge` when it is longer than `limit` bytes, or the system's reason.
 pub(crate) fn read_given(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     read(open_given(path)?, limit)
 }
@@ -121,7 +121,7 @@ pub(crate) fn read_given(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 /// Opens a file that the user names, to read it.
 ///
 /// # Errors
-/// [`NotOrdinary`] when it is no ordinary file, or the system's reason.
+/// [`NotOrdinary`], or the system's reason.
 pub(crate) fn open_given(path: &Path) -> io::Result<File> {
     ordinary(&fs::metadata(path)?)?;
     let mut options = OpenOptions::new();
@@ -136,7 +136,7 @@ fn read(file: File, limit: u64) -> io::Result<Vec<u8>> {
     if length > limit {
         return Err(too_large());
     }
-    // Sized for what is there, and not for what a growing file may become.
+    // Allocates for the file's current size, even if it grows meanwhile.
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 1);
     file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
@@ -145,8 +145,8 @@ fn read(file: File, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Makes the names in a directory durable. Windows can't open a directory as a file; there a name is
-/// durable once its file was synced ([`NewFile::finish`]).
+/// Makes the names in a directory durable. Windows can't open a directory as a file; there a name
+/// is durable once its file has been synced ([`NewFile::finish`]).
 ///
 /// # Errors
 /// The system's reason.
@@ -158,7 +158,7 @@ pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The parent of a file name that has no directory in it is the working directory.
+/// The parent of a bare file name is empty and stands for the working directory.
 fn or_here(dir: &Path) -> &Path {
     if dir.as_os_str().is_empty() {
         Path::new(".")
@@ -180,7 +180,7 @@ fn ordinary(metadata: &Metadata) -> Result<(), NotOrdinary> {
     }
 }
 
-/// The size in bytes of a file of our own; 0 when it is not there.
+/// The size of a file of our own in bytes; 0 when it does not exist.
 #[must_use]
 pub(crate) fn size_of(path: &Path) -> u64 {
     fs::symlink_metadata(path).map_or(0, |metadata| metadata.len())
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_is_no_ordinary_file_is_refused_without_waiting() {
+    fn anything_but_a_regular_file_is_refused_without_waiting() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let path = |name: &str| dir.path().join(name);
         fs::write(path("target"), "text").expect("a file");

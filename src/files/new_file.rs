@@ -1,5 +1,5 @@
-//! Writing a whole file: under a random name of its own, which it changes for its real one when it is
-//! complete and on disk.
+//! Writing a whole file: it is written under a random name and renamed when it is complete and on
+//! disk.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
@@ -13,29 +13,29 @@ use super::system::{NO_LINK, flags, private, trusted};
 use super::{NotOrdinary, or_here, own, sync_dir};
 use crate::clock;
 
-/// A copy that is this old was left behind by a process that was killed.
+/// An unfinished copy older than this was left behind by a process that was killed.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
-/// How the name of an unfinished copy ends.
+/// The end of an unfinished copy's name.
 const PARTIAL: &str = ".partial";
 
-/// Replaces a file of our own in one step: private from its first byte, durable, never seen half
-/// written.
+/// Replaces a file of our own in one step. The new file is private from its first byte and durable,
+/// and nobody ever sees it half written.
 ///
 /// # Errors
-/// [`NotOrdinary`] when something else has its name, or the system's reason.
+/// [`NotOrdinary`], or the system's reason.
 pub(crate) fn replace_own(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = NewFile::own(path)?;
     file.write_all(content)?;
     file.finish()
 }
 
-/// A file that is being written. It takes its name when it is finished, and until then what has that
-/// name stays as it is; without an end, nothing is left of it.
+/// A file that is being written. It takes its name in [`NewFile::finish`]; until then the old file
+/// of that name is untouched. If it is dropped unfinished, nothing remains of it.
 #[derive(Debug)]
 pub(crate) struct NewFile {
     out: BufWriter<File>,
-    /// What is renamed at the end, and to what.
+    /// The temporary path and the final one; `None` when nothing needs to be renamed.
     moves: Option<(PathBuf, PathBuf)>,
 }
 
@@ -43,26 +43,26 @@ impl NewFile {
     /// Starts a file of our own.
     ///
     /// # Errors
-    /// [`NotOrdinary`] when something else has its name, or the system's reason.
+    /// [`NotOrdinary`], or the system's reason.
     pub(crate) fn own(path: &Path) -> io::Result<Self> {
         own(path)?;
         Self::beside(path, private(&mut OpenOptions::new()))
     }
 
-    /// Starts a file in a directory that is shared with others: it is as readable as the user's
-    /// umask says. What has its name is replaced, a link too.
+    /// Starts a file in a directory that is shared with others, with the permissions of the user's
+    /// umask. An old file of that name is replaced; so is a symbolic link.
     ///
     /// # Errors
-    /// When it can't be made.
+    /// When it can't be created.
     pub(crate) fn shared(path: &Path) -> io::Result<Self> {
         Self::beside(path, &mut OpenOptions::new())
     }
 
-    /// Starts a file that the user names. A link stays one, and what it points to is written; a pipe
-    /// or a device is written as it is.
+    /// Starts a file that the user names. A symbolic link stays, and the file that it points to is
+    /// replaced. A pipe or a device is written to directly.
     ///
     /// # Errors
-    /// When it can't be made, or the name is another user's link.
+    /// When it can't be created, or the name is another user's symbolic link.
     pub(crate) fn given(path: &Path) -> io::Result<Self> {
         if let Ok(metadata) = fs::symlink_metadata(path)
             && metadata.is_symlink()
@@ -84,7 +84,7 @@ impl NewFile {
         let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
         remove_abandoned(path);
         let partial = path.with_file_name(partial_name(name)?);
-        // Only a file that was not there before: a name that somebody guessed is not followed.
+        // `create_new`, so that a file or link that somebody placed under a guessed name is not used.
         let file = flags(options.write(true).create_new(true), NO_LINK).open(&partial)?;
         Ok(Self {
             out: BufWriter::new(file),
@@ -92,10 +92,10 @@ impl NewFile {
         })
     }
 
-    /// Gives it its name; content and name survive a power cut afterwards.
+    /// Gives the file its name. Afterwards its content and its name survive a power cut.
     ///
     /// # Errors
-    /// When its end can't be written, or it can't be renamed.
+    /// When it can't be written completely, or can't be renamed.
     pub(crate) fn finish(mut self) -> io::Result<()> {
         self.out.flush()?;
         let Some((partial, path)) = &self.moves else {
@@ -103,7 +103,8 @@ impl NewFile {
         };
         self.out.get_ref().sync_all()?;
         fs::rename(partial, path)?;
-        // Where a directory can't be synced, syncing a file writes the journal that holds its name.
+        // Where a directory can't be synced, syncing the file again writes the journal that holds
+        // its name.
         #[cfg(not(unix))]
         self.out.get_ref().sync_all()?;
         let dir = path.parent().unwrap_or(Path::new("")).to_owned();
@@ -124,14 +125,14 @@ impl Write for NewFile {
 impl Drop for NewFile {
     fn drop(&mut self) {
         if let Some((partial, _)) = &self.moves {
-            // If it can't be deleted now, the next writer of this file finds it abandoned.
+            // If it can't be deleted now, a later writer of this file deletes it as abandoned.
             let _ = fs::remove_file(partial);
         }
     }
 }
 
-/// A file that holds this and has no name, to be read from its start: whatever becomes of us, nothing
-/// is left of it once its last reader is gone.
+/// A file without a name that has this content, ready to be read from its start. Even if this
+/// process is killed, nothing remains of it after its last reader.
 ///
 /// # Errors
 /// When it can't be written in this directory.
@@ -156,7 +157,7 @@ fn partial_name(name: &OsStr) -> io::Result<OsString> {
     Ok(partial)
 }
 
-/// Deletes all unfinished copies of a file, whoever is writing them.
+/// Deletes all unfinished copies of a file, even those that are being written.
 ///
 /// # Errors
 /// When one can't be deleted.
@@ -167,7 +168,7 @@ pub(crate) fn remove_partials(path: &Path) -> io::Result<()> {
     })
 }
 
-/// Deletes the copies of a file that killed processes left behind. A new file does not depend on it.
+/// Deletes the copies of a file that killed processes left behind. Errors don't matter to the new file.
 fn remove_abandoned(path: &Path) {
     let long_ago = clock::before(clock::now(), ABANDONED);
     for entry in partials(path) {
@@ -212,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_file_is_there_whole_or_not_at_all() {
+    fn a_new_file_exists_completely_or_not_at_all() {
         let dir = dir();
         let path = dir.path().join("file");
         let mut unfinished = NewFile::own(&path).expect("a file");
@@ -257,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_the_users_is_written_where_his_link_points() {
+    fn a_file_that_the_user_names_is_written_where_its_link_points() {
         let dir = dir();
         let (target, link) = (dir.path().join("target"), dir.path().join("link"));
         fs::write(&target, "old").expect("a file");

@@ -1,11 +1,11 @@
-//! Where systems differ: how a file is opened without following or waiting, whose it is, and who may
-//! read it.
+//! The parts that depend on the operating system: opening a file without following links or
+//! waiting, who owns a file, and who can read it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-/// Files made with these options are readable and writable by their owner alone.
+/// A file created with these options can be read and written by its owner alone.
 pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
@@ -32,21 +32,22 @@ mod unix {
 
     use nix::fcntl::OFlag;
 
-    /// Fails where the last part of the path is a symbolic link.
+    /// Opening fails when the last part of the path is a symbolic link.
     pub(in crate::files) const NO_LINK: i32 = OFlag::O_NOFOLLOW.bits();
-    /// Waits neither for the other end of a pipe nor for a device, and takes no terminal for its own.
+    /// Opening does not wait for the other end of a pipe or for a device, and a terminal does not
+    /// become the controlling terminal.
     pub(in crate::files) const NO_WAIT: i32 = OFlag::O_NONBLOCK.bits() | OFlag::O_NOCTTY.bits();
 
     pub(in crate::files) fn flags(options: &mut OpenOptions, flags: i32) -> &mut OpenOptions {
         options.custom_flags(flags)
     }
 
-    /// Whether the file is another user's.
+    /// Whether the file belongs to another user.
     pub(in crate::files) fn foreign(metadata: &Metadata) -> bool {
         metadata.uid() != nix::unistd::geteuid().as_raw()
     }
 
-    /// Whether only this user or root can have put it there.
+    /// Whether it was created by this user or by root.
     pub(in crate::files) fn trusted(metadata: &Metadata) -> bool {
         metadata.uid() == 0 || !foreign(metadata)
     }
@@ -60,7 +61,7 @@ mod windows {
     use std::fs::{Metadata, OpenOptions};
     use std::os::windows::fs::OpenOptionsExt;
 
-    /// `FILE_FLAG_OPEN_REPARSE_POINT`: opens a link itself and not what it points to.
+    /// `FILE_FLAG_OPEN_REPARSE_POINT`: opens a symbolic link itself instead of its target.
     pub(in crate::files) const NO_LINK: u32 = 0x0020_0000;
     pub(in crate::files) const NO_WAIT: u32 = 0;
 
@@ -68,7 +69,7 @@ mod windows {
         options.custom_flags(flags)
     }
 
-    /// Access lists say who may do what there; a user's profile is the user's alone.
+    /// Windows has access lists instead, and a user's profile is private to the user.
     pub(in crate::files) fn foreign(_: &Metadata) -> bool {
         false
     }
@@ -78,11 +79,11 @@ mod windows {
     }
 }
 
-/// Whether this open file or directory is the one that the path leads to. Where the system has no
-/// numbers for them, it is taken for it.
+/// Whether this open file or directory is still the one at `path`. Always true on systems without
+/// inode numbers.
 ///
 /// # Errors
-/// When the path leads nowhere, or the system's reason.
+/// When nothing is at `path`, or the system's reason.
 pub(crate) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     #[cfg(unix)]
     {
@@ -97,8 +98,7 @@ pub(crate) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Whether the file's group or others may read it. Where the system has no such rights, nobody else
-/// can.
+/// Whether the file's group or others can access it. Never on systems without such permissions.
 #[must_use]
 pub(crate) fn readable_by_others(path: &Path) -> bool {
     #[cfg(unix)]

@@ -1,22 +1,22 @@
-//! How much the next request may carry, as a pure rule: much while all is well, little after a
-//! failure, and halves while a refused event is looked for.
+//! Decides how much the next request may contain, as pure functions: a lot while everything works,
+//! little after a failure, and half as much each time while searching for a rejected event.
 
 use crate::destination::Capabilities;
 use crate::spool::BatchLimits;
 
-/// What the next request may carry, and why.
+/// How much the next request may contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct BatchSize {
     destination: Capabilities,
     segments: usize,
     events: usize,
-    /// Among so many of the events to come is one that was refused; 0 when none is looked for.
+    /// One of this many next events was rejected; 0 when no rejected event is being searched for.
     suspects: usize,
 }
 
 impl BatchSize {
-    /// The first request after so many failures in a row: a slow line must get something through
-    /// before its timeout.
+    /// The first request after this many failures in a row. It is small, so that something gets
+    /// through a slow connection before the timeout.
     pub(super) fn after(failures: u32, destination: Capabilities) -> Self {
         Self {
             destination,
@@ -39,7 +39,7 @@ impl BatchSize {
         }
     }
 
-    /// A request was confirmed, with so many events.
+    /// A request with this many events was confirmed.
     pub(super) fn confirmed(&mut self, events: usize) {
         self.suspects = self.suspects.saturating_sub(events);
         if self.suspects > 0 {
@@ -50,12 +50,12 @@ impl BatchSize {
         }
     }
 
-    /// Several segments were refused together.
+    /// Several segments were rejected together.
     pub(super) fn rejected_several(&mut self) {
         self.segments = 1;
     }
 
-    /// One segment was refused, with so many events; they come first in the next request.
+    /// One segment with this many events was rejected. The same events come first in the next request.
     pub(super) fn rejected(&mut self, events: usize) {
         *self = Self {
             segments: 1,
@@ -65,13 +65,13 @@ impl BatchSize {
         };
     }
 
-    /// The refused event was found, and is out of the way.
+    /// The rejected event was found and will not be sent again now.
     pub(super) fn found(&mut self) {
         *self = Self::after(0, self.destination);
     }
 }
 
-/// Half of them, but one at least.
+/// Half of them, but at least one.
 fn half(events: usize) -> usize {
     (events / 2).max(1)
 }
@@ -91,8 +91,8 @@ mod tests {
         uses_network: true,
     };
 
-    /// Sends `count` events of which these are refused, as one segment each time; gives the
-    /// requests that it took.
+    /// Sends `count` events, of which `refused` are rejected, one segment at a time. Returns the
+    /// number of requests.
     fn requests(count: usize, refused: &[usize]) -> u32 {
         let (mut batch, mut next, mut requests) = (BatchSize::after(0, CAPABILITIES), 0, 0);
         while next < count {
@@ -112,12 +112,12 @@ mod tests {
     }
 
     #[test]
-    fn while_all_is_well_one_request_takes_all() {
+    fn without_failures_one_request_takes_everything() {
         assert_eq!(requests(5000, &[]), 1);
     }
 
     #[test]
-    fn a_slow_line_starts_with_one_segment_and_gets_more_with_each_success() {
+    fn a_slow_connection_starts_with_one_segment_and_gets_more_with_each_success() {
         let mut batch = BatchSize::after(3, CAPABILITIES);
         let mut segments = vec![batch.limits(9).segments];
         for _ in 0..4 {
@@ -129,14 +129,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_refused_event_is_found_in_few_requests(count in 1usize..3000, refused in 0usize..3000) {
+        fn a_rejected_event_is_found_in_few_requests(count in 1usize..3000, refused in 0usize..3000) {
             let refused = refused % count;
-            // One for all, one for each halving, and one for those behind it.
+            // One for everything, one for each halving, and one for the rest.
             prop_assert!(requests(count, &[refused]) <= count.ilog2() + 4);
         }
 
         #[test]
-        fn however_many_are_refused_the_search_ends(count in 1usize..200, refused in proptest::collection::vec(0usize..200, 0..20)) {
+        fn the_search_ends_however_many_are_rejected(count in 1usize..200, refused in proptest::collection::vec(0usize..200, 0..20)) {
             prop_assert!(requests(count, &refused) <= (count.ilog2() + 4) * 21);
         }
     }

@@ -1,4 +1,4 @@
-//! What a flush would write, without one.
+//! Shows what a flush would write, without flushing.
 
 use super::{Outcome, Report, SegmentReport};
 use crate::destination::Target;

@@ -1,5 +1,6 @@
-//! One step of a flush on the network: everything that leaves goes through [`Run::request`], which
-//! asks the gate and for time; writes keep their distance; a conflict is resolved by looking.
+//! One exchange of a flush with the destination. Every request goes through [`Run::request`], which
+//! checks the gate and the time left. Writes keep the pause that the destination wants, and a
+//! conflict is resolved by looking at the destination.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -12,15 +13,15 @@ use crate::destination::{Answer, Confirmed, Destination, Seen, Wanted};
 use crate::limits::{CONFLICT_PAUSE, CONFLICT_RETRIES};
 use crate::request::{Closed, Purpose};
 
-/// A request was not made: the gate is closed, or no time is left.
+/// Why a request was not made: the gate is closed, or no time is left.
 pub(super) enum Stop {
     Closed(Closed),
     Deadline,
 }
 
 impl Run<'_> {
-    /// Makes one change, and after a conflict looks and tries again a few times. When time runs out
-    /// meanwhile, the conflict is what came of it.
+    /// Makes one change. After a conflict, looks and tries again a few times. If time runs out
+    /// meanwhile, the result is the conflict.
     pub(super) fn exchange(&mut self, step: &Batch) -> Result<Answer<Vec<Receipt>>, Stop> {
         let mut answer = self.change(step)?;
         for _ in 0..CONFLICT_RETRIES {
@@ -44,7 +45,7 @@ impl Run<'_> {
     }
 
     fn after_conflict(&mut self, step: &Batch) -> Result<Answer<Vec<Receipt>>, Stop> {
-        // To delete is to look first, so this is for files alone.
+        // Only for files, because deleting looks first anyway.
         if !step.files.is_empty() && self.destination.capabilities().can_look {
             match self.look_for(&step.files)? {
                 Ok(seen) => {
@@ -55,7 +56,7 @@ impl Run<'_> {
                         }));
                     }
                 }
-                // What a look is told about its content says nothing of ours.
+                // A rejected look says nothing about our content.
                 Err(error)
                     if matches!(error.verdict, Verdict::RateLimited(_) | Verdict::Refused(_)) =>
                 {
@@ -64,7 +65,7 @@ impl Run<'_> {
                 Err(_) => {}
             }
         }
-        // Whoever else is writing should not meet us again at once.
+        // Wait a random time, so as not to collide with the same writer again.
         clock::sleep(CONFLICT_PAUSE.mul_f64(jitter()).min(self.deadline.left()));
         self.change(step)
     }
@@ -84,8 +85,8 @@ impl Run<'_> {
         self.request(|destination, timeout| destination.look(Wanted { files, events }, timeout))
     }
 
-    /// Deletes the files that are there. Where nothing can be looked at, there are no files: what
-    /// arrived is known there by its events.
+    /// Deletes those files that exist. A destination that can't be looked at has no files, and
+    /// recognizes events that arrived by their ids.
     fn delete(&mut self, names: &[String]) -> Result<Answer<Vec<Receipt>>, Stop> {
         if !self.destination.capabilities().can_look {
             return Ok(Ok(Confirmed {
@@ -109,8 +110,8 @@ impl Run<'_> {
         Ok(deleted.map(|deleted| nothing(deleted.http_status)))
     }
 
-    /// A request that changes something, at the distance from the last one that the destination
-    /// wants.
+    /// Makes a request that changes something, after the pause that the destination wants between
+    /// two.
     fn write<T>(
         &mut self,
         make: impl FnOnce(&mut dyn Destination, Duration) -> Answer<T>,
@@ -121,7 +122,7 @@ impl Run<'_> {
         Ok(answer)
     }
 
-    /// The only way to the destination: asks the gate and for time, and counts.
+    /// The only way to make a request: checks the gate and the time left, and counts the request.
     fn request<T>(
         &mut self,
         make: impl FnOnce(&mut dyn Destination, Duration) -> Answer<T>,
@@ -137,8 +138,8 @@ impl Run<'_> {
         Ok(make(self.destination, left))
     }
 
-    /// Waits until the destination's pause after the last write is over, also one of an earlier
-    /// process.
+    /// Waits until the pause after the last write is over, even if an earlier process made that
+    /// write.
     fn keep_spacing(&self) -> Result<(), Stop> {
         let spacing = self.destination.capabilities().spacing;
         let pause = self.retry.spacing_left(clock::now(), spacing);

@@ -1,6 +1,6 @@
-//! Flushing: assign → send → proof → mark sent, until nothing is due, the deadline comes, or the
-//! destination says no. One flusher at a time; `spool.lock` is held for each step in the spool and
-//! never while the network is in use. Before each request consent is asked again.
+//! Flushing: assign → send → proof → mark as sent, until nothing is due, the deadline has passed,
+//! or the destination fails. Only one flush runs at a time. `spool.lock` is held for each step in
+//! the spool, but never while the network is in use. Consent is checked again before each request.
 
 mod batch_size;
 mod control;
@@ -32,16 +32,16 @@ use crate::limits::{FLUSH_DEADLINE, FLUSH_EVENTS};
 use crate::request::{Closed, Gate, Purpose};
 use crate::spool::{Attempt, Caller, Reconciled, Spool, SpoolError, Writer};
 
-/// How to flush.
+/// Options of a flush.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Ignore our own backoff and a pause; never a wait that the server asked for.
+    /// Ignore our own backoff and pause, but not a wait that the server asked for.
     pub now: bool,
-    /// At most so many events.
+    /// Send at most this many events.
     pub limit: Option<usize>,
-    /// The user did not choose the destination himself, so the banner must have been shown.
+    /// Whether the banner must have been shown, because the user did not choose the destination.
     pub notice_first: bool,
-    /// The time for all of it.
+    /// The time for the whole flush.
     pub deadline: Duration,
     /// The spool's size limit in bytes.
     pub max_bytes: u64,
@@ -59,11 +59,11 @@ impl Default for Options {
     }
 }
 
-/// Uploads what is due. `progress` hears of each confirmed batch: events sent, and events there
-/// were.
+/// Uploads what is due. `progress` is called after each confirmed batch, with the number of events
+/// sent and the total.
 ///
 /// # Errors
-/// When the spool can't be read or written. Trouble with the destination is no error but an
+/// When the spool can't be read or written. A failure of the destination is not an error but an
 /// outcome.
 pub fn flush(
     home: &Home,
@@ -89,7 +89,7 @@ pub fn flush(
     flush_alone(home, consent, destination, options, progress)
 }
 
-/// Uploads what is due, with `flush.lock` in hand.
+/// Uploads what is due, while holding `flush.lock`.
 fn flush_alone(
     home: &Home,
     consent: &Consent,
@@ -120,7 +120,8 @@ fn flush_alone(
     };
     run.until_done(&target, options.now)?;
     let mut report = run.report;
-    // Retention comes last: what is old by a clock that is wrong today had its chance to be sent.
+    // Retention comes last, so that events which only a wrong clock makes old are sent before they
+    // can expire.
     Spool::write(home, Caller::Command, |writer| {
         match writer.prune(clock::now(), options.max_bytes) {
             Err(error) if error.is_damage() => Err(error),
@@ -140,11 +141,11 @@ struct Run<'a> {
     left: usize,
     /// The search for a rejected event.
     control: Control,
-    /// Whether it is known what of ours the destination holds, or there is no finding out.
+    /// Whether the destination was looked at, or can't be.
     looked: bool,
-    /// Names at the destination that a new segment can't have.
+    /// Names that files at the destination already have, which new segments must not use.
     taken: HashSet<String>,
-    /// What the next request may carry.
+    /// How much the next request may contain.
     batch_size: BatchSize,
     retry: RetryState,
     progress: &'a mut dyn FnMut(u64, u64),
@@ -155,7 +156,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn until_done(&mut self, target: &Target, forced: bool) -> Result<(), SpoolError> {
-        // Nothing waits, nothing is asked: not even whether we may.
+        // If nothing is waiting, no request is made, and consent need not be checked.
         self.total = Spool::read(self.home, Spool::stats)?.waiting();
         if self.total == 0 {
             return Ok(());
@@ -199,7 +200,7 @@ impl Run<'_> {
         }
     }
 
-    /// Looks whether the destination may be tried, and says until when not.
+    /// Whether the destination may be tried now. If not, reports when it may.
     fn may_try(&mut self, target: &Target, forced: bool) -> Result<bool, SpoolError> {
         let now = clock::now();
         let rebased = self.retry.rebased(now);
@@ -219,7 +220,7 @@ impl Run<'_> {
         Ok(false)
     }
 
-    /// The limit or the deadline came: done if nothing is left all the same.
+    /// The limit or the deadline was reached. The flush is still complete if nothing is left.
     fn stop_early(&mut self) -> Result<(), SpoolError> {
         if Spool::read(self.home, Spool::stats)?.waiting() > 0 {
             self.report.outcome = Outcome::Unfinished;
@@ -227,7 +228,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Sends one batch and notes what came of it. `false` ends the flush.
+    /// Sends one batch and stores the result. Returns `false` when the flush must end.
     fn deliver(&mut self, target: &Target, batch: &Batch) -> Result<bool, SpoolError> {
         match self.exchange(batch) {
             Ok(Ok(confirmed)) => {
@@ -256,8 +257,8 @@ impl Run<'_> {
         };
     }
 
-    /// Looks at the destination before anything is written there: another copy of this spool may
-    /// have. `None` ends the flush.
+    /// Looks at the destination before anything is written there, because another copy of this
+    /// spool may have written. Returns `None` when the flush must end.
     fn reconcile(
         &mut self,
         target: &Target,
@@ -280,7 +281,7 @@ impl Run<'_> {
             writer.reconcile(target, &unsettled, &seen.proof, now, seen.http_status)
         })?;
         self.report.sent += reconciled.arrived;
-        // Where not every file is listed, the files that come in place of these were not looked for.
+        // If not all files were listed, the files of a changed request have not been looked for yet.
         self.looked = !(reconciled.changed && seen.proof.incomplete);
         self.taken = seen.proof.names;
         Ok(Some(reconciled))
@@ -297,7 +298,8 @@ impl Run<'_> {
         let sent =
             self.step(|writer| writer.confirm(target, batch, receipts, now, answer.http_status))?;
         self.retry = RetryState::after_success(now);
-        // What is there already is taken by a destination that takes nothing new, too.
+        // Only new events count as a control: a destination that accepts nothing new may still
+        // confirm what it already has.
         if batch.unconfirmed() > 0 {
             for segment in self.control.taken() {
                 self.report.held += self.step(|writer| writer.hold(segment))?;
@@ -313,7 +315,7 @@ impl Run<'_> {
             self.total.max(self.report.sent as u64),
         );
         self.left = self.left.saturating_sub(batch.unconfirmed());
-        // What brings nothing new says nothing about how much fits.
+        // A request without new events does not show how much fits into one.
         if batch.unconfirmed() > 0 {
             self.batch_size.confirmed(batch.unconfirmed());
         }
@@ -323,7 +325,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// A segment that was sent again with more in it is reported once, as it is now.
+    /// Adds a segment to the report. One that was sent again with more events is reported once, in
+    /// its latest form.
     fn note(&mut self, file: &SegmentFile, receipt: &Receipt) {
         self.report.segments.retain(|known| known.name != file.name);
         self.report.segments.push(SegmentReport {
@@ -349,7 +352,7 @@ impl Run<'_> {
         Ok(false)
     }
 
-    /// The destination failed, limits us, or refuses us.
+    /// The destination failed, limits our requests, or refuses us.
     fn failed(
         &mut self,
         target: &Target,
@@ -368,7 +371,7 @@ impl Run<'_> {
         self.report.next_attempt_at = self.retry.due(now, &fingerprint, false).until();
         self.report.error = Some(answer.reason.clone());
         let attempt = self.attempt(now, word, answer);
-        // Where we were refused, the destination kept nothing of it: the rows are pending again.
+        // A destination that refused us has stored nothing, so the rows become pending again.
         let give_back = outcome == Outcome::Paused;
         self.step(|writer| writer.failed(target, batch, &attempt, &self.retry, give_back))
     }
@@ -384,7 +387,7 @@ impl Run<'_> {
         }
     }
 
-    /// One short step in the spool.
+    /// Takes one short step in the spool.
     fn step<T: Default>(
         &self,
         step: impl FnMut(&mut Writer<'_>) -> Result<T, SpoolError>,

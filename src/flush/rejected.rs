@@ -1,6 +1,7 @@
-//! The search for what a destination rejects: first one segment alone, then half of it, and so on,
-//! until one event stands alone. It is held only with a control, something else that was taken in
-//! between; where everything is rejected, that is the destination's failure and nothing is held.
+//! The search for an event that the destination rejects: first one segment is sent alone, then half
+//! of it, and so on, until a single event is left. It is held only with a control, which is
+//! something else that was accepted in the meantime. If everything is rejected, that is a failure
+//! of the destination, and nothing is held.
 
 use super::Run;
 use crate::clock;
@@ -11,8 +12,7 @@ use crate::destination::{Target, Unconfirmed};
 use crate::spool::{Halved, SpoolError};
 
 impl Run<'_> {
-    /// The content was rejected: first one segment alone, then half of it, and so on until one
-    /// event stands alone.
+    /// Continues the search after the destination rejected the content of a request.
     pub(super) fn rejected(
         &mut self,
         target: &Target,
@@ -20,11 +20,11 @@ impl Run<'_> {
         answer: &Unconfirmed,
     ) -> Result<bool, SpoolError> {
         if !self.control.rejected() {
-            return self.takes_nothing(target, batch, answer);
+            return self.rejects_everything(target, batch, answer);
         }
         let now = clock::now();
         let attempt = self.attempt(now, "rejected", answer);
-        // Not a failure of the destination: it is well and says what it does not want.
+        // Not a failure of the destination: it works and says what it does not accept.
         let retry = RetryState {
             last_write_at: Some(now),
             ..self.retry.clone()
@@ -53,23 +53,23 @@ impl Run<'_> {
         Ok(true)
     }
 
-    /// Everything was rejected: that is a failure of the destination (a blocked account, a full
-    /// one), and no event is held for it.
-    fn takes_nothing(
+    /// Everything was rejected. That is a failure of the destination (a blocked or full account),
+    /// so no event is held.
+    fn rejects_everything(
         &mut self,
         target: &Target,
         batch: &Batch,
         answer: &Unconfirmed,
     ) -> Result<bool, SpoolError> {
         let answer = Unconfirmed {
-            reason: format!("it takes nothing of what is sent: {}", answer.reason),
+            reason: format!("it rejects everything that is sent: {}", answer.reason),
             ..answer.clone()
         };
         self.failed(target, batch, &answer)?;
         Ok(false)
     }
 
-    /// Nothing is left to send. What was rejected while nothing else was taken is not held.
+    /// Ends the search when nothing is left to send. Events without a control are not held.
     pub(super) fn end_of_search(&mut self, target: &Target) -> Result<(), SpoolError> {
         if self.control.suspects().is_empty() {
             return Ok(());
@@ -79,7 +79,7 @@ impl Run<'_> {
             verdict: Verdict::Rejected,
             ..Unconfirmed::later(reason)
         };
-        self.takes_nothing(target, &Batch::default(), &answer)
+        self.rejects_everything(target, &Batch::default(), &answer)
             .map(|_| ())
     }
 }

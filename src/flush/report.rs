@@ -1,4 +1,4 @@
-//! What a flush did, as data: the words of `flush --json`.
+//! The result of a flush, with the names of `flush --json`.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -9,27 +9,27 @@ use crate::destination::Target;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// All that was due is sent.
+    /// Everything that was due has been sent.
     Sent,
     /// Nothing was due.
     Idle,
     /// Telemetry is disabled.
     Disabled,
-    /// Another flush is at work.
+    /// Another flush is running.
     Busy,
     /// The user did not choose the destination, and has not seen the banner yet.
     NoticeFirst,
     /// There is no destination, or it can't be used.
     NoDestination,
-    /// Our own backoff is running.
+    /// Our own backoff is not over.
     Backoff,
     /// The server asked us to wait.
     Waiting,
-    /// The destination refused us; somebody has to act.
+    /// The destination refused us, and somebody must act.
     Paused,
-    /// An attempt failed; a later one may not.
+    /// An attempt failed; a later one may succeed.
     Failed,
-    /// The deadline or the limit came first.
+    /// The deadline or the limit was reached first.
     Unfinished,
     /// These files would be written.
     DryRun,
@@ -53,22 +53,22 @@ pub struct SegmentReport {
     pub content: Option<String>,
 }
 
-/// What a flush did, in the words and the order of `flush --json`.
+/// The result of a flush, with the names and the order of `flush --json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// How it ended.
     pub outcome: Outcome,
     /// Events confirmed.
     pub sent: usize,
-    /// Events that still wait, pending or sending.
+    /// Events that are still waiting, pending or sending.
     pub remaining: u64,
     /// Requests made.
     pub requests: u32,
-    /// Where to.
+    /// The destination.
     pub destination: Option<String>,
-    /// The files confirmed.
+    /// The confirmed files.
     pub segments: Vec<SegmentReport>,
-    /// Before this no flush will try, unless told to.
+    /// No flush will try before this time, unless `--now` is given.
     pub next_attempt_at: Option<DateTime<Utc>>,
     /// What went wrong.
     pub error: Option<String>,
@@ -77,7 +77,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// A report of nothing done.
+    /// A report without any work done.
     #[must_use]
     pub fn nothing(outcome: Outcome, destination: Option<&Target>) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! `consent.json`: the user's own choice, with its date.
+//! `consent.json`: what the user chose with `enable` or `disable`, and when.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ impl Home {
     /// understood.
     ///
     /// # Errors
-    /// A fragment for people; it never repeats what the file holds.
+    /// A reason for people to read. It never repeats the content of the file.
     pub fn choice(&self) -> Result<Option<Choice>, String> {
         match self.read("consent.json") {
             Ok(None) => Ok(None),

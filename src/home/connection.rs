@@ -1,5 +1,6 @@
-//! `destination.json`: where `connect` pointed uploads, for cron, which has no environment. It may
-//! hold the token, so it is 0600 like every file here, and one that others can read is refused.
+//! `destination.json`: the destination that `connect` remembered, for a flush by cron, which does
+//! not have the user's environment. It may hold the token. So it has mode 0600 like every file of
+//! the home, and a file with a token that others can read is refused.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,7 @@ pub enum ConnectionError {
     /// The file can't be read or written.
     #[error(transparent)]
     File(#[from] HomeError),
-    /// The file is not what `connect` writes.
+    /// The file is not one that `connect` wrote.
     #[error("failed to understand `{0}`; run `jmo-telemetry connect` again")]
     Malformed(String),
     /// Others can read the token.
@@ -23,7 +24,7 @@ pub enum ConnectionError {
     Exposed(String),
 }
 
-/// The file's own form; the token is a plain string only here and in the request's header.
+/// The content of the file. Only here and in the header of a request is the token a plain string.
 #[derive(Serialize, Deserialize)]
 struct Stored {
     destination: String,
@@ -78,12 +79,12 @@ impl Home {
         self.replace(NAME, &text)
     }
 
-    /// Forgets the destination; tells whether there was one.
+    /// Forgets the destination. Returns whether there was one.
     ///
     /// # Errors
     /// When the file can't be deleted.
     pub fn forget_connection(&self) -> Result<bool, HomeError> {
-        // A `connect` that was killed may have left the token in the copy it was writing.
+        // A `connect` that was killed may have left the token in an unfinished copy.
         let path = self.file(NAME);
         files::remove_partials(&path).map_err(|source| HomeError {
             operation: "delete the copies of",

@@ -1,4 +1,4 @@
-//! Who holds a lock, for messages. Linux tells it in `/proc/locks`; elsewhere it is not known.
+//! The process that holds a lock, for messages. Known only on Linux, from `/proc/locks`.
 
 use std::fmt;
 use std::path::Path;
@@ -12,7 +12,7 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// The process that holds the lock on a file, if the system tells.
+    /// The process that holds the lock on a file, if it is known.
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
         let pid = pid_of_holder(path)?;
@@ -29,7 +29,7 @@ impl Holder {
         })
     }
 
-    /// Whether it is stopped, and so will not let go by itself.
+    /// Whether it is stopped, so that it will not release the lock by itself.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.stopped
@@ -59,19 +59,19 @@ fn pid_of_holder(_: &Path) -> Option<u32> {
     None
 }
 
-/// Finds the holder in `/proc/locks`, whose lines are
-/// `1: FLOCK  ADVISORY  WRITE 1234 08:02:5678 0 EOF`. A line of a process that waits has an arrow
-/// after its number. The device is not compared: some file systems show another one here.
+/// Finds the holder in `/proc/locks`. A line there looks like `1: FLOCK ADVISORY WRITE 1234
+/// 08:02:5678 0 EOF`; the line of a process that is waiting has an arrow after its number. The
+/// device is not compared, because some file systems show a different one here.
 #[cfg_attr(
     not(target_os = "linux"),
-    expect(dead_code, reason = "Linux alone has this file")
+    expect(dead_code, reason = "only Linux has this file")
 )]
 fn pid_of_inode(locks: &str, inode: u64) -> Option<u32> {
     locks.lines().find_map(|line| {
         let mut words = line.split_whitespace().skip(1);
         let (kind, pid, file) = (words.next()?, words.nth(2)?, words.next()?);
         let found: u64 = file.rsplit(':').next()?.parse().ok()?;
-        // 0 stands for a process outside of this container.
+        // 0 stands for a process outside this container.
         let pid: u32 = pid.parse().ok().filter(|pid| *pid > 0)?;
         (kind == "FLOCK" && found == inode).then_some(pid)
     })
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_holder_is_found_and_who_waits_is_not() {
+    fn the_holder_is_found_and_a_waiting_process_is_not() {
         let locks = "1: POSIX  ADVISORY  WRITE 11 08:02:5678 0 EOF\n\
                      2: -> FLOCK  ADVISORY  WRITE 12 08:02:5678 0 EOF\n\
                      3: FLOCK  ADVISORY  WRITE 0 08:02:5678 0 EOF\n\

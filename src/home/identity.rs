@@ -1,5 +1,6 @@
-//! `telemetry-id` and `scan-count`: two small files that many processes may meet at once, also in
-//! an empty home. Each is changed in place under a lock on itself, so neither needs `spool.lock`.
+//! `telemetry-id` and `scan-count`: two small files that many processes may create or change at the
+//! same time. Each is changed in place, under a lock on the file itself, so neither needs
+//! `spool.lock`.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -8,13 +9,12 @@ use std::time::Duration;
 
 use uuid::{Uuid, Variant, Version};
 
-use super::lock::FileLock;
 use super::{Home, HomeError};
 use crate::event::vocabulary::ScanFrequency;
-use crate::files::{self, NotOrdinary};
+use crate::files::{self, FileLock, NotOrdinary};
 use crate::limits::SMALL_FILE_WAIT;
 
-/// Whether a change must survive a power cut when it is done.
+/// Whether a change must survive a power cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Durable {
     Yes,
@@ -22,17 +22,17 @@ enum Durable {
 }
 
 impl Home {
-    /// The anonymous id, if `telemetry-id` holds a valid one (UUIDv4 text). Anything else in the file
-    /// is never used.
+    /// The anonymous id, if `telemetry-id` holds a valid one (the text of a UUIDv4). Any other
+    /// content is never used.
     ///
     /// # Errors
-    /// When the file is there but can't be read.
+    /// When the file exists but can't be read.
     pub fn known_anonymous_id(&self) -> Result<Option<Uuid>, HomeError> {
         Ok(self.read("telemetry-id")?.as_deref().and_then(parse_id))
     }
 
-    /// The anonymous id; made, durably, when there is no valid one. Processes that meet here agree
-    /// on one id.
+    /// The anonymous id. Creates one, durably, when there is no valid one. Processes that do this
+    /// at the same time get the same id.
     ///
     /// # Errors
     /// When the file can't be read or written, or is locked for longer than `wait`.
@@ -51,8 +51,8 @@ impl Home {
         self.change_id(SMALL_FILE_WAIT, |_| None)
     }
 
-    /// Puts a new id in the place of whatever `telemetry-id` holds; makes none where there is no
-    /// file.
+    /// Replaces the content of `telemetry-id` with a new id. Does nothing when the file does not
+    /// exist.
     ///
     /// # Errors
     /// When the file can't be written.
@@ -79,7 +79,7 @@ impl Home {
         })
     }
 
-    /// Counts `scans` more scans and gives the hint for each of them, in order.
+    /// Counts `scans` more scans and returns the frequency hint for each of them, in order.
     ///
     /// # Errors
     /// When the file can't be read or written, or is locked for longer than `wait`.
@@ -88,8 +88,8 @@ impl Home {
         scans: u64,
         wait: Duration,
     ) -> Result<impl Iterator<Item = ScanFrequency> + use<>, HomeError> {
-        // A power cut may take the count back, which makes one wrong hint. An fsync would cost as
-        // much as the event itself, also for every process that waits for this file.
+        // Not durable: a power cut may lose the count, which makes one hint wrong. An fsync would
+        // cost as much as the event itself, and other processes would wait for it.
         let before = self.change_small("scan-count", Durable::No, wait, |content| {
             let before = parse_count(content);
             (before, Some(before.saturating_add(scans).to_string()))
@@ -97,7 +97,7 @@ impl Home {
         Ok((1..=scans).map(move |n| ScanFrequency::of_scan(before.saturating_add(n))))
     }
 
-    /// Forgets how many scans were counted: the next one is the first one of a new id.
+    /// Forgets how many scans were counted: the next scan is the first of a new id.
     ///
     /// # Errors
     /// When the file can't be deleted.
@@ -105,7 +105,7 @@ impl Home {
         self.remove("scan-count").map(drop)
     }
 
-    /// How many scans were counted; 0 when the file is not there or holds no number.
+    /// How many scans were counted; 0 when the file does not exist or holds no number.
     #[must_use]
     pub fn scan_count(&self) -> u64 {
         self.read("scan-count")
@@ -114,7 +114,7 @@ impl Home {
             .map_or(0, |content| parse_count(&content))
     }
 
-    /// Reads and rewrites a small file under its own lock.
+    /// Reads and rewrites a small file under a lock on it.
     fn change_small<T>(
         &self,
         name: &str,
@@ -148,16 +148,17 @@ impl Home {
             }
             other => other?,
         };
-        // Without locks, two first events at once may carry two ids, and two scans count as one.
-        let mut lock = FileLock::lock_where_possible(file, wait.min(SMALL_FILE_WAIT))?
+        // Where there are no locks, two first events at the same moment may get two ids, and two
+        // scans may count as one.
+        let lock = FileLock::lock_where_possible(file, wait.min(SMALL_FILE_WAIT))?
             .ok_or(io::ErrorKind::WouldBlock)?;
-        let file = lock.file();
+        let mut file = lock.file();
         let mut content = Vec::new();
         file.take(1024).read_to_end(&mut content)?;
         let (result, new) = change(&content);
         if let Some(new) = new {
-            // Written before it is cut, so that at no moment the file is empty: old and new have
-            // the same length, or the new one is longer, unless something else stood there.
+            // Written before it is truncated, so that the file is never empty. The new text is as
+            // long as the old one or longer, unless the file held something else.
             file.seek(SeekFrom::Start(0))?;
             file.write_all(new.as_bytes())?;
             file.set_len(new.len() as u64)?;
@@ -170,8 +171,8 @@ impl Home {
     }
 }
 
-/// Whether something with the file's name can be deleted to make room for it. A link is deleted
-/// itself; its target is left alone.
+/// Whether the thing in the place of the file may be deleted. Deleting a symbolic link leaves its
+/// target alone.
 fn is_in_the_way(error: &io::Error) -> bool {
     matches!(
         NotOrdinary::of(error),
@@ -215,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_id_replaces_what_is_no_id_and_stays() {
+    fn a_new_id_replaces_invalid_content_and_stays() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let home = Home::at(dir.path());
         std::fs::write(

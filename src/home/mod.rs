@@ -1,11 +1,10 @@
-//! The home: the directory that holds everything this program keeps, and the names of the files in
-//! it. Directory 0700, files 0600.
+//! The home: the directory that holds everything this program keeps, and the names of its files.
+//! The directory has mode 0700, its files have mode 0600.
 
 mod choice;
 mod connection;
 mod holder;
 mod identity;
-pub mod lock;
 mod owner;
 mod view_cache;
 
@@ -23,14 +22,14 @@ pub(crate) use view_cache::{CachedLines, NewCache};
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use crate::env::Environment;
-use crate::files;
+use crate::files::{self, FileLock};
 use crate::limits::SMALL_FILE_BYTES;
 
 /// The home directory.
 #[derive(Debug, Clone)]
 pub struct Home {
     dir: PathBuf,
-    /// Whether `JMO_TELEMETRY_HOME` names it. Then its permissions are never changed.
+    /// Whether `JMO_TELEMETRY_HOME` names it. If so, its permissions are never changed.
     named: bool,
 }
 
@@ -38,7 +37,7 @@ pub struct Home {
 #[derive(Debug, thiserror::Error)]
 #[error("failed to {operation} `{}`", path.display())]
 pub struct HomeError {
-    /// What was tried, as a verb.
+    /// The operation, as a verb.
     pub operation: &'static str,
     /// The file or directory.
     pub path: PathBuf,
@@ -46,7 +45,7 @@ pub struct HomeError {
     pub source: io::Error,
 }
 
-/// No home can be found.
+/// There is no directory to use as home.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "failed to find a home: HOME is not set; set JMO_TELEMETRY_HOME to a directory of your own"
@@ -54,7 +53,7 @@ pub struct HomeError {
 pub struct NoHome;
 
 impl Home {
-    /// `$JMO_TELEMETRY_HOME`, else `~/.jmo-security`. Touches nothing.
+    /// `$JMO_TELEMETRY_HOME`, else `~/.jmo-security`. Does not touch the disk.
     ///
     /// # Errors
     /// When neither is known.
@@ -68,7 +67,7 @@ impl Home {
         })
     }
 
-    /// A home at a path of the caller's. Touches nothing.
+    /// A home at this path. Does not touch the disk.
     #[must_use]
     pub fn at(dir: impl Into<PathBuf>) -> Self {
         Self {
@@ -102,7 +101,7 @@ impl Home {
         file.is_ok_and(|file| file.is_file())
     }
 
-    /// Notes when the banner was first shown.
+    /// Records when the banner was first shown.
     ///
     /// # Errors
     /// When the home can't be written.
@@ -120,13 +119,13 @@ impl Home {
         self.file("spool.db-wal")
     }
 
-    /// Events that could not enter the database yet.
+    /// Events that are not in the database yet, because it could not be written in time.
     #[must_use]
     pub fn overflow(&self) -> PathBuf {
         self.file("overflow.jsonl")
     }
 
-    /// Lines of `overflow.jsonl` that were no events of this program's.
+    /// Lines of `overflow.jsonl` that this program did not write.
     #[must_use]
     pub fn rejected_overflow(&self) -> PathBuf {
         self.file("overflow.jsonl.corrupt")
@@ -160,7 +159,7 @@ impl Home {
         Ok(())
     }
 
-    /// Deletes lines of `overflow.jsonl` that were set aside.
+    /// Deletes the lines of `overflow.jsonl` that were set aside.
     ///
     /// # Errors
     /// When the file can't be deleted.
@@ -168,8 +167,8 @@ impl Home {
         self.remove("overflow.jsonl.corrupt").map(drop)
     }
 
-    /// Makes the directory, 0700, with those above it, and makes their names durable. One that is there already is left as
-    /// it is.
+    /// Creates the directory with mode 0700, and those above it, durably. An existing one is left as it
+    /// is.
     ///
     /// # Errors
     /// When it can't be made.
@@ -187,14 +186,13 @@ impl Home {
         let missing: Vec<_> = missing.collect();
         builder.create(&self.dir).map_err(fail)?;
         for parent in missing.into_iter().filter_map(Path::parent) {
-            // A file system that can't sync directories has nothing better to offer.
+            // Some file systems can't sync a directory; there is nothing better to do there.
             let _ = files::sync_dir(parent);
         }
         Ok(())
     }
 
-    /// Takes `spool.lock`; the directory must exist. `None` when another process still holds it
-    /// after `wait`.
+    /// Takes `spool.lock`. `None` when another process still holds it after `wait`.
     ///
     /// # Errors
     /// When the lock file can't be opened.
@@ -202,7 +200,7 @@ impl Home {
         Ok(self.lock("spool.lock", wait)?.map(SpoolLock))
     }
 
-    /// Takes `flush.lock`, or gives `None` at once when another flush holds it.
+    /// Takes `flush.lock` without waiting; `None` when another flush holds it.
     ///
     /// # Errors
     /// When the lock file can't be opened.
@@ -212,13 +210,9 @@ impl Home {
             .map(FlushLock))
     }
 
-    fn lock(
-        &self,
-        name: &str,
-        wait: std::time::Duration,
-    ) -> Result<Option<lock::FileLock>, HomeError> {
+    fn lock(&self, name: &str, wait: std::time::Duration) -> Result<Option<FileLock>, HomeError> {
         let path = self.file(name);
-        self.making_dir(|| lock::FileLock::acquire(&path, wait))
+        self.making_dir(|| FileLock::acquire(&path, wait))
             .map_err(|source| HomeError {
                 operation: "lock",
                 path,
@@ -226,8 +220,8 @@ impl Home {
             })
     }
 
-    /// Opens something in the home. Makes the directory only when that fails because it is missing, so
-    /// that the usual case costs nothing.
+    /// Opens something in the home. Creates the directory only after opening failed because it is
+    /// missing, so that the usual case costs nothing.
     fn making_dir<T>(&self, mut open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -238,7 +232,7 @@ impl Home {
         }
     }
 
-    /// Reads a small file; `None` when it is not there.
+    /// Reads a small file; `None` when it does not exist.
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>, HomeError> {
         let path = self.file(name);
         match files::read_own(&path, SMALL_FILE_BYTES) {
@@ -252,8 +246,7 @@ impl Home {
         }
     }
 
-    /// Replaces a small file in one step: 0600 from its first byte, durable, and never seen half
-    /// written.
+    /// Replaces a small file in one step ([`files::replace_own`]).
     fn replace(&self, name: &str, content: &[u8]) -> Result<(), HomeError> {
         self.create()?;
         let path = self.file(name);
@@ -264,7 +257,7 @@ impl Home {
         })
     }
 
-    /// Deletes a file; one that is not there is deleted already.
+    /// Deletes a file. Returns whether it existed.
     fn remove(&self, name: &str) -> Result<bool, HomeError> {
         let path = self.file(name);
         match fs::remove_file(&path) {
@@ -279,10 +272,10 @@ impl Home {
     }
 }
 
-/// `spool.lock`, held. Methods that write to the spool need one.
+/// Proof that `spool.lock` is held. Functions that write to the spool take one.
 #[derive(Debug)]
-pub struct SpoolLock(#[expect(dead_code, reason = "held for its drop")] lock::FileLock);
+pub struct SpoolLock(#[expect(dead_code, reason = "held for its drop")] FileLock);
 
-/// `flush.lock`, held: there is one flusher.
+/// Proof that `flush.lock` is held, so that only one flush runs at a time.
 #[derive(Debug)]
-pub struct FlushLock(#[expect(dead_code, reason = "held for its drop")] lock::FileLock);
+pub struct FlushLock(#[expect(dead_code, reason = "held for its drop")] FileLock);

@@ -1,8 +1,10 @@
-//! Whose home it is. A home belongs to the user who runs the program, and nobody else can write it;
-//! otherwise somebody else could choose the destination, or read what is recorded.
+//! The ownership of the home. It must belong to the user who runs the program, and nobody else may
+//! be able to write it; otherwise somebody else could choose the destination or read what is
+//! recorded.
 //!
-//! Root in another user's home (`sudo` with HOME kept, a container with a mounted home) becomes that
-//! user before anything is touched, so that no file of root's is left there to lock its owner out.
+//! When root runs in another user's home (`sudo` that keeps HOME, a container with a mounted home),
+//! the process becomes that user before it touches anything. Otherwise files of root would be left
+//! there, and their owner could not use them.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,21 +14,21 @@ use super::Home;
 /// Why a home can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OwnerError {
-    /// The system does not tell.
+    /// It could not be looked at.
     #[error("failed to look at home `{}`", path.display())]
     Look {
-        /// The home, or the directory in which it would be made.
+        /// The home, or the directory in which it would be created.
         path: PathBuf,
         /// The system's reason.
         source: io::Error,
     },
-    /// Something else has its name.
+    /// It is not a directory.
     #[error("failed to use home `{}`: it is not a directory", path.display())]
     NotADirectory {
         /// The home.
         path: PathBuf,
     },
-    /// It is another user's.
+    /// It belongs to another user.
     #[error("refused to use home `{}`: it belongs to another user (uid {owner})", path.display())]
     Foreign {
         /// The home.
@@ -39,13 +41,13 @@ pub enum OwnerError {
     Writable {
         /// The home.
         path: PathBuf,
-        /// Whether it is made for everybody, like `/tmp`: no command would mend that.
+        /// Whether the directory is meant for everybody, like `/tmp`. Then no command can fix it.
         shared: bool,
     },
     /// Root could not become its owner.
     #[error("failed to become the owner (uid {owner}) of home `{}`", path.display())]
     Become {
-        /// The home, or the directory in which it would be made.
+        /// The home, or the directory in which it would be created.
         path: PathBuf,
         /// Its owner.
         owner: u32,
@@ -55,14 +57,14 @@ pub enum OwnerError {
 }
 
 impl Home {
-    /// Makes sure that the home is the user's own, before anything in it is touched: tightens
-    /// `~/.jmo-security`, and makes root its owner. A home that is not there yet is judged by the
-    /// directory in which it would be made.
+    /// Makes sure that the home belongs to the user, before anything in it is touched. Removes
+    /// access of others from `~/.jmo-security`, and turns a root process into the owner of the
+    /// home. If the home does not exist yet, the directory in which it would be created decides.
     ///
-    /// Where the system has no owners, a user's profile is the user's alone.
+    /// Where the system has no file owners, a user's profile is private to the user.
     ///
     /// # Errors
-    /// When it is somebody else's, or somebody else can write it.
+    /// When it belongs to somebody else, or somebody else can write it.
     #[cfg(not(unix))]
     pub fn claim(&self) -> Result<(), OwnerError> {
         match std::fs::metadata(&self.dir) {
@@ -73,12 +75,12 @@ impl Home {
         }
     }
 
-    /// Makes sure that the home is the user's own, before anything in it is touched: tightens
-    /// `~/.jmo-security`, and makes root its owner. A home that is not there yet is judged by the
-    /// directory in which it would be made.
+    /// Makes sure that the home belongs to the user, before anything in it is touched. Removes
+    /// access of others from `~/.jmo-security`, and turns a root process into the owner of the
+    /// home. If the home does not exist yet, the directory in which it would be created decides.
     ///
     /// # Errors
-    /// When it is somebody else's, or somebody else can write it.
+    /// When it belongs to somebody else, or somebody else can write it.
     #[cfg(unix)]
     pub fn claim(&self) -> Result<(), OwnerError> {
         use std::os::unix::fs::MetadataExt;
@@ -129,7 +131,7 @@ impl Home {
         use std::os::unix::fs::PermissionsExt;
 
         let mode = metadata.permissions().mode();
-        // The scanner's former telemetry made ~/.jmo-security by the umask.
+        // The scanner's former telemetry created ~/.jmo-security with the umask.
         let tightened = mode & 0o077 != 0
             && !self.named
             && set_permissions(&self.dir, Permissions::from_mode(0o700)).is_ok();
@@ -147,10 +149,10 @@ impl Home {
 mod unix {
     use nix::unistd::{Gid, Uid, setgid, setuid};
 
-    /// Gives up root for good. The groups go first, since only root may change them.
+    /// Gives up root for good. The groups are changed first, because only root can change them.
     pub(super) fn become_user(user: u32, group: u32) -> nix::Result<()> {
         let group = Gid::from_raw(group);
-        // Apple's C library keeps the groups of a process elsewhere, and nix leaves them alone.
+        // nix has no setgroups on Apple's systems, whose C library manages groups in another way.
         #[cfg(not(target_vendor = "apple"))]
         nix::unistd::setgroups(&[group])?;
         setgid(group)?;

@@ -1,7 +1,7 @@
-//! `view-cache/`: answers that `view` got, each with its ETag, so that the next look is answered
-//! "not modified" and costs nothing of a rate limit. There is one file for each address: a line of
-//! JSON that says what it is, then the lines of events. The files can be deleted at any time, and
-//! their total size is bounded.
+//! `view-cache/`: answers that `view` has received, each with its ETag. With the ETag, the next
+//! request is answered "not modified" and does not count against a rate limit. There is one file
+//! per address: a line of JSON that describes the answer, then the lines of events. The files can
+//! be deleted at any time, and their total size is bounded.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
@@ -16,16 +16,16 @@ use crate::limits::VIEW_CACHE_BYTES;
 
 const DIR: &str = "view-cache";
 
-/// What was at an address.
+/// The stored answer of one address.
 #[derive(Debug)]
 pub struct CachedLines {
-    /// Its ETag then.
+    /// The ETag of the answer.
     pub etag: String,
-    /// Why there was more than that.
+    /// Why the answer was incomplete, if it was.
     pub incomplete: Vec<String>,
     /// All its lines.
     pub lines: BufReader<File>,
-    /// About how many bytes they are.
+    /// Their approximate size in bytes.
     pub bytes: u64,
 }
 
@@ -36,7 +36,7 @@ struct Head {
     incomplete: Vec<String>,
 }
 
-/// A file of the cache that is being written; it counts once it is committed.
+/// A file of the cache that is being written. It is used once it is committed.
 #[derive(Debug)]
 pub struct NewCache {
     file: NewFile,
@@ -50,7 +50,7 @@ impl Home {
         self.dir.join(DIR).join(format!("{name}.jsonl"))
     }
 
-    /// Makes sure that the cache is our own directory, if it is there, and no link to another one.
+    /// Makes sure that the cache, if it exists, is our own directory and not a symbolic link.
     fn own_cache(&self) -> io::Result<()> {
         match fs::symlink_metadata(self.dir.join(DIR)) {
             Ok(metadata) if !metadata.is_dir() => Err(io::ErrorKind::NotADirectory.into()),
@@ -58,7 +58,7 @@ impl Home {
         }
     }
 
-    /// What was found at this address last time.
+    /// The stored answer of this address.
     #[must_use]
     pub fn cached_lines(&self, address: &str) -> Option<CachedLines> {
         self.own_cache().ok()?;
@@ -77,10 +77,10 @@ impl Home {
         })
     }
 
-    /// Starts to keep what is found at this address.
+    /// Starts to store the answer of this address.
     ///
     /// # Errors
-    /// When the home can't be written; then there is no cache.
+    /// When the home can't be written. The caller then goes on without a cache.
     pub fn cache_lines(
         &self,
         address: &str,
@@ -105,10 +105,10 @@ impl Home {
         Ok(cache)
     }
 
-    /// Deletes all of it.
+    /// Deletes the whole cache.
     ///
     /// # Errors
-    /// When it is there and can't be deleted.
+    /// When it exists and can't be deleted.
     pub fn delete_view_cache(&self) -> Result<(), HomeError> {
         let path = self.dir.join(DIR);
         match fs::remove_dir_all(&path) {
@@ -139,7 +139,7 @@ impl NewCache {
         Ok(())
     }
 
-    /// Replaces what was kept before, and makes room.
+    /// Replaces the old answer, and deletes others if the cache has become too large.
     ///
     /// # Errors
     /// When it can't be written.
@@ -149,7 +149,7 @@ impl NewCache {
     }
 }
 
-/// Deletes the oldest files until the others are within the limit.
+/// Deletes the oldest files until the rest are within the size limit.
 fn make_room(dir: &std::path::Path) -> io::Result<()> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {

@@ -1,17 +1,19 @@
-//! A line of the user's crontab. Each line of ours ends with [`MARK`], as a comment of the shell;
-//! no other line is touched.
+//! A line in the user's crontab. Our line ends with [`MARK`], which is a comment for the shell; no
+//! other line is touched.
 
 use super::{Every, Job};
 
-/// How a line of ours ends, before its interval.
+/// The end of our line, before the interval.
 pub(crate) const MARK: &str = " # jmo-telemetry schedule, every ";
 
-/// What else a line says when there was no crontab before, so that removing it leaves none.
+/// An addition to our line if there was no crontab before, so that removing the line removes the
+/// crontab.
 const OWN_CRONTAB: &str = ", in a crontab of its own";
 
-/// The line for a job, with its end. `own_crontab`: there was no crontab before.
+/// The line for a job, with its line end. `own_crontab` is true if there was no crontab before.
 ///
-/// A program that is gone is passed over in silence, or cron would send a mail about it each time.
+/// The command does nothing if the program is gone, since cron would send a mail about an error
+/// each time.
 #[must_use]
 pub(crate) fn line(job: &Job, own_crontab: bool) -> String {
     let program = quote(&job.program);
@@ -28,7 +30,7 @@ pub(crate) fn line(job: &Job, own_crontab: bool) -> String {
     )
 }
 
-/// The five fields that say when.
+/// The five fields for the time.
 fn fields(every: Every, offset: u32) -> String {
     let (minutes, hour, minute) = (every.in_minutes(), offset / 60, offset % 60);
     match minutes {
@@ -40,7 +42,7 @@ fn fields(every: Every, offset: u32) -> String {
     }
 }
 
-/// A word for the shell, with the percent signs escaped for cron.
+/// Quotes a word for the shell, and escapes percent signs for cron.
 fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@+".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -51,7 +53,8 @@ fn quote(word: &str) -> String {
         match character {
             '\'' => quoted.push_str(r"'\''"),
             '%' => quoted.push_str(r"\%"),
-            // The quotes end behind it, or cron would take it for the escape of what follows.
+            // The quotes must end after a backslash, or cron would treat it as an escape of the
+            // next character.
             '\\' => quoted.push_str(r"\''"),
             other => quoted.push(other),
         }
@@ -60,12 +63,12 @@ fn quote(word: &str) -> String {
     quoted
 }
 
-/// Whether a line of a crontab is ours.
+/// Whether this line of a crontab is ours.
 fn is_ours(line: &[u8]) -> bool {
     std::str::from_utf8(line).is_ok_and(|line| interval(line).is_some())
 }
 
-/// The interval that a line of ours names, and whether it made its crontab.
+/// The interval in our line, and whether the crontab was created for it.
 fn interval(line: &str) -> Option<(Every, bool)> {
     if line.trim_start().starts_with('#') {
         return None;
@@ -78,9 +81,9 @@ fn interval(line: &str) -> Option<(Every, bool)> {
     Some((every.parse().ok()?, own))
 }
 
-/// A crontab with this job and no other of ours. `None` is a user without a crontab.
+/// The crontab with this job as our only line. `None` stands for a user without a crontab.
 ///
-/// The line goes to the top: settings such as `SHELL=` hold for the lines below them.
+/// The line goes to the top, because settings such as `SHELL=` apply to the lines below them.
 #[must_use]
 pub(crate) fn with(crontab: Option<&[u8]>, job: &Job) -> Vec<u8> {
     let own = crontab.is_none_or(|crontab| {
@@ -93,7 +96,7 @@ pub(crate) fn with(crontab: Option<&[u8]>, job: &Job) -> Vec<u8> {
     new
 }
 
-/// A crontab without lines of ours; `None` when there shall be no crontab any more.
+/// The crontab without our line; `None` when the crontab should be removed.
 #[must_use]
 pub(crate) fn without(crontab: &[u8]) -> Option<Vec<u8>> {
     let own = find(crontab).is_some_and(|found| found.own_crontab);
@@ -112,17 +115,17 @@ fn foreign(crontab: &[u8]) -> Vec<u8> {
         .concat()
 }
 
-/// A line of ours in a crontab.
+/// Our line in a crontab.
 #[derive(Debug)]
 pub(crate) struct Found {
     /// The line, without its end.
     pub line: String,
-    /// What it says; `None` when somebody changed it.
+    /// The job in it; `None` when somebody has changed the line.
     pub job: Option<Job>,
     own_crontab: bool,
 }
 
-/// The line of ours in a crontab.
+/// Finds our line in a crontab.
 #[must_use]
 pub(crate) fn find(crontab: &[u8]) -> Option<Found> {
     lines(crontab)
@@ -137,7 +140,7 @@ pub(crate) fn find(crontab: &[u8]) -> Option<Found> {
         })
 }
 
-/// The job of a line.
+/// Reads the job from a line.
 fn read(line: &str, every: Every) -> Option<Job> {
     let (command, _) = line.rsplit_once(MARK)?;
     let mut command = command;
@@ -164,7 +167,7 @@ fn read(line: &str, every: Every) -> Option<Job> {
     })
 }
 
-/// The words of a command as [`quote`] writes them.
+/// Splits a command into words; the inverse of [`quote`].
 fn words(command: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -177,7 +180,7 @@ fn words(command: &str) -> Option<Vec<String>> {
                 loop {
                     match characters.next()? {
                         '\'' => break,
-                        // Only a percent sign is escaped inside, for cron.
+                        // Inside quotes, only percent signs are escaped, for cron.
                         '\\' if characters.as_str().starts_with('%') => {}
                         other => word.push(other),
                     }
@@ -233,15 +236,15 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_crontab_stays_and_none_stays_none() {
+    fn an_empty_crontab_stays_empty_and_a_missing_one_stays_missing() {
         assert_eq!(without(&with(Some(b""), &job())), Some(Vec::new()));
         assert_eq!(without(&with(None, &job())), None);
-        // Installed again, it still knows.
+        // It is still known after a second installation.
         assert_eq!(without(&with(Some(&with(None, &job())), &job())), None);
     }
 
-    /// What the shell gets of a command: cron takes away the backslash before a percent sign or another
-    /// backslash.
+    /// The command as cron passes it to the shell: without the backslash before a percent sign or
+    /// another backslash.
     fn as_cron_passes(command: &str) -> String {
         let mut passed = String::new();
         let mut characters = command.chars().peekable();

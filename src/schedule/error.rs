@@ -1,4 +1,4 @@
-//! What can go wrong with a schedule.
+//! Errors of `schedule`.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,13 +6,13 @@ use std::path::PathBuf;
 /// Why nothing was scheduled, shown or removed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ScheduleError {
-    /// Neither of the system's schedulers answers.
+    /// No scheduler of this system works.
     #[error("found no scheduler: {0}")]
     NoScheduler(String),
-    /// The scheduler that was asked for belongs to another system.
+    /// The requested scheduler belongs to another system.
     #[error("this system has no {0}")]
     OtherSystem(&'static str),
-    /// The program will soon be gone from where it is.
+    /// The program is in a place where it will not stay.
     #[error("refused to schedule `{}`: {reason}", path.display())]
     Temporary {
         /// The program.
@@ -36,13 +36,13 @@ pub(crate) enum ScheduleError {
     Failed {
         /// The command line.
         command: String,
-        /// What it said, as one line.
+        /// Its message, as one line.
         message: String,
     },
     /// A file could not be read or written.
     #[error("failed to {operation} `{}`", path.display())]
     File {
-        /// What was tried, as a verb.
+        /// The operation, as a verb.
         operation: &'static str,
         /// The file.
         path: PathBuf,
@@ -58,7 +58,7 @@ pub(crate) enum ScheduleError {
 }
 
 impl ScheduleError {
-    /// Whether the program that was to be run is not installed.
+    /// Whether the error is that the program to run is not installed.
     #[must_use]
     pub(crate) fn is_not_installed(&self) -> bool {
         matches!(self, Self::Run { source, .. } if source.kind() == io::ErrorKind::NotFound)

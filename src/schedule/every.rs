@@ -5,15 +5,15 @@ use std::str::FromStr;
 
 use serde::Serializer;
 
-/// An interval that every scheduler can keep: minutes that divide an hour, or hours that divide a
-/// day. cron can't express another one.
+/// An interval that every scheduler supports: minutes that divide an hour, or hours that divide a
+/// day. cron can't express any other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Every(u32);
 
-/// An interval that can't be used.
+/// Why an interval can't be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EveryError {
-    /// It is no duration.
+    /// It is not a duration.
     #[error("not an interval, such as 15m or 2h")]
     NotADuration,
     /// It does not divide an hour or a day.
@@ -24,15 +24,15 @@ pub(crate) enum EveryError {
 }
 
 impl Every {
-    /// All of them, in minutes.
+    /// All valid intervals, in minutes.
     pub(crate) const ALL: [u32; 19] = [
         1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60, 120, 180, 240, 360, 480, 720, 1440,
     ];
 
-    /// So many minutes.
+    /// An interval of this many minutes.
     ///
     /// # Errors
-    /// When cron could not express them.
+    /// When cron can't express it.
     pub(crate) fn minutes(minutes: u32) -> Result<Self, EveryError> {
         if Self::ALL.contains(&minutes) {
             Ok(Self(minutes))
@@ -41,13 +41,13 @@ impl Every {
         }
     }
 
-    /// In minutes.
+    /// The interval in minutes.
     #[must_use]
     pub(crate) fn in_minutes(self) -> u32 {
         self.0
     }
 
-    /// The times of the day, in minutes after midnight, when the first one is `offset`.
+    /// The times of the runs of a day in minutes after midnight, if the first one is `offset`.
     pub(crate) fn times(self, offset: u32) -> impl Iterator<Item = u32> {
         (offset % self.0..1440).step_by(self.0 as usize)
     }
@@ -78,7 +78,7 @@ impl fmt::Display for Every {
     }
 }
 
-/// For JSON.
+/// Serializes an interval as text.
 pub(super) fn as_text<S: Serializer>(every: &Every, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(every)
 }
@@ -96,14 +96,14 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_that_cron_cannot_keep_is_refused() {
+    fn an_interval_that_cron_cannot_express_is_refused() {
         for text in ["7m", "90m", "5h", "2d", "30s", "0s", "", "often"] {
             assert!(text.parse::<Every>().is_err(), "{text}");
         }
     }
 
     #[test]
-    fn the_runs_of_a_day_are_evenly_spread_also_over_midnight() {
+    fn the_runs_of_a_day_are_evenly_spread_even_across_midnight() {
         for minutes in Every::ALL {
             let every = Every::minutes(minutes).expect("allowed");
             let times: Vec<u32> = every.times(minutes - 1).collect();

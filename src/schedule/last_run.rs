@@ -1,5 +1,5 @@
 //! When a scheduled flush last ran. cron, launchd and Task Scheduler don't tell, so `flush
-//! --scheduled` notes it in the home.
+//! --scheduled` stores it in the home.
 
 use std::{fs, io};
 
@@ -11,10 +11,10 @@ use crate::limits::SMALL_FILE_BYTES;
 
 const FILE: &str = "last-scheduled-flush";
 
-/// Notes that a scheduled flush runs. A home that is gone is not made again for it.
+/// Stores that a scheduled flush is running. Does not create the home if it is gone.
 ///
 /// # Errors
-/// When the note can't be written.
+/// When the file can't be written.
 pub(crate) fn note(home: &Home, now: DateTime<Utc>) -> io::Result<()> {
     if !home.dir().is_dir() {
         return Ok(());
@@ -27,15 +27,15 @@ pub(crate) fn note(home: &Home, now: DateTime<Utc>) -> io::Result<()> {
     files::replace_own(&home.file(FILE), text.as_bytes())
 }
 
-/// When a scheduled flush last ran; `None` when none did, or there is no telling.
+/// When a scheduled flush last ran; `None` when none did, or that is unknown.
 #[must_use]
 pub(crate) fn read(home: &Home) -> Option<DateTime<Utc>> {
     let text = files::read_own(&home.file(FILE), SMALL_FILE_BYTES).ok()?;
     String::from_utf8(text).ok()?.trim().parse().ok()
 }
 
-/// Forgets it.
+/// Deletes the file.
 pub(crate) fn forget(home: &Home) {
-    // A note is all it was.
+    // It does no harm if the file stays.
     let _ = fs::remove_file(home.file(FILE));
 }

@@ -3,13 +3,13 @@
 use super::xml::escape;
 use super::{Every, Job};
 
-/// Its name for launchd.
+/// The label of the agent.
 pub(crate) const LABEL: &str = "com.jmosecurity.telemetry.flush";
 
-/// The property list's file.
+/// The file name of the property list.
 pub(crate) const FILE: &str = "com.jmosecurity.telemetry.flush.plist";
 
-/// The property list. A run that was missed while the machine slept is made up for.
+/// The property list. launchd catches up on a run that was missed while the machine slept.
 #[must_use]
 pub(crate) fn plist(job: &Job) -> String {
     let mut words = String::new();
@@ -47,7 +47,7 @@ pub(crate) fn plist(job: &Job) -> String {
     )
 }
 
-/// The hour, if one is named, and the minute of each run.
+/// The minute of each run, and its hour if it does not run every hour.
 fn times_of(job: &Job) -> Vec<(Option<u32>, u32)> {
     let hourly = job.every.in_minutes() <= 60;
     job.every
@@ -57,7 +57,7 @@ fn times_of(job: &Job) -> Vec<(Option<u32>, u32)> {
         .collect()
 }
 
-/// The job of a property list of ours; `None` when somebody changed it.
+/// Reads the job from our property list; `None` when somebody has changed it.
 #[must_use]
 pub(crate) fn read(plist: &str) -> Option<Job> {
     let options = roxmltree::ParsingOptions {

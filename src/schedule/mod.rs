@@ -1,12 +1,12 @@
-//! The regular flush, given to the scheduler that the machine has: a systemd user timer, a crontab
-//! line, a launchd agent or a task of Windows' Task Scheduler.
+//! A regular flush by the machine's scheduler: a systemd user timer, a crontab line, a launchd
+//! agent, or a task of Windows' Task Scheduler.
 //!
-//! What each of them reads is rendered from a [`Job`] by a pure function, and read back by its
-//! inverse, one file per kind: [`systemd`], [`cron`], [`launchd`], [`schtasks`]. [`machine`] writes
-//! the files, and `run` is the only place that starts another program.
+//! For each of them, a pure function renders a [`Job`] in the scheduler's own format, and its
+//! inverse reads the job back: [`systemd`], [`cron`], [`launchd`], [`schtasks`]. [`machine`] writes
+//! the files, and only `run` starts other programs.
 //!
-//! There is one schedule per user. What it runs is `flush --scheduled`, which notes when it ran
-//! ([`last_run`]), since most schedulers don't tell.
+//! There is one schedule per user. It runs `flush --scheduled`, which stores the time of the run
+//! ([`last_run`]), because most schedulers don't tell.
 
 pub(crate) mod cron;
 mod error;
@@ -30,7 +30,7 @@ pub(crate) use machine::Machine;
 use crate::env::Environment;
 use crate::home::Home;
 
-/// The schedulers that are known.
+/// The supported schedulers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Scheduler {
@@ -45,7 +45,7 @@ pub(crate) enum Scheduler {
 }
 
 impl Scheduler {
-    /// The name that `--with` takes.
+    /// Its name for `--with`.
     #[must_use]
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -56,7 +56,7 @@ impl Scheduler {
         }
     }
 
-    /// Those that this system can have, the preferred one first.
+    /// The schedulers that this system can have, the preferred one first.
     #[must_use]
     pub(crate) fn of_this_system() -> &'static [Self] {
         if cfg!(windows) {
@@ -69,7 +69,7 @@ impl Scheduler {
     }
 }
 
-/// What is run, and when.
+/// What to run, and when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Job {
     /// The absolute path of this program.
@@ -79,15 +79,15 @@ pub(crate) struct Job {
     /// The interval.
     #[serde(serialize_with = "every::as_text")]
     pub every: Every,
-    /// Minutes after midnight at which the first run of a day is due, less than the interval.
+    /// The time of the first run of a day, in minutes after midnight; less than the interval.
     pub offset: u32,
 }
 
 impl Job {
-    /// The flush of this machine's program and of this home.
+    /// The flush of this home with this program.
     ///
     /// # Errors
-    /// When the program's path is not there to stay, or a path can't be written into a schedule.
+    /// When the program will not stay where it is, or a path can't be written into a schedule.
     pub(crate) fn of(
         environment: &Environment,
         home: &Home,
@@ -111,7 +111,7 @@ impl Job {
         })
     }
 
-    /// The home that it flushes, when that is not the default one.
+    /// The home that it flushes, if that is not the default one.
     #[must_use]
     pub(crate) fn home(&self) -> Option<&str> {
         let at = self.arguments.iter().position(|word| word == "--home")?;
@@ -127,7 +127,7 @@ fn absolute(path: &std::path::Path) -> Result<std::path::PathBuf, ScheduleError>
     })
 }
 
-/// A path as text. A schedule is text, line by line.
+/// A path as text on one line, the only form that fits into a schedule.
 fn plain(path: &std::path::Path) -> Result<String, ScheduleError> {
     path.to_str()
         .filter(|text| !text.chars().any(char::is_control))
@@ -135,7 +135,8 @@ fn plain(path: &std::path::Path) -> Result<String, ScheduleError> {
         .ok_or_else(|| ScheduleError::NotPlain(path.to_owned()))
 }
 
-/// Words for the property tests of the renderers: what a path can hold and a schedule can carry.
+/// Jobs for the property tests of the renderers, with any text that a path can contain and a
+/// schedule can express.
 #[cfg(test)]
 pub(crate) mod arbitrary {
     use proptest::prelude::*;
@@ -143,7 +144,7 @@ pub(crate) mod arbitrary {
     use super::{Every, Job};
 
     fn word() -> impl Strategy<Value = String> {
-        // The characters that mean something to one of the schedulers are drawn more often.
+        // Characters with a special meaning for a scheduler are chosen more often.
         let special = prop::sample::select(
             [
                 " ", "%", "$", "'", "\"", "\\", "#", "&", "<", ">", ";", "--", "é", "{", "*", "!",

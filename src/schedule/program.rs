@@ -1,4 +1,4 @@
-//! Under which path a scheduler finds this program, also after the next update.
+//! The path under which a scheduler finds this program, even after the next update.
 
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
@@ -6,8 +6,8 @@ use std::path::{Component, Path, PathBuf};
 use super::ScheduleError;
 use crate::env::Environment;
 
-/// The path under which PATH finds this program, else its own. `current_exe` resolves links: under
-/// Homebrew it names the folder of one version, which the next upgrade deletes.
+/// The path at which this program is found through PATH, else its own path. `current_exe` resolves
+/// links: with Homebrew it names the folder of one version, which the next upgrade deletes.
 ///
 /// # Errors
 /// When the program will not stay where it is.
@@ -46,7 +46,7 @@ fn is_same_file(path: &Path, other: &Path) -> bool {
     }
 }
 
-/// Where Homebrew links a program of its Cellar.
+/// The link that Homebrew creates for a program in its Cellar.
 fn homebrew_link(own: &Path, name: &str) -> Option<PathBuf> {
     let prefix = own
         .ancestors()
@@ -55,7 +55,7 @@ fn homebrew_link(own: &Path, name: &str) -> Option<PathBuf> {
     Some(prefix.join("bin").join(name))
 }
 
-/// Whether a path leads into one version's folder of Homebrew's.
+/// Whether a path is in Homebrew's folder for one version.
 fn is_versioned(path: &Path) -> bool {
     path.components().any(|part| part.as_os_str() == "Cellar")
 }
@@ -76,7 +76,7 @@ fn temporary_dirs(environment: &Environment) -> Vec<PathBuf> {
     dirs
 }
 
-/// Why a program will soon be gone from a path, if it will.
+/// Why a program will not stay at a path, if so.
 fn why_temporary(path: &Path, temporary_dirs: &[PathBuf]) -> Option<&'static str> {
     let names: Vec<_> = path
         .components()
@@ -105,8 +105,8 @@ fn why_temporary(path: &Path, temporary_dirs: &[PathBuf]) -> Option<&'static str
         .then_some("it is in a folder for temporary files; install the program first")
 }
 
-/// Whether a scheduled flush finds this home without being told. It starts with the home directory
-/// of the user's account, whatever HOME is here.
+/// Whether a scheduled flush finds this home without `--home`. It runs with the home directory of
+/// the user's account, whatever HOME is here.
 pub(super) fn is_default_home(environment: &Environment, dir: &Path) -> bool {
     let Some(user_home) = environment.user_home() else {
         return false;
@@ -115,7 +115,7 @@ pub(super) fn is_default_home(environment: &Environment, dir: &Path) -> bool {
         && account_home().is_none_or(|account| account == user_home)
 }
 
-/// The home directory of the user's account, where a file of the system says so.
+/// The home directory of the user's account, if a file of the system names it.
 fn account_home() -> Option<PathBuf> {
     #[cfg(unix)]
     {
@@ -127,7 +127,7 @@ fn account_home() -> Option<PathBuf> {
     None
 }
 
-/// The home directory of a user in the text of `/etc/passwd`.
+/// The home directory of a user according to the text of `/etc/passwd`.
 #[cfg(unix)]
 fn home_of(accounts: &str, uid: u32) -> Option<PathBuf> {
     let uid = uid.to_string();
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_that_will_be_gone_is_recognized() {
+    fn a_temporary_program_is_recognized() {
         let dirs = [PathBuf::from("/tmp")];
         let temporary = |path: &str| why_temporary(Path::new(path), &dirs).is_some();
         for path in [
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn homebrew_links_what_is_in_its_cellar() {
+    fn homebrew_links_programs_in_its_cellar() {
         let own = Path::new("/opt/homebrew/Cellar/jmo-telemetry/0.1.0/bin/jmo-telemetry");
         assert_eq!(
             homebrew_link(own, "jmo-telemetry"),

@@ -1,5 +1,5 @@
-//! Starts the scheduler's own programs: `systemctl`, `crontab`, `launchctl`, `schtasks`. Nothing else
-//! in the schedule starts a program.
+//! Runs the schedulers' own programs: `systemctl`, `crontab`, `launchctl`, `schtasks`. No other
+//! part of `schedule` starts a program.
 
 use std::fs::File;
 use std::io::Read;
@@ -13,10 +13,10 @@ use super::ScheduleError;
 use crate::clock::{self, Deadline};
 use crate::limits::SCHEDULER_WAIT;
 
-/// Runs a command to its end. An exit code other than 0 is not an error here.
+/// Runs a command to its end, without input. An exit code other than 0 is not an error here.
 ///
 /// # Errors
-/// When it can't be started, or does not end in time; it is killed then.
+/// When it can't be started, or does not end in time and is killed.
 pub(super) fn output(command: &[&str]) -> Result<Output, ScheduleError> {
     output_reading(command, Stdio::null())
 }
@@ -24,15 +24,15 @@ pub(super) fn output(command: &[&str]) -> Result<Output, ScheduleError> {
 /// Runs a command that must succeed.
 ///
 /// # Errors
-/// When it does not.
+/// When it fails.
 pub(super) fn succeed(command: &[&str]) -> Result<Output, ScheduleError> {
     succeeded(command, output(command)?)
 }
 
-/// The same with a command that reads this file on stdin.
+/// Runs a command that must succeed, with this file as stdin.
 ///
 /// # Errors
-/// When it does not succeed.
+/// When it fails.
 pub(super) fn succeed_reading(command: &[&str], input: File) -> Result<Output, ScheduleError> {
     succeeded(command, output_reading(command, input.into())?)
 }
@@ -60,7 +60,7 @@ pub(super) fn failed(command: &[&str], output: &Output) -> ScheduleError {
     }
 }
 
-/// What a command said, on stderr if it said something there, as one line.
+/// The message of a command as one line: its stderr, or its stdout if stderr is empty.
 fn message(output: &Output) -> String {
     let said = |bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes);
@@ -82,7 +82,7 @@ fn run(command: &[&str], input: Stdio) -> io::Result<Output> {
     };
     let mut child = Command::new(program)
         .args(arguments)
-        // What it says is read by us, too.
+        // English messages, because some of them are parsed.
         .env("LC_ALL", "C")
         .stdin(input)
         .stdout(Stdio::piped())
@@ -92,7 +92,8 @@ fn run(command: &[&str], input: Stdio) -> io::Result<Output> {
     let stdout = reader(child.stdout.take());
     let stderr = reader(child.stderr.take());
     let status = wait(&mut child, deadline)?;
-    // Something that it started may hold its pipes open. Half a crontab is none.
+    // A process that it started may hold its pipes open. Incomplete output must not be used, such
+    // as half a crontab.
     let rest = |pipe: Receiver<Vec<u8>>| pipe.recv_timeout(deadline.left()).map_err(|_| too_slow());
     Ok(Output {
         status,
@@ -109,7 +110,7 @@ fn reader<R: Read + Send + 'static>(pipe: Option<R>) -> Receiver<Vec<u8>> {
         if let Some(mut pipe) = pipe
             && pipe.read_to_end(&mut bytes).is_ok()
         {
-            // Nobody waits any more when it took too long.
+            // If it took too long, nobody is waiting any more.
             let _ = sender.send(bytes);
         }
     });

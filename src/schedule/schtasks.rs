@@ -4,11 +4,13 @@ use super::xml::escape;
 use super::{Every, Job};
 use crate::command_line::{quote, words};
 
-/// The file, in the home, from which the task is made. Task Scheduler prints a task in the console's
-/// character set, which can't carry every path, so what it runs is read from here.
+/// The file in the home from which the task is created. Task Scheduler prints a task in the
+/// console's character set, which can't represent every path, so the job is read back from this
+/// file.
 pub(crate) const FILE: &str = "schedule-task.xml";
 
-/// The task's name. All users of a machine share the names, so it holds the user's.
+/// The name of the task. All users of a machine share one list of tasks, so it contains the user's
+/// name.
 #[must_use]
 pub(crate) fn task_name(user: &str) -> String {
     let plain = |c: char| {
@@ -22,11 +24,12 @@ pub(crate) fn task_name(user: &str) -> String {
     format!("jmo-telemetry-flush-{user}")
 }
 
-/// What shows no window: Task Scheduler opens a console for a console program, which would flash up
-/// on the user's screen at each run.
+/// Runs the program without a window. Task Scheduler would open a console, which would flash up on
+/// the user's screen at each run.
 const WITHOUT_WINDOW: &str = r"%SystemRoot%\System32\conhost.exe";
 
-/// The task. A run that was missed is made up for; it also runs on battery, and never twice at once.
+/// The task. It catches up on a missed run, also runs on battery power, and never runs twice at the
+/// same time.
 #[must_use]
 pub(crate) fn task(job: &Job) -> String {
     let mut arguments = format!("--headless {}", quote(&job.program));
@@ -82,7 +85,7 @@ pub(crate) fn task(job: &Job) -> String {
     )
 }
 
-/// The bytes of the file that `schtasks /create /xml` reads: UTF-16 with its mark.
+/// The content of the file that `schtasks /create /xml` reads: UTF-16 with a byte order mark.
 #[must_use]
 pub(crate) fn file(task: &str) -> Vec<u8> {
     std::iter::once(0xFEFF)
@@ -91,7 +94,7 @@ pub(crate) fn file(task: &str) -> Vec<u8> {
         .collect()
 }
 
-/// The text of such a file.
+/// The text in such a file.
 #[must_use]
 pub(crate) fn text(file: &[u8]) -> Option<String> {
     let (pairs, []) = file.as_chunks::<2>() else {
@@ -101,7 +104,7 @@ pub(crate) fn text(file: &[u8]) -> Option<String> {
     String::from_utf16(units.strip_prefix(&[0xFEFF])?).ok()
 }
 
-/// The job of a task of ours; `None` when somebody changed it.
+/// Reads the job from our task; `None` when somebody has changed it.
 #[must_use]
 pub(crate) fn read(task: &str) -> Option<Job> {
     let document = roxmltree::Document::parse(task).ok()?;

@@ -1,4 +1,4 @@
-//! When in its interval a machine's flush is due, so that ten thousand machines don't send to one
+//! Chooses when in its interval a machine flushes, so that thousands of machines don't send to one
 //! server in the same minute.
 
 use std::path::Path;
@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 use super::Every;
 use crate::env::Environment;
 
-/// Minutes after midnight, less than the interval. It is the same each time on one machine, and
-/// says nothing about it: it follows from a hash of names that are never sent.
+/// The offset in minutes, less than the interval. It is always the same on one machine but reveals
+/// nothing about it: it is derived from a hash of names that are never sent.
 pub(super) fn offset(environment: &Environment, home: &Path, every: Every) -> u32 {
     let mut hash = Sha256::new();
     hash.update(b"jmo-telemetry schedule");
@@ -24,7 +24,7 @@ pub(super) fn offset(environment: &Environment, home: &Path, every: Every) -> u3
     u32::from_be_bytes([a, b, c, d]) % every.in_minutes()
 }
 
-/// What Linux calls the installation.
+/// The id of a Linux installation.
 fn machine_id() -> Option<Vec<u8>> {
     if cfg!(target_os = "linux") {
         std::fs::read("/etc/machine-id").ok()

@@ -2,9 +2,9 @@
 
 use super::Job;
 
-/// The service's file.
+/// The file name of the service.
 pub(crate) const SERVICE: &str = "jmo-telemetry-flush.service";
-/// The timer's file.
+/// The file name of the timer.
 pub(crate) const TIMER: &str = "jmo-telemetry-flush.timer";
 
 const HEADER: &str =
@@ -12,9 +12,10 @@ const HEADER: &str =
 const FOLDERS: &str = "# Folders made for it: ";
 const DESCRIPTION: &str = "Description=Upload waiting JMo Security telemetry, every ";
 
-/// The service. `folders` is how many folders above it were made for it, which go with it.
+/// The service. `folders` is the number of parent folders that were created for it and will be
+/// removed with it.
 ///
-/// A program that is gone is passed over in silence.
+/// The service does nothing if the program is gone.
 #[must_use]
 pub(crate) fn service(job: &Job, folders: usize) -> String {
     let arguments = job.arguments.iter().map(|word| quote(word));
@@ -36,7 +37,7 @@ pub(crate) fn service(job: &Job, folders: usize) -> String {
     )
 }
 
-/// The timer. A run that was missed while the machine was off is made up for.
+/// The timer. systemd catches up on a run that was missed while the machine was off.
 #[must_use]
 pub(crate) fn timer(job: &Job) -> String {
     format!(
@@ -55,7 +56,7 @@ pub(crate) fn timer(job: &Job) -> String {
     )
 }
 
-/// When, as systemd writes it.
+/// The times of the runs in systemd's calendar format.
 fn calendar(job: &Job) -> String {
     let (minutes, hour, minute) = (job.every.in_minutes(), job.offset / 60, job.offset % 60);
     match minutes {
@@ -66,24 +67,24 @@ fn calendar(job: &Job) -> String {
     }
 }
 
-/// systemd takes no program with one of these in its path, however it is quoted.
+/// systemd does not accept these characters in the path of a program, even quoted.
 const UNSAFE: [char; 3] = ['\'', '"', '\\'];
 
-/// What starts a program with such a path, which is an argument then.
+/// A shell that starts a program with such a path, which is then an argument.
 const SHELL: [&str; 3] = ["/bin/sh", "-c", r#"exec "$0" "$@""#];
 
-/// The program, as words of `ExecStart=`.
+/// The program as words for `ExecStart=`.
 fn program(path: &str) -> impl Iterator<Item = String> {
     let (shell, path) = if path.contains(UNSAFE) {
         (&SHELL[..], quote(path))
     } else {
-        // A dollar sign stands for itself here, and is escaped in arguments alone.
+        // A dollar sign is literal here; it needs escaping only in arguments.
         (&SHELL[..0], quote_percent(path))
     };
     shell.iter().map(|word| quote(word)).chain([path])
 }
 
-/// A word in quotes, with the percent signs escaped, which systemd expands everywhere.
+/// Quotes a word and escapes percent signs, which systemd expands everywhere.
 fn quote_percent(word: &str) -> String {
     let mut quoted = String::from("\"");
     for character in word.chars() {
@@ -98,7 +99,7 @@ fn quote_percent(word: &str) -> String {
     quoted
 }
 
-/// An argument as a word of `ExecStart=`.
+/// Quotes an argument for `ExecStart=`.
 fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@+".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -107,14 +108,14 @@ fn quote(word: &str) -> String {
     quote_percent(word).replace('$', "$$")
 }
 
-/// How many folders were made for a service of ours.
+/// How many folders were created for our service.
 #[must_use]
 pub(crate) fn folders(service: &str) -> usize {
     let told = service.lines().find_map(|line| line.strip_prefix(FOLDERS));
     told.and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
-/// The job of a service and its timer; `None` when somebody changed them.
+/// Reads the job from our service and its timer; `None` when somebody has changed them.
 #[must_use]
 pub(crate) fn read(service: &str, timer: &str) -> Option<Job> {
     let value = |text: &str, key: &str| {
@@ -145,7 +146,7 @@ pub(crate) fn read(service: &str, timer: &str) -> Option<Job> {
     })
 }
 
-/// The words of `ExecStart=` as [`quote`] writes them.
+/// Splits the value of `ExecStart=` into words; the inverse of [`quote`].
 fn words(command: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;

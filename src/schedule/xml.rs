@@ -1,6 +1,6 @@
-//! The little XML that two of the schedulers want.
+//! XML escaping for the two schedulers whose files are XML.
 
-/// Text as it stands in an element.
+/// Escapes text for the content of an element.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {

@@ -1,6 +1,6 @@
-//! The two doors into the spool: [`Spool::read`] and [`Spool::write`]. Behind them are
-//! `spool.lock`, opening and migrating, taking in what waits in `overflow.jsonl`, and repair: work
-//! that meets damage is run again on what could be saved.
+//! The two ways to access the spool: [`Spool::read`] and [`Spool::write`]. They take `spool.lock`,
+//! open and migrate the database, import what waits in `overflow.jsonl`, and repair: when the work
+//! finds damage, the database is repaired and the work runs again.
 
 use std::time::Duration;
 
@@ -18,19 +18,19 @@ use crate::limits::{
     RECORD_WAIT, SQLITE_BUSY_WAIT,
 };
 
-/// Who writes: this decides how long the write may wait, and what it may make.
+/// Who is writing. This decides how long the write may wait and whether it may create the spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Caller {
-    /// `record`. It makes the spool where there is none. It waits little, and no longer than to this
-    /// deadline for everything together, since its event can go to `overflow.jsonl`; and its write is
-    /// so short that it takes the database for itself.
+    /// `record`. It creates the spool if there is none. All its waits together end at this
+    /// deadline, because its event can go to `overflow.jsonl` instead. Its write is so short that
+    /// it may use the database exclusively.
     Record(Deadline),
-    /// A command of a person or a timer. Where there is no spool there is nothing to do.
+    /// A command that a person or a timer started. Without a spool it has nothing to do.
     Command,
 }
 
 impl Caller {
-    /// `record`, which begins now.
+    /// A `record` that starts now.
     #[must_use]
     pub fn record() -> Self {
         Self::Record(Deadline::after(RECORD_WAIT))
@@ -43,7 +43,7 @@ impl Caller {
         }
     }
 
-    /// How long SQLite's own locks may be waited for, from now on.
+    /// How long to wait for SQLite's own locks, from now on.
     fn busy_wait(self) -> Duration {
         match self {
             Self::Record(deadline) => SQLITE_BUSY_WAIT.min(deadline.left()),
@@ -51,7 +51,7 @@ impl Caller {
         }
     }
 
-    /// How long the lock of `overflow.jsonl` may be waited for before an import.
+    /// How long to wait for the lock of `overflow.jsonl` before an import.
     fn overflow_wait(self) -> Duration {
         match self {
             Self::Record(deadline) => OVERFLOW_WAIT.min(deadline.left()),
@@ -66,7 +66,7 @@ impl Caller {
         }
     }
 
-    /// Whether there is anything to write to, or it may be made.
+    /// Whether there is a spool, or this caller may create one.
     fn may_open(self, home: &Home) -> bool {
         self != Self::Command
             || home.spool_db().exists()
@@ -74,7 +74,7 @@ impl Caller {
             || repair::is_unfinished(home)
     }
 
-    /// An import reads the whole file and the whole database.
+    /// Whether this caller has time for an import, which reads the whole file and the whole database.
     fn has_time_to_import(self, home: &Home) -> bool {
         let waiting = size_of(&home.overflow());
         self == Self::Command
@@ -83,7 +83,7 @@ impl Caller {
                 && size_of(&home.spool_db()) <= RECORD_IMPORT_SPOOL_BYTES)
     }
 
-    /// How much a repair may take of this caller's time.
+    /// How much of this caller's time a repair may take.
     fn repair_budget(self) -> Budget {
         match self {
             Self::Record(deadline) => Budget {
@@ -99,11 +99,11 @@ impl Caller {
 }
 
 impl Spool {
-    /// Runs `work`, which reads, on the spool of a home; where there is none, the result is the
-    /// default. Takes in what waits in `overflow.jsonl` first, where that can be done at once.
-    /// Needs no lock otherwise, except to migrate an older spool, to repair a damaged one, and when
-    /// writers follow each other so closely that SQLite finds no moment between them. Where a
-    /// stopped process keeps the database, or the home can't be written, it is read as it is.
+    /// Runs `work`, which reads, on the spool of a home; returns the default if there is none.
+    /// First imports what waits in `overflow.jsonl`, if that is possible without waiting. Apart
+    /// from that it takes the lock only to migrate an older spool, to repair a damaged one, or when
+    /// writers follow each other so closely that SQLite finds no gap between them. If a stopped
+    /// process holds the database, or the home can't be written, the database is read as it is.
     ///
     /// # Errors
     /// When there is a spool and it can't be opened or read.
@@ -114,7 +114,7 @@ impl Spool {
         if Overflow::of(home).waits()
             && let Some(lock) = lock_if_possible(home)
         {
-            // Reading goes on without it: `overflow` in the numbers says that it still waits.
+            // If that fails, reading goes on. The number `overflow` says that events still wait there.
             let _ = write_locked(home, &lock, Caller::Command, |_| Ok(()));
         }
         let quarantined = home.quarantined();
@@ -127,12 +127,12 @@ impl Spool {
         }
     }
 
-    /// Runs `work`, which writes, on the spool of a home, with `spool.lock` in hand and after
-    /// taking in what waits in `overflow.jsonl`; for a command without a spool the result is the
-    /// default. The lock is held until `work` is done, so `work` must be short.
+    /// Runs `work`, which writes, on the spool of a home, while holding `spool.lock` and after
+    /// importing what waits in `overflow.jsonl`. Returns the default for a command without a spool.
+    /// The lock is held until `work` is done, so `work` must be short.
     ///
     /// # Errors
-    /// When the lock can't be had in time, the spool can't be opened, or `work` fails.
+    /// When the lock can't be taken in time, the spool can't be opened, or `work` fails.
     pub fn write<T: Default>(
         home: &Home,
         caller: Caller,
@@ -142,7 +142,7 @@ impl Spool {
             return Ok(T::default());
         }
         let lock = lock(home, caller.lock_wait())?;
-        // Asked with the lock in hand: whoever had it may have made the spool.
+        // Checked while holding the lock: the previous holder may have created the spool.
         if !caller.may_open(home) {
             return Ok(T::default());
         }
@@ -189,8 +189,8 @@ fn write_locked<T>(
     let mut attempt = || {
         let mut spool = Spool::open(home, lock, caller.sharing(), caller.busy_wait())?;
         let mut writer = spool.writer(lock);
-        // What waits goes in before what is new. When that fails, the work is done all the same;
-        // only damage must be repaired first.
+        // What waits is imported before anything new is added. If that fails, the work is still
+        // done, unless damage must be repaired first.
         if caller.has_time_to_import(home) {
             match writer.import_overflow(caller.overflow_wait()) {
                 Err(error) if error.is_damage() => return Err(error),
@@ -209,7 +209,7 @@ fn write_locked<T>(
     }
 }
 
-/// Runs `work` on the spool as it is; the default where there is none.
+/// Runs `work` on the spool as it is; returns the default if there is none.
 ///
 /// # Errors
 /// When it can't be opened or read, or is damaged.
@@ -221,7 +221,7 @@ pub(super) fn without_repair<T: Default>(
         return Ok(T::default());
     };
     match work(&spool) {
-        // The process that has the database may have changed it meanwhile.
+        // Not real damage, perhaps: the process that holds the database may have changed it meanwhile.
         Err(error) if spool.unlocked && error.is_damage() => {
             Err(SpoolError::locked(home.file("spool.lock")))
         }
@@ -229,8 +229,7 @@ pub(super) fn without_repair<T: Default>(
     }
 }
 
-/// Repairs the spool, unless another process has done so since `quarantined` was looked up: its
-/// healthy successor stays.
+/// Repairs the spool, unless another process has done so since `quarantined` was looked up.
 pub(super) fn repair_unless_done(home: &Home, quarantined: &[String]) -> Result<(), SpoolError> {
     let lock = lock(home, COMMAND_LOCK_WAIT)?;
     if home.quarantined() == quarantined {
@@ -245,8 +244,9 @@ fn lock(home: &Home, wait: Duration) -> Result<SpoolLock, SpoolError> {
         .ok_or_else(|| SpoolError::locked(home.file("spool.lock")))
 }
 
-/// The lock for a reader, who can do without it: `None` when it is held for longer than
-/// [`READ_LOCK_WAIT`], at once when by a process that is stopped, or when there can be no lock.
+/// The lock for a reader, which can go on without it. `None` when another process holds it for
+/// longer than [`READ_LOCK_WAIT`], immediately when that process is stopped, and when locking
+/// fails.
 fn lock_if_possible(home: &Home) -> Option<SpoolLock> {
     let now = home.lock_spool(Duration::ZERO).ok()?;
     now.or_else(|| {

@@ -6,14 +6,14 @@ use rusqlite::{Connection, params_from_iter};
 use super::{SpoolError, Writer, ms};
 use crate::event::Payload;
 
-/// Rows in one statement; more gain nothing.
+/// Rows per statement; more would not make it faster.
 const ROWS: usize = 50;
 
 impl Writer<'_> {
     /// Adds events as `pending`, in order; durable when it returns. One transaction, one fsync.
     ///
     /// # Errors
-    /// When nothing of it was added.
+    /// When none of them was added.
     pub fn append(&mut self, payloads: &[Payload]) -> Result<(), SpoolError> {
         const OPERATION: &str = "append to";
         match payloads {
@@ -29,7 +29,7 @@ impl Writer<'_> {
     }
 }
 
-/// Adds a batch with few statements: what each of them costs beside its rows is as much as a row.
+/// Adds a batch with few statements, because each statement costs about as much as a row.
 pub(super) fn insert(connection: &Connection, payloads: &[Payload]) -> rusqlite::Result<()> {
     let (full, rest) = payloads.as_chunks::<ROWS>();
     if !full.is_empty() {

@@ -1,4 +1,4 @@
-//! Putting a request together: which segments, and which rows into them.
+//! Building a request: which segments it contains, and which rows go into them.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -14,11 +14,11 @@ use crate::event::Payload;
 /// How much may go into one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchLimits {
-    /// Segments.
+    /// The most segments.
     pub segments: usize,
-    /// Events that are not confirmed yet.
+    /// The most events that are not confirmed yet.
     pub events: usize,
-    /// What the destination wants of each segment.
+    /// The destination's limits for each segment.
     pub destination: Capabilities,
 }
 
@@ -30,15 +30,15 @@ struct Unfinished {
     stale: bool,
 }
 
-/// Puts a request together: what is not confirmed yet, oldest segments first, then pending rows as
-/// far as the limits allow. Every row in it is `sending` when its step is committed.
+/// Builds a request: unconfirmed segments first, oldest first, then pending rows as far as the
+/// limits allow. When a step is committed, its rows are `sending`.
 pub(super) struct BatchBuilder<'d> {
     destination: &'d str,
     limits: BatchLimits,
-    /// Names that stand for other files at the destination.
+    /// Names of segments that other files at the destination already have.
     taken: &'d HashSet<String>,
     unfinished: std::vec::IntoIter<Unfinished>,
-    /// What goes into the request, so far.
+    /// The request so far.
     pub(super) batch: Batch,
 }
 
@@ -89,8 +89,8 @@ impl<'d> BatchBuilder<'d> {
     }
 }
 
-/// Segments with rows under way first, oldest first, so that what may be there already is confirmed
-/// before anything new; then the open one.
+/// First the segments with `sending` rows, oldest first, so that rows that may have arrived already
+/// are confirmed before anything new is sent. Then the open segment.
 fn unfinished(connection: &Connection, destination: &str) -> rusqlite::Result<Vec<Unfinished>> {
     let mut statement = connection.prepare(
         "SELECT id, name, sealed, stale FROM segment WHERE destination = ?1
@@ -145,7 +145,7 @@ fn start_segment(
     Ok(None)
 }
 
-/// Reads a segment whole and, while it is open and the limits allow, moves pending rows into it.
+/// Reads a whole segment. Moves pending rows into it while it is open and the limits allow.
 fn fill(
     connection: &Connection,
     segment: &Unfinished,
@@ -168,14 +168,14 @@ fn fill(
     if !limits.destination.segments_grow {
         seal(connection, segment.id)?;
     }
-    // Oldest first and without gaps, so the pending rows up to the last one are those that were
-    // read.
+    // Pending rows were read oldest first and without gaps, so these are all pending rows up to the
+    // last one read.
     connection.execute(
         "UPDATE event SET state = 1, segment = ?1, attempts = attempts + 1 WHERE state = 0 AND seq <= ?2",
         params![segment.id, last],
     )?;
-    // Events that were given back can be older than those in the segment; a file is in the order of
-    // its events.
+    // Events that were given back can be older than those in the segment, but a file must have its
+    // events in order.
     let newest_before = connection.query_row(
         "SELECT max(seq) FROM event WHERE segment = ?1 AND seq NOT BETWEEN ?2 AND ?3",
         [segment.id, first, last],
@@ -188,10 +188,11 @@ fn fill(
     }
 }
 
-/// Stores what is about to be sent, so that it is known again when its answer is lost.
+/// Stores the hash of what is about to be sent, so that the file is recognized even if the answer
+/// is lost.
 fn note_attempt(connection: &Connection, file: &SegmentFile) -> rusqlite::Result<()> {
     let sha256 = segment::sha256(file.content.as_bytes());
-    // The last twenty are plenty: each flush looks before it sends.
+    // The last twenty hashes are enough, because each flush looks before it sends.
     connection
         .execute(
             "UPDATE segment SET attempted = substr(coalesce(attempted, '') || ' ' || ?2, -1300)
@@ -219,8 +220,8 @@ fn read_segment(connection: &Connection, segment: &Unfinished) -> rusqlite::Resu
     Ok(file)
 }
 
-/// Adds pending rows to the file, oldest first, and seals the segment when the next one does not
-/// fit. Gives the first and the last `seq` that were added.
+/// Adds pending rows to the file, oldest first, and seals the segment when the next row does not
+/// fit. Returns the first and the last `seq` that were added.
 fn take_pending(
     connection: &Connection,
     segment: &Unfinished,
@@ -235,7 +236,7 @@ fn take_pending(
         && let Some(row) = rows.next()?
     {
         let payload = row.get_ref(0)?.as_str()?.len();
-        if !segment::takes(
+        if !segment::has_room_for(
             file.content.len(),
             file.events,
             payload,

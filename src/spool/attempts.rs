@@ -1,4 +1,4 @@
-//! How deliveries to each destination went: the last attempts, and when the next may be made.
+//! The history of deliveries to each destination: the last attempts, and when the next one is allowed.
 
 use std::time::Duration;
 
@@ -11,18 +11,18 @@ use crate::destination::Target;
 use crate::destination::retry::{LastFailure, RetryState};
 use crate::limits::ATTEMPTS_KEPT;
 
-/// One try to deliver, as `status` shows it.
+/// One attempt to deliver, as `status` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Attempt {
     /// When.
     pub at: DateTime<Utc>,
-    /// Where to.
+    /// The destination.
     pub destination: String,
     /// `sent`, or what stopped it.
     pub outcome: String,
     /// The answer's status, if there was one.
     pub http_status: Option<u16>,
-    /// Events that it confirmed.
+    /// The number of events that were confirmed.
     pub sent: usize,
     /// What went wrong.
     pub error: Option<String>,
@@ -84,7 +84,7 @@ impl Spool {
             .unwrap_or_default())
     }
 
-    /// The last attempts, newest first; of one destination or of all.
+    /// The last attempts at one destination, or at any, newest first.
     ///
     /// # Errors
     /// When the database can't be read.

@@ -1,4 +1,5 @@
-//! `spool check`: the database, the conservation law, and what was set aside or lost.
+//! `spool check`: verifies the database and the conservation law, and reports what was set aside or
+//! lost.
 
 use serde::Serialize;
 
@@ -8,16 +9,16 @@ use crate::home::Home;
 /// What `spool check` found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// Whether everything is as it should be.
+    /// Whether no problem was found.
     pub ok: bool,
-    /// What is not, a sentence each.
+    /// The problems, one sentence each.
     pub problems: Vec<String>,
     /// Whether the database itself is damaged.
     #[serde(skip)]
     pub damaged: bool,
 }
 
-/// Where there is no spool, nothing is wrong with it.
+/// The result when there is no spool: no problems.
 impl Default for Check {
     fn default() -> Self {
         Self {
@@ -28,8 +29,8 @@ impl Default for Check {
     }
 }
 
-/// Verifies the spool of a home, and says what is damaged, set aside or lost. A damaged database is
-/// repaired.
+/// Verifies the spool of a home and reports what is damaged, set aside or lost. Repairs a damaged
+/// database.
 ///
 /// # Errors
 /// When there is a spool and it can't be opened or read.
@@ -67,20 +68,20 @@ fn lost(spool: &Spool) -> Result<u64, SpoolError> {
     spool.ledger("dropped:damaged").map_err(spool.fail(CHECK))
 }
 
-/// For errors of a check.
+/// The operation named in errors.
 const CHECK: &str = "check";
 
 impl Spool {
-    /// Verifies the database and the conservation law (docs/design.md, P6): what was recorded is pending,
-    /// sending, sent, held, dropped or purged, where `recorded` is the highest `seq` ever given and
-    /// the rest are rows and counted deletions.
+    /// Verifies the database and the conservation law (docs/design.md, P6): every recorded event is
+    /// pending, sending, sent, held, dropped or purged. `recorded` is the highest `seq` ever
+    /// assigned; the other numbers come from the rows and from the ledger of deleted rows.
     ///
     /// # Errors
     /// When the database can't be read at all.
     fn check(&self) -> Result<Check, SpoolError> {
         let mut problems = self.damage().map_err(self.fail(CHECK))?;
         let damaged = !problems.is_empty();
-        problems.extend(self.strays().map_err(self.fail(CHECK))?);
+        problems.extend(self.mismatched().map_err(self.fail(CHECK))?);
         let stats = self.stats()?;
         let accounted = stats.pending
             + stats.sending
@@ -109,7 +110,7 @@ impl Spool {
         })
     }
 
-    /// What SQLite finds wrong with its own structures, and rows that hold no event.
+    /// The problems that SQLite's own integrity check finds, and rows that are not events.
     fn damage(&self) -> rusqlite::Result<Vec<String>> {
         let mut problems = Vec::new();
         let mut statement = self.connection.prepare("PRAGMA integrity_check(20)")?;
@@ -132,8 +133,8 @@ impl Spool {
         Ok(problems)
     }
 
-    /// Events whose state does not fit their segment.
-    fn strays(&self) -> rusqlite::Result<Option<String>> {
+    /// Events whose state does not match whether they are in a segment.
+    fn mismatched(&self) -> rusqlite::Result<Option<String>> {
         let stray: i64 = self.connection.query_row(
             "SELECT count(*) FROM event WHERE (state IN (1, 2)) <> (segment IS NOT NULL)
              OR (segment IS NOT NULL AND segment NOT IN (SELECT id FROM segment))",

@@ -1,11 +1,11 @@
-//! Makes what was salvaged of a damaged database agree with itself again: rows with segments, and the
-//! ledger with both.
+//! Makes the content that was salvaged from a damaged database consistent: rows must match their
+//! segments, and the ledger must match both.
 
 use rusqlite::{Connection, params};
 
 use super::ledger;
 
-/// Makes the copy consistent, of which so many events were once recorded.
+/// Makes the copy consistent. `recorded` is the number of events that were recorded before the damage.
 ///
 /// # Errors
 /// When it can't be written.
@@ -15,10 +15,10 @@ pub(super) fn restore(target: &Connection, recorded: i64) -> rusqlite::Result<()
     settle(target, recorded)
 }
 
-/// Makes rows and segments fit each other again.
+/// Makes rows and segments match.
 fn join_rows_and_segments(target: &Connection) -> rusqlite::Result<()> {
     target.execute_batch(
-        // A row without its segment is on no way any more.
+        // A row whose segment is lost is not being sent any more.
         "UPDATE event SET segment = NULL WHERE state IN (0, 3);
          UPDATE event SET state = 0, segment = NULL WHERE state = 1 AND segment NOT IN (SELECT id FROM segment);
          UPDATE event SET state = 0, segment = NULL WHERE state = 1 AND segment IS NULL;
@@ -29,9 +29,10 @@ fn join_rows_and_segments(target: &Connection) -> rusqlite::Result<()> {
     )
 }
 
-/// A segment whose confirmed rows are not all here must never be written again: its remote file has
-/// them. What was under way in it goes another way; should it have arrived unseen, it will be there
-/// twice, which is the lesser evil.
+/// A segment that has lost confirmed rows must never be written again, because its remote file
+/// still has them. Its `sending` rows become pending and go into another segment. If they had
+/// arrived without an answer, they will be at the destination twice, which is better than losing
+/// others.
 fn seal_what_lost_rows(target: &Connection) -> rusqlite::Result<()> {
     const LOST: &str = "SELECT id FROM segment WHERE coalesce(bytes, 0) >
         (SELECT coalesce(sum(octet_length(payload) + 1), 0) FROM event WHERE segment = segment.id AND state = 2)";
@@ -48,14 +49,13 @@ fn seal_what_lost_rows(target: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Makes the ledger whole again: what was recorded and is neither a row nor counted was lost with
-/// the damage.
+/// Completes the ledger: recorded events that are neither a row nor counted were lost with the
+/// damage.
 fn settle(target: &Connection, recorded: i64) -> rusqlite::Result<()> {
     let number = |sql: &str| target.query_row(sql, [], |row| row.get::<_, i64>(0));
     target.execute("DELETE FROM ledger WHERE count < 0", [])?;
     let recorded = recorded.max(number("SELECT coalesce(max(seq), 0) FROM event")?);
-    // Sent rows that are missing stay counted as sent; a count that is missing is made from the
-    // rows.
+    // Missing sent rows stay counted as sent. A missing count is computed from the rows.
     let sent_rows = number("SELECT count(*) FROM event WHERE state = 2")?;
     let sent = number("SELECT coalesce((SELECT count FROM ledger WHERE entry = 'sent'), 0)")?
         .max(sent_rows);

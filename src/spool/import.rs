@@ -1,8 +1,9 @@
-//! Taking in what waits in `overflow.jsonl`.
+//! Importing the events that wait in `overflow.jsonl`.
 //!
-//! Each event is taken once: one whose commit only seemed to fail is in the database already, and so
-//! is one whose import was killed before the file was emptied. Both are found by their `event_id`.
-//! A line that is no event of this program's is set aside (`overflow.jsonl.corrupt`).
+//! Each event is imported once. It may already be in the database, because its commit only seemed
+//! to fail or because an import was killed before it emptied the file; such events are recognized
+//! by their `event_id`. A line that this program did not write is set aside
+//! (`overflow.jsonl.corrupt`).
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -11,54 +12,54 @@ use rusqlite::Connection;
 use uuid::Uuid;
 
 use super::append::insert;
-use super::overflow::{Held, Overflow};
+use super::overflow::{LockedOverflow, Overflow};
 use super::{SpoolError, Writer, ms};
 use crate::event::Payload;
 use crate::limits::RECORD_BATCH_EVENTS;
 
-/// For errors of an import.
+/// The operation named in errors.
 const OPERATION: &str = "import overflow.jsonl into";
 
 impl Writer<'_> {
-    /// Moves what waits in `overflow.jsonl` into the database. Gives the number of events that are
-    /// new there. A file that is locked for longer than `wait` is left alone.
+    /// Moves the events of `overflow.jsonl` into the database. Returns how many of them are new
+    /// there. A file that is locked for longer than `wait` is left alone.
     ///
     /// # Errors
-    /// When the file can't be read, or the events can't be added; then the file is as it was.
+    /// When the file can't be read or the events can't be added. The file is then unchanged.
     pub(super) fn import_overflow(&mut self, wait: Duration) -> Result<usize, SpoolError> {
-        match Overflow::of(&self.spool.home).hold(wait)? {
-            Some(held) => self.import(held),
+        match Overflow::of(&self.spool.home).lock_unless_empty(wait)? {
+            Some(overflow) => self.import(&overflow),
             None => Ok(0),
         }
     }
 
-    /// The same, and sure of it: afterwards nobody is about to append who asked for consent before
-    /// this.
+    /// The same, but takes the lock even when the file is empty. So afterwards no process can
+    /// append events for which it checked consent before this.
     ///
     /// # Errors
     /// As above, and when another process keeps the file locked.
     pub(super) fn import_all_overflow(&mut self) -> Result<usize, SpoolError> {
-        match Overflow::of(&self.spool.home).hold_surely()? {
-            Some(held) => self.import(held),
+        match Overflow::of(&self.spool.home).lock_even_if_empty()? {
+            Some(overflow) => self.import(&overflow),
             None => Ok(0),
         }
     }
 
-    fn import(&mut self, mut held: Held) -> Result<usize, SpoolError> {
-        let content = held.read()?;
+    fn import(&mut self, overflow: &LockedOverflow) -> Result<usize, SpoolError> {
+        let content = overflow.read()?;
         let (ours, others) = read_lines(&content);
-        held.set_aside(&others)?;
+        overflow.set_aside(&others)?;
         let fresh =
             without_known(&self.spool.connection, ours).map_err(self.spool.fail(OPERATION))?;
         for batch in fresh.chunks(RECORD_BATCH_EVENTS) {
             self.commit(OPERATION, |transaction| insert(transaction, batch))?;
         }
-        held.empty()?;
+        overflow.empty()?;
         Ok(fresh.len())
     }
 }
 
-/// The events among the lines of a file, and the lines that are none.
+/// Separates the lines of a file into events and other lines.
 fn read_lines(content: &[u8]) -> (Vec<Payload>, Vec<&[u8]>) {
     let (mut ours, mut others) = (Vec::new(), Vec::new());
     for line in content.split(|byte| *byte == b'\n') {
@@ -71,8 +72,8 @@ fn read_lines(content: &[u8]) -> (Vec<Payload>, Vec<&[u8]>) {
     (ours, others)
 }
 
-/// Leaves out events that the database has already, and repeated ones. This reads the whole table:
-/// an index would cost every record something, and an import is rare.
+/// Leaves out repeated events and those that the database already has. This reads the whole table:
+/// an index would slow down every `record`, and an import is rare.
 fn without_known(
     connection: &Connection,
     mut payloads: Vec<Payload>,
@@ -84,7 +85,8 @@ fn without_known(
         return Ok(payloads);
     };
     let mut known: HashSet<Uuid> = HashSet::new();
-    // An event keeps the time of its stamp on either way.
+    // An event has the same time whether it was added directly or imported, so only that period is
+    // read.
     let mut statement =
         connection.prepare("SELECT payload FROM event WHERE recorded_at BETWEEN ?1 AND ?2")?;
     let mut rows = statement.query([first, last])?;

@@ -1,10 +1,10 @@
-//! The ledger, which counts events whose rows are gone.
+//! The ledger: counts of events, for those whose rows have been deleted.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Spool;
 
-/// Adds to an entry of the ledger.
+/// Adds to a count.
 pub(super) fn count(connection: &Connection, entry: &str, events: usize) -> rusqlite::Result<()> {
     if events > 0 {
         connection.execute(
@@ -15,7 +15,7 @@ pub(super) fn count(connection: &Connection, entry: &str, events: usize) -> rusq
     Ok(())
 }
 
-/// Takes back from an entry of the ledger.
+/// Subtracts from a count.
 pub(super) fn uncount(connection: &Connection, entry: &str, events: usize) -> rusqlite::Result<()> {
     if events > 0 {
         connection.execute(
@@ -27,7 +27,7 @@ pub(super) fn uncount(connection: &Connection, entry: &str, events: usize) -> ru
 }
 
 impl Spool {
-    /// An entry of the ledger.
+    /// A count of the ledger.
     pub(super) fn ledger(&self, entry: &str) -> rusqlite::Result<u64> {
         let count = self.connection.query_row(
             "SELECT count FROM ledger WHERE entry = ?1",

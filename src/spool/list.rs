@@ -1,4 +1,4 @@
-//! Looking: rows and numbers.
+//! Reading the spool: listing rows, and statistics.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -14,7 +14,7 @@ use crate::event::Payload;
 use crate::files::size_of;
 use crate::home::Home;
 
-/// One event of the spool, in the words and the order of `spool list --json`.
+/// One event of the spool, with the names and the order of `spool list --json`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Row {
     /// Its number; never used twice.
@@ -23,13 +23,13 @@ pub struct Row {
     pub event_id: String,
     /// Its name.
     pub event: String,
-    /// Where it is on its way.
+    /// Its state.
     pub state: State,
     /// When it was recorded.
     pub recorded_at: DateTime<Utc>,
     /// When the destination confirmed it.
     pub sent_at: Option<DateTime<Utc>>,
-    /// Requests that contained it until it was confirmed.
+    /// The number of requests that contained it until it was confirmed.
     pub attempts: u32,
     /// The remote file.
     pub segment: Option<String>,
@@ -39,7 +39,7 @@ pub struct Row {
     pub last_error: Option<String>,
     /// The payload, byte for byte.
     pub payload: Box<RawValue>,
-    /// The file's receipt, for a confirmed one.
+    /// The receipt of the file, once it is confirmed.
     #[serde(skip)]
     pub receipt: Option<crate::destination::segment::Receipt>,
 }
@@ -51,29 +51,29 @@ pub struct Filter {
     pub state: Option<State>,
     /// Only this event.
     pub event: Option<String>,
-    /// At most the newest so many.
+    /// At most this many, the newest ones.
     pub limit: Option<u32>,
-    /// Only this one.
+    /// Only the event with this number.
     pub seq: Option<i64>,
 }
 
-/// For errors of listing.
+/// The operation named in errors.
 const LIST: &str = "list";
 
-/// `spool stats`, in the words and the order of its `--json`.
+/// The statistics, with the names and the order of `spool stats --json`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Stats {
     /// Events that ever entered the spool.
     pub recorded: u64,
-    /// Rows that wait.
+    /// Rows that wait for a flush.
     pub pending: u64,
     /// Rows in a segment that is not confirmed.
     pub sending: u64,
-    /// Events ever confirmed, also when the row is gone.
+    /// Events ever confirmed, including those whose row has been deleted.
     pub sent: u64,
-    /// Rows refused for good.
+    /// Rows that the destination rejected.
     pub held: u64,
-    /// Events that were given up, by reason.
+    /// Events that were dropped, by reason.
     pub dropped: BTreeMap<String, u64>,
     /// Unsent events that the user deleted.
     pub purged: u64,
@@ -84,26 +84,26 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Events that are not confirmed and may still be: pending and sending.
+    /// Events that can still be confirmed: pending and sending.
     #[must_use]
     pub fn waiting(&self) -> u64 {
         self.pending + self.sending
     }
 
-    /// All events that were given up.
+    /// All events that were dropped.
     #[must_use]
     pub fn dropped_total(&self) -> u64 {
         self.dropped.values().sum()
     }
 }
 
-/// Rows that are read in one transaction. A thousand of them take a few milliseconds, and a few
-/// hundred KiB.
+/// Rows per read transaction. A thousand of them take a few milliseconds and a few hundred KiB.
 const PAGE_ROWS: u32 = 1_000;
 
-/// Lists rows of a home's spool, oldest first, each handed to `show`. They are read in pages, each
-/// in a short transaction of its own, so that a caller who is slow to take them (a pager) keeps no
-/// writer waiting. Should damage be met half-way, the list goes on behind what was shown.
+/// Lists the rows of a home's spool, oldest first, and passes each to `show`. The rows are read in
+/// pages, each in a short transaction of its own, so that a slow caller (a pager) does not block
+/// writers. If damage is found on the way, the database is repaired and the list goes on after the
+/// last row shown.
 ///
 /// ```
 /// use jmo_telemetry::home::Home;
@@ -122,7 +122,7 @@ const PAGE_ROWS: u32 = 1_000;
 /// ```
 ///
 /// # Errors
-/// When there is a spool and it can't be opened or read, or what `show` says.
+/// When there is a spool and it can't be opened or read, or when `show` fails.
 pub fn list<E: From<SpoolError>>(
     home: &Home,
     filter: &Filter,
@@ -145,8 +145,8 @@ pub fn list<E: From<SpoolError>>(
 }
 
 impl Spool {
-    /// The numbers between which the rows are; what is recorded from now on is not listed. The
-    /// newest rows are found backwards, and shown forwards.
+    /// The range of `seq` to list. Events recorded after this are not listed. The newest rows are
+    /// searched backwards and shown forwards.
     fn range(&self, filter: &Filter) -> Result<Option<RangeInclusive<i64>>, SpoolError> {
         if let Some(seq) = filter.seq {
             return Ok(Some(seq..=seq));
@@ -170,8 +170,8 @@ impl Spool {
     }
 
     fn nth_newest(&self, filter: &Filter, nth: u32) -> rusqlite::Result<Option<i64>> {
-        // Two statements, since with a state the index gives the newest rows at once, and without
-        // one the table does.
+        // Two statements: with a state, the index finds the newest rows at once; without one, the
+        // table does.
         let sql = if filter.state.is_some() {
             "SELECT seq FROM event WHERE state = ?1 AND (?2 IS NULL OR payload LIKE ?2) ORDER BY seq DESC LIMIT 1 OFFSET ?3"
         } else {
@@ -214,7 +214,7 @@ impl Spool {
     pub fn stats(&self) -> Result<Stats, SpoolError> {
         let overflow = Overflow::of(&self.home).waiting();
         let counts = || {
-            // One read transaction, so that the numbers are of one moment.
+            // One read transaction, so that all numbers belong to the same moment.
             let _moment = self.connection.unchecked_transaction()?;
             let recorded = self
                 .connection
@@ -248,7 +248,7 @@ impl Spool {
         counts().map_err(self.fail("count"))
     }
 
-    /// Rows in a state, from the index alone.
+    /// The number of rows in a state, from the index alone.
     pub(super) fn count_rows(&self, state: State) -> rusqlite::Result<u64> {
         self.connection.query_row(
             "SELECT count(*) FROM event WHERE state = ?1",
@@ -263,7 +263,8 @@ impl Filter {
         self.state.map(|state| state as i64)
     }
 
-    /// A payload starts with its event's name, so no column repeats it.
+    /// The pattern that payloads of this event match. A payload starts with the event's name, so
+    /// there is no column for it.
     fn pattern(&self) -> Option<String> {
         self.event
             .as_ref()

@@ -1,17 +1,19 @@
-//! The spool: a SQLite database of events that wait, are on their way, or were sent. All SQL of the
+//! The spool: a SQLite database of events that are waiting, being sent, or sent. All SQL of the
 //! program is in this directory.
 //!
-//! *Access.* There are two doors, [`Spool::read`] and [`Spool::write`] (`access.rs`). Reading needs no lock. Every writing
-//! method is on [`Writer`], which exists only with `spool.lock` in hand; the lock is taken for one write at a time and
-//! never while the network is in use. A `record` that finds no other process there takes the database for itself, which
-//! saves it the shared index of the WAL; readers wait for that moment.
+//! *Access.* The spool is used through [`Spool::read`] and [`Spool::write`] (`access.rs`). Reading
+//! needs no lock. All methods that write belong to [`Writer`], which exists only while `spool.lock`
+//! is held. The lock is held for one write at a time and never while the network is in use. A
+//! `record` that finds no other process using the database opens it exclusively, which saves it
+//! from creating the WAL's shared index; readers wait for that moment.
 //!
 //! *Durability.* WAL with `synchronous=FULL`: a commit returns after the WAL was synced.
 //!
-//! *The WAL stays small.* Closing does not checkpoint; the writer that finds more than
-//! [`WAL_CHECKPOINT_BYTES`](crate::limits::WAL_CHECKPOINT_BYTES) in it writes them back before its own commit, which
-//! then starts the file anew. Large changes are made in steps, a transaction each. Only a purge, at the user's word,
-//! rewrites the database in one.
+//! *The WAL stays small.* Closing does not checkpoint. A writer that finds more than
+//! [`WAL_CHECKPOINT_BYTES`](crate::limits::WAL_CHECKPOINT_BYTES) in the WAL writes it back before
+//! its own commit, which then overwrites the file from its beginning. Large changes are made in
+//! steps, each in its own transaction. Only a purge, which the user asked for, rewrites the whole
+//! database at once.
 
 mod access;
 mod append;
@@ -58,7 +60,7 @@ use crate::home::{Holder, Home, HomeError, SpoolLock};
 /// The page size of every spool: SQLite's default.
 const PAGE_BYTES: usize = 4096;
 
-/// Where an event is on its way. The numbers are stored.
+/// The state of an event. The numbers are stored in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
@@ -68,12 +70,12 @@ pub enum State {
     Sending = 1,
     /// Confirmed by the destination.
     Sent = 2,
-    /// Refused for good by the destination, kept for inspection.
+    /// Rejected by the destination, kept for inspection.
     Held = 3,
 }
 
 impl State {
-    /// All states, in the order of their life.
+    /// All states, in the order in which an event goes through them.
     pub const ALL: [Self; 4] = [Self::Pending, Self::Sending, Self::Sent, Self::Held];
 
     /// The word for it.
@@ -92,17 +94,17 @@ impl State {
     }
 }
 
-/// An open spool, for reading.
+/// An open spool that can be read.
 #[derive(Debug)]
 pub struct Spool {
     connection: Connection,
     home: Home,
-    /// Read without any lock: another process may change it meanwhile, and what looks like damage
-    /// need not be any.
+    /// Opened without SQLite's locks. Another process may change the database meanwhile, so
+    /// apparent damage need not be real.
     unlocked: bool,
 }
 
-/// An open spool with `spool.lock` in hand, for writing.
+/// An open spool that can be written, while `spool.lock` is held.
 #[derive(Debug)]
 pub struct Writer<'s> {
     spool: &'s mut Spool,
@@ -112,7 +114,7 @@ pub struct Writer<'s> {
 /// One failed operation on the spool.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
-    /// A file of the home.
+    /// A file of the home could not be used.
     #[error(transparent)]
     Home(#[from] HomeError),
     /// The database.
@@ -125,7 +127,7 @@ pub enum SpoolError {
         /// Why.
         source: DatabaseError,
     },
-    /// A newer version of this program made it; it is left untouched.
+    /// A newer version of this program created it. It is left untouched.
     #[error("refused to open spool `{}`: its schema {found} is newer than this program's {}; update jmo-telemetry", path.display(), schema::SCHEMA)]
     Newer {
         /// The database.
@@ -147,7 +149,7 @@ pub enum SpoolError {
         /// The reason.
         source: rusqlite_migration::Error,
     },
-    /// It is damaged, and to repair it would take longer than the caller has.
+    /// It is damaged, and the repair would take longer than the caller has.
     #[error("found spool `{}` damaged, and left it to be repaired by `jmo-telemetry spool check`", path.display())]
     Damaged {
         /// The database.
@@ -158,20 +160,20 @@ pub enum SpoolError {
     Locked {
         /// The lock file.
         path: PathBuf,
-        /// The other process, if the system tells.
+        /// The other process, if known.
         holder: Option<Holder>,
     },
 }
 
 impl SpoolError {
-    /// Another process holds the lock on this file.
+    /// The error for a file whose lock another process holds.
     #[must_use]
     pub fn locked(path: PathBuf) -> Self {
         let holder = Holder::of(&path);
         Self::Locked { path, holder }
     }
 
-    /// Whether the database itself can't be understood: damaged, cut, or not ours.
+    /// Whether the database itself is unusable: damaged, truncated, or not a database.
     #[must_use]
     pub fn is_damage(&self) -> bool {
         use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
@@ -199,7 +201,7 @@ impl SpoolError {
     }
 }
 
-/// SQLite's words for a schema that is not the one its version number promises.
+/// Whether SQLite's message means that the schema is not the one that its version number promises.
 fn misses_our_schema(message: &str) -> bool {
     [
         "no such table",
@@ -212,7 +214,7 @@ fn misses_our_schema(message: &str) -> bool {
 }
 
 impl Spool {
-    /// The writing methods.
+    /// A writer on this spool.
     fn writer<'s>(&'s mut self, lock: &'s SpoolLock) -> Writer<'s> {
         Writer {
             spool: self,
@@ -230,12 +232,12 @@ impl Spool {
     }
 }
 
-/// Unix time in ms, as times are stored.
+/// A time as it is stored: Unix time in milliseconds.
 fn ms(at: DateTime<Utc>) -> i64 {
     at.timestamp_millis()
 }
 
-/// A stored time.
+/// The time that was stored.
 fn time(ms: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(ms).unwrap_or(if ms < 0 {
         DateTime::<Utc>::MIN_UTC

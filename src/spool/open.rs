@@ -14,23 +14,24 @@ use crate::clock;
 use crate::files::{self, size_of};
 use crate::home::{Home, HomeError, SpoolLock};
 
-/// FULL: a commit is on disk when it returns (P1). No automatic checkpoint: a writer does it under
-/// the lock.
+/// FULL: a commit is on disk when it returns (P1). No automatic checkpoints: a writer makes them
+/// under the lock.
 const PRAGMAS: &str = "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0";
 
-/// Who else may use the database while a process has it open.
+/// Whether other processes can use the database while this one has it open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sharing {
-    /// Anybody, as SQLite's WAL allows.
+    /// They can, as SQLite's WAL mode allows.
     Shared,
-    /// Nobody, if nobody has it open now; else anybody. For one short write: SQLite then keeps the
-    /// index of the WAL in its own memory. Otherwise each process that comes alone has to make the
-    /// shared file anew. Readers wait for the moment that this takes.
+    /// They can't, unless another process already has it open. Meant for one short write: SQLite
+    /// then keeps the index of the WAL in memory, and a lone process does not have to create the
+    /// shared file for it each time. Readers wait during that write.
     Exclusive,
 }
 
 impl Spool {
-    /// Opens the spool of a home for a writer, who has the lock; makes or migrates it where needed.
+    /// Opens the spool of a home for a writer, which must hold the lock. Creates or migrates the
+    /// database if necessary.
     pub(super) fn open(
         home: &Home,
         _lock: &SpoolLock,
@@ -47,13 +48,13 @@ impl Spool {
         Ok(spool)
     }
 
-    /// Makes the database, or ends a repair that was killed at its end.
+    /// Creates the database, or completes a repair that was killed in its last step.
     fn create(home: &Home) -> Result<(), SpoolError> {
         if repair::is_unfinished(home) {
             return Ok(repair::finish(home)?);
         }
         if size_of(&home.spool_wal()) > 0 {
-            // The log of a database that is gone; SQLite would write it into the new one.
+            // The WAL of a database that is gone. SQLite would apply it to the new one.
             return Err(SpoolError::Foreign {
                 path: home.spool_wal(),
             });
@@ -70,14 +71,14 @@ impl Spool {
         Ok(())
     }
 
-    /// Connects to a database and sets what this program relies on.
+    /// Connects to a database with the settings that this program relies on.
     pub(super) fn connect(
         home: &Home,
         path: &Path,
         sharing: Sharing,
         busy_wait: Duration,
     ) -> Result<Self, SpoolError> {
-        // SQLite opens these by itself, whatever they are.
+        // SQLite opens these files itself, whatever kind of file they are.
         is_there(&home.spool_wal())?;
         is_there(&home.file("spool.db-shm"))?;
         let fail = |source: rusqlite::Error| SpoolError::Database {
@@ -85,12 +86,12 @@ impl Spool {
             path: path.to_owned(),
             source: source.into(),
         };
-        // Never SQLITE_OPEN_CREATE: SQLite would make the file by the umask, and this one must be
-        // 0600 from the start.
+        // Never SQLITE_OPEN_CREATE: SQLite would create the file with the umask, but it must have
+        // mode 0600 from the start.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(fail)?;
-        // The last process to close would write the WAL back and delete it, with several fsyncs,
-        // each time.
+        // Otherwise the last process that closes the database would write the WAL back and delete
+        // it, with several fsyncs each time.
         connection
             .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
             .map_err(fail)?;
@@ -106,14 +107,14 @@ impl Spool {
         })
     }
 
-    /// From now on waits for SQLite's own locks so long.
+    /// Sets how long to wait for SQLite's own locks from now on.
     pub(super) fn wait_when_busy(&self, wait: Duration) -> Result<(), SpoolError> {
         self.connection
             .busy_timeout(wait)
             .map_err(self.fail("open"))
     }
 
-    /// Connects for reading alone, without SQLite's locks and without any file of theirs.
+    /// Connects for reading only, without SQLite's locks and without the files that they need.
     pub(super) fn connect_without_locks(home: &Home) -> Result<Self, SpoolError> {
         const NO_LOCKS: &str = if cfg!(windows) {
             "win32-none"
@@ -128,7 +129,7 @@ impl Spool {
                 NO_LOCKS,
             )?;
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-            // SQLite then keeps the index of the WAL in its own memory.
+            // SQLite then keeps the index of the WAL in memory.
             connection.execute_batch("PRAGMA locking_mode=EXCLUSIVE")?;
             Ok(connection)
         };
@@ -144,7 +145,8 @@ impl Spool {
     }
 }
 
-/// Whether a file of ours is there. SQLite would follow a link and wait for a pipe.
+/// Whether a file of our own exists. Anything else is an error, because SQLite would follow a link
+/// and wait for a pipe.
 pub(super) fn is_there(path: &Path) -> Result<bool, HomeError> {
     match files::own(path) {
         Ok(found) => Ok(found.is_some()),
@@ -156,10 +158,10 @@ pub(super) fn is_there(path: &Path) -> Result<bool, HomeError> {
     }
 }
 
-/// Opens the database for this connection alone. Gives `false`, and leaves everything as it was,
-/// when another process has it open.
+/// Opens the database exclusively for this connection. Returns `false` and changes nothing when
+/// another process has it open.
 fn try_exclusive(connection: &Connection) -> rusqlite::Result<bool> {
-    // No waiting for readers: there is another way.
+    // No waiting for readers, because the database can be shared instead.
     connection.busy_timeout(Duration::ZERO)?;
     connection.execute_batch("PRAGMA locking_mode=EXCLUSIVE")?;
     match connection.execute_batch(PRAGMAS) {
@@ -171,12 +173,12 @@ fn try_exclusive(connection: &Connection) -> rusqlite::Result<bool> {
     }
 }
 
-/// Whether another connection is in the way.
+/// Whether another connection holds a lock.
 pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
 }
 
-/// Whether the database could not be opened for want of the right to write beside it.
+/// Whether the database can't be opened because no files can be written in its directory.
 pub(super) fn is_read_only(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
@@ -184,9 +186,9 @@ pub(super) fn is_read_only(error: &rusqlite::Error) -> bool {
     )
 }
 
-/// Makes sure that the WAL has a name which survives a power cut: SQLite syncs no directory for it
-/// (.cargo/config.toml). It is missing in a new home, and after another program closed the
-/// database.
+/// Makes sure that the name of the WAL file survives a power cut, since SQLite is compiled not to
+/// sync the directory for it (.cargo/config.toml). The file is missing in a new home, and after
+/// another program has closed the database.
 fn ensure_wal(home: &Home) -> Result<(), HomeError> {
     let path = home.spool_wal();
     if is_there(&path)? {

@@ -1,6 +1,6 @@
-//! `overflow.jsonl`: payloads that could not enter the database yet, one a line. Who appends does
-//! not have `spool.lock` (that may be the very reason), so the file is locked itself; the importer
-//! holds both.
+//! `overflow.jsonl`: payloads that are not in the database yet, one per line. A process that
+//! appends does not hold `spool.lock` (that may be why it appends here), so the file itself is
+//! locked. An import holds both locks.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
@@ -12,8 +12,7 @@ use serde::Serialize;
 
 use super::SpoolError;
 use crate::event::Payload;
-use crate::files;
-use crate::home::lock::FileLock;
+use crate::files::{self, FileLock};
 use crate::home::{Home, HomeError};
 use crate::limits::{INPUT_BUFFER_BYTES, OVERFLOW_BYTES, OVERFLOW_WAIT};
 
@@ -23,23 +22,23 @@ pub struct Overflow<'h> {
     home: &'h Home,
 }
 
-/// The file, locked.
+/// The file while it is locked.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct LockedOverflow {
     lock: FileLock,
     path: PathBuf,
     rejected: PathBuf,
 }
 
-/// Lines of `overflow.jsonl` that could not be taken in.
+/// Lines of `overflow.jsonl` that could not be imported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SetAside {
     /// Where they are kept.
     pub path: PathBuf,
     /// How many there are.
     pub lines: usize,
-    /// Those of them that end in the middle: the write of an event that `record` never reported as
-    /// recorded.
+    /// How many of them end in the middle: the unfinished write of an event that `record` never
+    /// reported as recorded.
     pub torn: usize,
 }
 
@@ -50,9 +49,9 @@ impl<'h> Overflow<'h> {
         Self { home }
     }
 
-    /// Adds events, all or none; durable when it returns. `allowed` is asked with the file locked,
-    /// since whoever deletes what is in it does so under the same lock, after the user said no:
-    /// `false` when it said no, and nothing was added. Without events nothing is touched.
+    /// Adds events, all or none, durably. `allowed` is called while the file is locked: telemetry
+    /// may have been disabled meanwhile, and events are then deleted under the same lock. Returns
+    /// `false`, and adds nothing, when `allowed` does. Without events the file is not touched.
     ///
     /// # Errors
     /// When the file can't be opened, locked or written.
@@ -84,18 +83,18 @@ impl<'h> Overflow<'h> {
             }
             other => other?,
         };
-        // Where there are no locks nobody can import either, and each append is one write.
-        let mut lock =
+        // Where there are no locks, nobody can import either, and each append is a single write.
+        let lock =
             FileLock::lock_where_possible(file, OVERFLOW_WAIT)?.ok_or(io::ErrorKind::WouldBlock)?;
         if !allowed() {
             return Ok(false);
         }
         let alone = lock.is_locked();
-        let file = lock.file();
+        let mut file = lock.file();
         let before = file.metadata()?.len();
         let mut text = String::new();
         if before > 0 && last_byte(file)? != b'\n' {
-            // A line torn by a kill or a full disk stays alone on its line.
+            // The last line was cut off by a kill or a full disk. It must not merge with a new one.
             text.push('\n');
         }
         for payload in payloads {
@@ -109,7 +108,7 @@ impl<'h> Overflow<'h> {
             .write_all(text.as_bytes())
             .and_then(|()| file.sync_data())
         {
-            // Half an event must not look like one, and what failed here is not acknowledged.
+            // Removes a partly written event, which `record` will not report as recorded.
             if alone {
                 let _ = file.set_len(before);
             }
@@ -133,8 +132,8 @@ impl<'h> Overflow<'h> {
         lines_of(&self.home.overflow())
     }
 
-    /// How many lines were set aside, since they were no events of this program's, and in which
-    /// file; `None` when there are none.
+    /// The lines that were set aside because this program did not write them; `None` when there are
+    /// none.
     #[must_use]
     pub fn set_aside(&self) -> Option<SetAside> {
         let path = self.home.rejected_overflow();
@@ -151,18 +150,21 @@ impl<'h> Overflow<'h> {
         })
     }
 
-    /// Locks the file for an import; `None` when there is nothing in it, or somebody is appending
-    /// for unusually long.
-    pub(super) fn hold(&self, wait: Duration) -> Result<Option<Held>, HomeError> {
+    /// Locks the file for an import. `None` when it is empty, or another process holds the lock for
+    /// longer than `wait`.
+    pub(super) fn lock_unless_empty(
+        &self,
+        wait: Duration,
+    ) -> Result<Option<LockedOverflow>, HomeError> {
         if !self.waits() {
             return Ok(None);
         }
         self.lock(wait)
     }
 
-    /// Locks the file also when nothing is in it: somebody who was allowed to may be about to
-    /// append. `None` when there is no file.
-    pub(super) fn hold_surely(&self) -> Result<Option<Held>, SpoolError> {
+    /// Locks the file even when it is empty, because a process that has already checked consent may
+    /// be about to append. `None` when there is no file.
+    pub(super) fn lock_even_if_empty(&self) -> Result<Option<LockedOverflow>, SpoolError> {
         if !self.home.overflow().exists() {
             return Ok(None);
         }
@@ -171,13 +173,13 @@ impl<'h> Overflow<'h> {
             .ok_or_else(|| SpoolError::locked(self.home.overflow()))
     }
 
-    fn lock(&self, wait: Duration) -> Result<Option<Held>, HomeError> {
+    fn lock(&self, wait: Duration) -> Result<Option<LockedOverflow>, HomeError> {
         let path = self.home.overflow();
         let locked = files::open_own(&path, OpenOptions::new().read(true).write(true))
             .and_then(|file| FileLock::lock(file, wait));
         let rejected = self.home.rejected_overflow();
         match locked {
-            Ok(lock) => Ok(lock.map(|lock| Held {
+            Ok(lock) => Ok(lock.map(|lock| LockedOverflow {
                 lock,
                 path,
                 rejected,
@@ -191,9 +193,9 @@ impl<'h> Overflow<'h> {
     }
 }
 
-impl Held {
+impl LockedOverflow {
     /// The whole content.
-    pub(super) fn read(&mut self) -> Result<Vec<u8>, HomeError> {
+    pub(super) fn read(&self) -> Result<Vec<u8>, HomeError> {
         let mut bytes = Vec::new();
         let file = self.lock.file();
         let read = file.take(OVERFLOW_BYTES + 1).read_to_end(&mut bytes);
@@ -207,8 +209,8 @@ impl Held {
         .map_err(self.fail("read"))
     }
 
-    /// Adds lines to the file of those that are no events, durably, unless they are there already:
-    /// this import may have been killed before.
+    /// Adds lines to the file of rejected lines, durably. Lines that are already there are not
+    /// added again, in case an earlier import was killed.
     pub(super) fn set_aside(&self, lines: &[&[u8]]) -> Result<(), HomeError> {
         if lines.is_empty() {
             return Ok(());
@@ -221,8 +223,8 @@ impl Held {
         })
     }
 
-    /// Empties the file, keeping it: who waits for its lock has it open.
-    pub(super) fn empty(&mut self) -> Result<(), HomeError> {
+    /// Empties the file but does not delete it, because processes that wait for its lock have it open.
+    pub(super) fn empty(&self) -> Result<(), HomeError> {
         let file = self.lock.file();
         let emptied = file.set_len(0).and_then(|()| file.sync_data());
         emptied.map_err(self.fail("empty"))
@@ -266,7 +268,7 @@ fn try_set_aside(path: &Path, lines: &[&[u8]]) -> io::Result<()> {
     files::sync_dir(path.parent().unwrap_or(Path::new("")))
 }
 
-/// Lines of a file; 0 when it can't be read, since then nothing of it can be used either.
+/// The number of lines of a file. 0 when it can't be read, since then it can't be imported either.
 fn lines_of(path: &Path) -> u64 {
     let Ok(mut file) = files::open_own(path, OpenOptions::new().read(true)) else {
         return 0;
@@ -286,7 +288,7 @@ fn lines_of(path: &Path) -> u64 {
     lines + u64::from(open)
 }
 
-fn last_byte(file: &mut File) -> io::Result<u8> {
+fn last_byte(mut file: &File) -> io::Result<u8> {
     let mut byte = [0];
     file.seek(SeekFrom::End(-1))?;
     file.read_exact(&mut byte)?;

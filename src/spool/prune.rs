@@ -1,5 +1,5 @@
 //! Keeping the spool bounded: retention by age, number and size, in steps that keep the WAL small.
-//! What may go is decided in `retention.rs`.
+//! `retention.rs` decides what may be deleted.
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -17,18 +17,18 @@ use crate::limits::{RETENTION_STEP_PAGES, RETENTION_STEP_ROWS};
 pub struct Appended {
     /// The `seq` of the first of them; the others follow.
     pub first: i64,
-    /// How many unsent events, of these or of earlier ones, had to go because the spool is full.
+    /// How many unsent events, new or old, were dropped because the spool is full.
     pub dropped: usize,
-    /// They went from the oldest up to this `seq`; 0 when none went.
+    /// Everything up to this `seq` was dropped, oldest first; 0 when nothing was.
     pub dropped_up_to: i64,
 }
 
-/// For errors of retention.
+/// The operation named in errors.
 const PRUNE: &str = "prune";
 
 impl Writer<'_> {
-    /// Applies retention: age and number first, then the size limit; gives space back to the file
-    /// system. Gives the number of rows that went.
+    /// Applies retention: age and number first, then the size limit. Gives free space back to the
+    /// file system. Returns the number of deleted rows.
     ///
     /// # Errors
     /// When the database can't be written.
@@ -58,8 +58,8 @@ impl Writer<'_> {
         Ok(deleted)
     }
 
-    /// Adds events and keeps the file under its limit, for a writer in a hurry: looks at the size
-    /// of the file alone.
+    /// Adds events and keeps the file under its size limit. Quick, because it looks only at the
+    /// size of the file.
     ///
     /// # Errors
     /// When nothing was added.
@@ -77,7 +77,7 @@ impl Writer<'_> {
             ..Appended::default()
         };
         if files::size_of(&self.spool.home.spool_db()) > max_bytes {
-            // Where that fails, the events are safe, and the next writer tries again.
+            // If that fails, the events are safe, and the next writer tries again.
             appended.dropped = self.prune(now, max_bytes).map_or(0, |gone| gone.unsent);
         }
         if appended.dropped > 0 {
@@ -86,13 +86,13 @@ impl Writer<'_> {
                 [],
                 |row| row.get::<_, Option<i64>>(0),
             );
-            // The events are added: nothing after that may say that they are not.
+            // The events have been added, so no later error may be reported.
             appended.dropped_up_to = oldest.map_or(0, |seq| seq.map_or(last, |seq| seq - 1));
         }
         Ok(appended)
     }
 
-    /// A step at a time, as everything here: that bounds the WAL.
+    /// In steps, like everything here, to bound the WAL.
     fn give_space_back(&mut self) -> Result<(), SpoolError> {
         let vacuum = format!("PRAGMA incremental_vacuum({RETENTION_STEP_PAGES})");
         let free = |connection: &Connection| {
@@ -117,7 +117,7 @@ impl Writer<'_> {
     }
 }
 
-/// Begins to remember the clock, in a new spool.
+/// Stores the first reading of the clock in a new spool.
 pub(super) fn start_clock(connection: &Connection, now: DateTime<Utc>) -> rusqlite::Result<()> {
     connection
         .execute(
@@ -127,7 +127,7 @@ pub(super) fn start_clock(connection: &Connection, now: DateTime<Utc>) -> rusqli
         .map(drop)
 }
 
-/// Remembers this reading of the clock, and gives the time by which rows expire.
+/// Stores this reading of the clock. Returns the time to use for expiry.
 fn read_clock(connection: &Connection, now: DateTime<Utc>) -> rusqlite::Result<DateTime<Utc>> {
     let known = connection
         .query_row("SELECT believed, doubted FROM clock", [], |row| {
@@ -147,12 +147,12 @@ fn read_clock(connection: &Connection, now: DateTime<Utc>) -> rusqlite::Result<D
     Ok(memory.believed)
 }
 
-/// Sent rows that may go: of sealed segments with nothing under way. The others' files are written
-/// again, whole.
+/// Sent rows that may be deleted: those in sealed segments without unconfirmed rows. The files of
+/// the other segments will be written again as a whole.
 const SETTLED: &str = "state = 2 AND (segment IS NULL OR segment IN
     (SELECT id FROM segment WHERE sealed = 1 AND stale = 0 AND id NOT IN (SELECT DISTINCT segment FROM event WHERE state = 1)))";
 
-/// Deletes some of what is too old or too much; nothing when there is nothing left of that.
+/// Deletes a limited number of rows that are too old or too many. Returns zero when none are left.
 fn expire(connection: &Connection, cutoffs: &Cutoffs) -> rusqlite::Result<Deleted> {
     let keep = i64::try_from(cutoffs.sent_rows).unwrap_or(i64::MAX);
     let newest_kept = connection
@@ -182,7 +182,7 @@ fn expire(connection: &Connection, cutoffs: &Cutoffs) -> rusqlite::Result<Delete
     Ok(Deleted { unsent, sent })
 }
 
-/// Frees some of so many bytes: sent rows first, then the oldest pending ones.
+/// Frees part of `excess` bytes: sent rows first, then the oldest pending ones.
 fn shrink(connection: &Connection, excess: &mut u64) -> rusqlite::Result<Deleted> {
     let sent = delete_oldest(connection, SETTLED, excess)?;
     count(connection, "forgotten", sent)?;
@@ -195,7 +195,7 @@ fn shrink(connection: &Connection, excess: &mut u64) -> rusqlite::Result<Deleted
     Ok(Deleted { unsent, sent })
 }
 
-/// What a row takes beside its payload, in bytes: its numbers and its entries in the indexes.
+/// The bytes that a row takes in addition to its payload: its numbers and its index entries.
 const ROW_COST: usize = 64;
 
 fn delete_oldest(connection: &Connection, which: &str, left: &mut u64) -> rusqlite::Result<usize> {

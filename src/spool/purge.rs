@@ -1,4 +1,4 @@
-//! Deleting events because the user wants it.
+//! Deleting events at the user's request.
 
 use serde::Serialize;
 
@@ -8,9 +8,9 @@ use super::{SpoolError, Writer, repair};
 /// What was deleted, in events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Deleted {
-    /// Not sent: pending, sending and held.
+    /// Unsent rows: pending, sending and held.
     pub unsent: usize,
-    /// Sent rows; they stay counted as sent.
+    /// Sent rows. They are still counted as sent.
     pub sent: usize,
 }
 
@@ -22,16 +22,15 @@ impl std::ops::AddAssign for Deleted {
 }
 
 impl Writer<'_> {
-    /// Deletes what the user does not want to be sent, wherever it waits: pending, sending and held
-    /// rows and the overflow, and with `all` the sent rows too. Deleted means gone from every file
-    /// of the spool.
+    /// Deletes everything that was not sent: pending, sending and held rows, and the overflow. With
+    /// `all`, deletes the sent rows, too. Afterwards no file of the spool contains them.
     ///
     /// # Errors
-    /// When the database can't be written, or a reader holds on to what it contained before.
+    /// When the database can't be written, or a reader still uses the old content.
     pub fn purge(&mut self, all: bool) -> Result<Deleted, SpoolError> {
         self.import_all_overflow()?;
         repair::delete_leftovers(&self.spool.home)?;
-        // It may hold events that were never sent.
+        // This file may contain events that were never sent.
         self.spool.home.delete_rejected_overflow()?;
         let fail = self.spool.fail("purge");
         match self.purge_rows(all).map_err(fail)? {
@@ -40,7 +39,7 @@ impl Writer<'_> {
         }
     }
 
-    /// What was deleted, and whether it is gone from the files.
+    /// Returns what was deleted, and whether it is gone from the files.
     fn purge_rows(&mut self, all: bool) -> rusqlite::Result<(Deleted, bool)> {
         let deleted = self.in_transaction(|transaction| {
             let unsent = transaction.execute("DELETE FROM event WHERE state <> 2", [])?;
@@ -49,12 +48,12 @@ impl Writer<'_> {
             if all {
                 sent = transaction.execute("DELETE FROM event WHERE state = 2", [])?;
                 count(transaction, "forgotten", sent)?;
-                // Their files must never be written again: what they hold is not here any more.
+                // Their files must never be written again, because the rows in them are deleted here.
                 transaction.execute("UPDATE segment SET sealed = 1, stale = 0", [])?;
             }
             Ok(Deleted { unsent, sent })
         })?;
-        // Rows leave their bytes in free pages and in the WAL; this removes both.
+        // Deleted rows are still in free pages and in the WAL. This removes them from both.
         self.spool.connection.execute_batch("VACUUM")?;
         Ok((deleted, self.checkpoint()?))
     }

@@ -1,4 +1,4 @@
-//! What SQLite says, in words for people: the trouble, and the way out where there is one.
+//! SQLite's errors as messages for people: what is wrong, and what to do about it.
 
 use std::error::Error;
 use std::fmt;
@@ -9,7 +9,7 @@ use rusqlite::ErrorCode::{
 };
 use rusqlite::ffi;
 
-/// Why the database did not do something.
+/// Why an operation of the database failed.
 #[derive(Debug)]
 pub struct DatabaseError(pub(super) rusqlite::Error);
 
@@ -34,7 +34,7 @@ impl fmt::Display for DatabaseError {
             }
             DatabaseBusy | DatabaseLocked => "another program is using it; try again when that is done",
             DatabaseCorrupt | NotADatabase => "it is damaged; run `jmo-telemetry spool check`",
-            // SQLite's own words, without its numbers.
+            // SQLite's own message, without error numbers.
             _ => message.as_deref().unwrap_or_else(|| ffi::code_to_str(error.extended_code)),
         })
     }
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_failure_of_sqlite_is_told_as_a_number() {
+    fn no_message_contains_an_error_number_of_sqlite() {
         for basic in 1..=28 {
             for extended in 0..40 {
                 let code = basic | extended << 8;

@@ -1,11 +1,12 @@
-//! Reconciling with what a destination holds, before anything is written there. A copy of this spool
-//! (a golden image, a restored backup, a snapshot put back) may have written in the meantime: then a
-//! segment that is still open here holds more there, and rows that wait here have arrived.
+//! Reconciling the spool with what a destination holds, before anything is written there. A copy of
+//! this spool (from a golden image, a restored backup, a reverted snapshot) may have written there
+//! in the meantime. Then the remote file of an open segment may hold more events than the segment,
+//! and rows that wait here may already have arrived.
 //!
-//! A file is still ours when it is what we confirmed or sent last, or holds nothing but rows of its
-//! segment. Any other is left to its writer: the segment is sealed, what of our rows is in it is
-//! sent, and what is not waits again for a segment of another name. What is held here and is there
-//! all the same is sent, too.
+//! A file is still ours when it is what was last confirmed or sent here, or contains only rows of
+//! its segment. Any other file is left to its writer: the segment is sealed, its rows that are in
+//! the file are sent, and the others wait again for a segment with another name. An event that is
+//! held here but present in a remote file is sent, too.
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,7 +20,7 @@ use crate::destination::{RemoteFile, Seen, Target};
 use crate::event::Payload;
 use crate::limits::FLUSH_EVENTS;
 
-/// What a flush wants to know before it writes.
+/// What a flush looks for at a destination before it writes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unsettled {
     /// The files that it may write again or delete.
@@ -28,12 +29,12 @@ pub struct Unsettled {
     pub events: HashSet<Uuid>,
 }
 
-/// What came of a look at a destination.
+/// The result of looking at a destination.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reconciled {
-    /// Events that were there already.
+    /// The number of waiting events that had already arrived.
     pub arrived: usize,
-    /// Whether what was to be written has to be put together anew.
+    /// Whether the request must be built again.
     pub changed: bool,
 }
 
@@ -42,7 +43,7 @@ const UNSETTLED: &str = "destination = ?1
     AND (sealed = 0 OR stale = 1 OR id IN (SELECT DISTINCT segment FROM event WHERE state = 1))";
 
 impl Spool {
-    /// What has to be looked for at a destination before it is written.
+    /// What to look for at a destination before anything is written there.
     ///
     /// # Errors
     /// When the database can't be read.
@@ -71,7 +72,7 @@ impl Spool {
 }
 
 impl Writer<'_> {
-    /// Takes note of what was seen at a destination, in one transaction for each file.
+    /// Updates the spool with what was seen at a destination, in one transaction per file.
     ///
     /// # Errors
     /// When the database can't be read or written.
@@ -94,23 +95,23 @@ impl Writer<'_> {
         let mut arrived = 0;
         let mut changed = false;
         for (name, file) in &seen.files {
-            let there = There { file, now };
+            let seen = FileSeen { file, now };
             arrived += self.commit(OPERATION, |transaction| {
                 let segment = match segment_named(transaction, &destination, name)? {
                     Some(segment) => {
                         changed |= unsettled.files.contains(name)
-                            && there.is_left_to_its_writer(transaction, &segment, &mut waiting)?;
+                            && seen.leave_to_its_writer(transaction, &segment, &mut waiting)?;
                         segment.id
                     }
-                    None => there.becomes_known(transaction, &destination, name)?,
+                    None => seen.add_segment(transaction, &destination, name)?,
                 };
-                there.arrives(transaction, segment, &mut waiting)
+                seen.mark_arrived(transaction, segment, &mut waiting)
             })?;
         }
-        // What can't be seen can't be known to be ours.
+        // A file that can't be read can't be recognized as ours.
         for name in &seen.unread {
             let left = self.commit(OPERATION, |transaction| {
-                leave(transaction, &destination, name)
+                seal_unreadable(transaction, &destination, name)
             })?;
             changed |= left > 0;
         }
@@ -157,7 +158,7 @@ fn segment_named(
     found.optional()
 }
 
-/// Rows by the ids of their events.
+/// Rows by event id.
 type Rows = HashMap<Uuid, SegmentRow>;
 
 struct SegmentRow {
@@ -184,15 +185,16 @@ fn rows(
     rows.collect()
 }
 
-/// A file as it is at the destination now.
-struct There<'f> {
+/// A file of the destination as it was just seen.
+struct FileSeen<'f> {
     file: &'f RemoteFile,
     now: DateTime<Utc>,
 }
 
-impl There<'_> {
-    /// Seals a segment whose file is not ours any more; what is not in it waits again.
-    fn is_left_to_its_writer(
+impl FileSeen<'_> {
+    /// Seals the segment if its file is not ours any more. Its rows that are not in the file wait
+    /// again. Returns whether that was so.
+    fn leave_to_its_writer(
         &self,
         connection: &Connection,
         segment: &Segment,
@@ -236,8 +238,9 @@ impl There<'_> {
         Ok(true)
     }
 
-    /// A file that another copy of this spool wrote under a name that is not known here.
-    fn becomes_known(
+    /// Adds a sealed segment for a file that another copy of this spool wrote under a name that is
+    /// unknown here.
+    fn add_segment(
         &self,
         connection: &Connection,
         destination: &str,
@@ -259,8 +262,8 @@ impl There<'_> {
         Ok(connection.last_insert_rowid())
     }
 
-    /// What waits here and is in the file is sent: to see it there is a proof.
-    fn arrives(
+    /// Marks waiting rows that are in the file as sent: seeing them there is a proof.
+    fn mark_arrived(
         &self,
         connection: &Connection,
         segment: i64,
@@ -286,9 +289,13 @@ impl There<'_> {
     }
 }
 
-/// Leaves a segment whose file is there and can't be seen: it takes no more. What this flush has
-/// just put into it waits again; what was under way before is sent again as it was.
-fn leave(connection: &Connection, destination: &str, name: &str) -> rusqlite::Result<usize> {
+/// Seals a segment whose file exists but can't be read. Rows that this flush has just put into it
+/// wait again. Rows that were being sent before are sent again as they were.
+fn seal_unreadable(
+    connection: &Connection,
+    destination: &str,
+    name: &str,
+) -> rusqlite::Result<usize> {
     const OPEN: &str = "destination = ?1 AND name = ?2 AND sealed = 0 AND confirmed_at IS NOT NULL";
     connection.execute(
         &format!(

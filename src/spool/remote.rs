@@ -1,4 +1,4 @@
-//! This spool's files at its destinations: what `forget` deletes there.
+//! This spool's files at its destinations, which `forget` deletes there.
 
 use uuid::Uuid;
 
@@ -28,7 +28,7 @@ impl Spool {
         read().map_err(self.fail("read the files of"))
     }
 
-    /// The ids that the events of these files carry, as far as the events are still here.
+    /// The anonymous ids in the events that were sent there, as far as the rows still exist.
     ///
     /// # Errors
     /// When the database can't be read.
@@ -47,8 +47,8 @@ impl Spool {
 }
 
 impl Writer<'_> {
-    /// Forgets the files at a destination, which were deleted there, and the rows that were sent in
-    /// them; what was not confirmed waits again. Gives the number of sent rows.
+    /// Forgets the files at a destination after they were deleted there, and deletes the rows that
+    /// were sent in them. Unconfirmed rows wait again. Returns the number of deleted rows.
     ///
     /// # Errors
     /// When the database can't be written.

@@ -1,9 +1,10 @@
-//! A spool that can't be understood any more: what can still be read of it is carried over into a
-//! new one, and it is set aside, never deleted. The ledger goes on: events that can't be found again
-//! are counted as dropped, `damaged`.
+//! Repairing a damaged spool: everything that can still be read is copied into a new database, and
+//! the damaged one is set aside, never deleted. The ledger is continued: events that can't be found
+//! are counted as dropped with the reason `damaged`.
 //!
-//! The new database is complete and on disk before the damaged one is touched. So a kill, a full
-//! disk or the end of the caller's time leaves the damaged one where it is, for the next try.
+//! The new database is complete and on disk before the damaged one is touched. So after a kill, on
+//! a full disk, or when the caller runs out of time, the damaged one is still in its place for the
+//! next attempt.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -18,28 +19,28 @@ use crate::clock::Deadline;
 use crate::files::{self, size_of};
 use crate::home::{Home, HomeError, SpoolLock};
 
-/// A complete new database that has not taken the damaged one's place yet.
+/// The complete new database before it replaces the damaged one.
 const REPAIRED: &str = "spool.db.repaired";
 
 /// The copy of the damaged database that is read.
 const COPY: &str = "spool.db.reading";
 
-/// How much time a caller has for a repair, and how large a database it is worth beginning with.
+/// How much time a caller has for a repair, and how large a database it may try to repair.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Budget {
-    /// Bytes of the database.
+    /// The largest size of the database.
     pub(super) bytes: u64,
-    /// The end of the time.
+    /// When the repair must be done.
     pub(super) deadline: Deadline,
 }
 
 impl Spool {
-    /// Puts a new database with what can be read of the damaged one in its place, and sets the
-    /// damaged one aside.
+    /// Replaces the damaged database with a new one that contains everything that can still be
+    /// read, and sets the damaged one aside.
     ///
     /// # Errors
-    /// [`SpoolError::Damaged`] when it would take more than the budget; and when the new one can't
-    /// be written. Then nothing has changed.
+    /// [`SpoolError::Damaged`] when the repair would exceed the budget, or the system's reason when
+    /// the new database can't be written. In both cases nothing has changed.
     pub(super) fn repair(
         home: &Home,
         _lock: &SpoolLock,
@@ -52,7 +53,7 @@ impl Spool {
         if size_of(&home.spool_db()) > budget.bytes {
             return Err(too_long());
         }
-        let new = build_from_what_is_left(home, budget.deadline).map_err(|error| match error {
+        let new = build_from_readable_rows(home, budget.deadline).map_err(|error| match error {
             SpoolError::Database { source, .. }
                 if source.0.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) =>
             {
@@ -73,12 +74,12 @@ impl Spool {
     }
 }
 
-/// Whether a repair was killed just before its end.
+/// Whether a repair was killed just before its last step.
 pub(super) fn is_unfinished(home: &Home) -> bool {
     home.file(REPAIRED).exists()
 }
 
-/// Deletes what a repair that was killed may have left behind: it holds events.
+/// Deletes the files that a killed repair may have left behind, since they contain events.
 pub(super) fn delete_leftovers(home: &Home) -> Result<(), HomeError> {
     for name in [REPAIRED, BUILDING, COPY] {
         let path = home.file(name);
@@ -91,8 +92,8 @@ pub(super) fn delete_leftovers(home: &Home) -> Result<(), HomeError> {
     Ok(())
 }
 
-/// The end of a repair: the damaged database is set aside, and the new one takes its name. Also
-/// called by whoever finds no database, for a repair that was killed here.
+/// The last step of a repair: sets aside the rest of the damaged database and gives the new one its
+/// name. Also called when there is no database, in case a repair was killed at this point.
 pub(super) fn finish(home: &Home) -> Result<(), HomeError> {
     let fail = |path: PathBuf| {
         move |source| HomeError {
@@ -101,8 +102,8 @@ pub(super) fn finish(home: &Home) -> Result<(), HomeError> {
             source,
         }
     };
-    // What is left of the damaged database belongs to the newest one that was set aside. Its log
-    // must be gone before a new database takes the name, or SQLite would write it into that.
+    // The remaining files of the damaged database belong to the newest one that was set aside. Its
+    // WAL must be gone before a new database takes the name, or SQLite would apply the WAL to it.
     for suffix in &PARTS[1..] {
         let path = part(&home.spool_db(), suffix);
         let moved = match home.quarantined().last() {
@@ -119,11 +120,11 @@ pub(super) fn finish(home: &Home) -> Result<(), HomeError> {
         .map_err(fail(home.spool_db()))
 }
 
-/// Renames the database to `spool.db.corrupt-<time>`. Its other parts follow in [`finish`].
+/// Renames the database to `spool.db.corrupt-<time>`. [`finish`] renames its other files.
 fn set_aside(home: &Home, now: DateTime<Utc>) -> Result<(), HomeError> {
     let path = home.spool_db();
     let stamp = now.format("%Y%m%dT%H%M%S%3fZ");
-    // Two repairs in the same moment keep both.
+    // Two repairs at the same moment keep both files.
     let aside = (0..)
         .map(|n| match n {
             0 => home.file(&format!("spool.db.corrupt-{stamp}")),
@@ -132,7 +133,7 @@ fn set_aside(home: &Home, now: DateTime<Utc>) -> Result<(), HomeError> {
         .find(|aside| PARTS.iter().all(|suffix| !part(aside, suffix).exists()))
         .expect("names do not run out");
     let moved = match fs::rename(&path, &aside) {
-        // Only its log is there.
+        // Only the WAL is left.
         Err(error) if error.kind() == io::ErrorKind::NotFound => File::create_new(&aside).map(drop),
         other => other,
     };
@@ -143,15 +144,15 @@ fn set_aside(home: &Home, now: DateTime<Utc>) -> Result<(), HomeError> {
     })
 }
 
-/// Builds a new database from whatever SQLite still understands of the damaged one.
-fn build_from_what_is_left(home: &Home, deadline: Deadline) -> Result<PathBuf, SpoolError> {
+/// Builds a new database from everything that SQLite can still read in the damaged one.
+fn build_from_readable_rows(home: &Home, deadline: Deadline) -> Result<PathBuf, SpoolError> {
     let fail = |source| HomeError {
         operation: "copy",
         path: home.spool_db(),
         source,
     };
-    // A copy is read, so that the evidence stays as it was: opening a database with a WAL writes to
-    // it.
+    // Reads a copy, because opening a database with a WAL writes to it, and the damaged one must
+    // stay unchanged for inspection.
     let copy = Copy::of(home).map_err(fail)?;
     let mut found = 0;
     let new = schema::build(home, |target| {
@@ -163,7 +164,7 @@ fn build_from_what_is_left(home: &Home, deadline: Deadline) -> Result<PathBuf, S
     if found > 0 {
         return Ok(new);
     }
-    // The first page leads to all others, and it is the same in every spool of this schema.
+    // All other pages are found through the first one, which is the same in every spool of this schema.
     if copy.transplant_first_page(&new).is_err() {
         return Ok(new);
     }
@@ -186,7 +187,7 @@ impl Copy {
             path: home.file(COPY),
         };
         remove_database(&copy.path)?;
-        // Without the -shm: SQLite makes it anew from the WAL.
+        // Without the -shm file, which SQLite creates again from the WAL.
         for suffix in &PARTS[..2] {
             let mut from = match File::open(part(&home.spool_db(), suffix)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -205,7 +206,7 @@ impl Copy {
         Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_WRITE)
     }
 
-    /// Replaces the first page by that of a healthy database of the same schema.
+    /// Replaces the first page with that of a healthy database of the same schema.
     fn transplant_first_page(&self, healthy: &Path) -> io::Result<()> {
         let mut page = [0; PAGE_BYTES];
         File::open(healthy)?.read_exact(&mut page)?;
@@ -214,8 +215,8 @@ impl Copy {
         if length < PAGE_BYTES as u64 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        // The size in the header must be that of this file (https://sqlite.org/fileformat.html,
-        // 1.3.8), and its free pages are unknown.
+        // The header must give the size of this file (https://sqlite.org/fileformat.html, 1.3.8);
+        // its free pages are unknown.
         let pages = u32::try_from(length / PAGE_BYTES as u64).unwrap_or(u32::MAX);
         page[28..32].copy_from_slice(&pages.to_be_bytes());
         page[32..40].fill(0);
@@ -226,7 +227,7 @@ impl Copy {
 
 impl Drop for Copy {
     fn drop(&mut self) {
-        // Whoever repairs next deletes it otherwise.
+        // If this fails, the next repair deletes the copy.
         let _ = remove_database(&self.path);
     }
 }

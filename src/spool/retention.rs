@@ -1,4 +1,4 @@
-//! What is kept and what may go, as pure decisions over plain data.
+//! Decides what is kept and what may be deleted, as pure functions of plain data.
 
 use chrono::{DateTime, Utc};
 
@@ -7,14 +7,14 @@ use crate::limits::{
     CLOCK_LEAP, CLOCK_SETTLED_AFTER, PENDING_KEPT_FOR, SENT_KEPT_FOR, SENT_KEPT_ROWS,
 };
 
-/// What retention would delete.
+/// The limits beyond which retention deletes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cutoffs {
-    /// Sent rows confirmed before this.
+    /// Delete sent rows that were confirmed before this time.
     pub sent_before: DateTime<Utc>,
-    /// Sent rows beyond the newest so many.
+    /// Keep at most this many sent rows, the newest ones.
     pub sent_rows: u64,
-    /// Pending rows recorded before this.
+    /// Delete pending rows that were recorded before this time.
     pub pending_before: DateTime<Utc>,
 }
 
@@ -28,20 +28,20 @@ pub fn cutoffs(now: DateTime<Utc>) -> Cutoffs {
     }
 }
 
-/// What retention remembers of the clock. A clock that is wrong by a year would expire everything
-/// at once, so a leap forward is believed only when a second reading confirms it, a day or more
-/// after the first. Until then retention goes by the last reading that was believed. A clock that
-/// is set back is believed at once: it keeps rows longer, and harms nothing.
+/// What retention remembers about the clock. A clock that is wrong by a year would make everything
+/// expire at once, so a leap forward is believed only when a second reading confirms it, a day or
+/// more after the first. Until then retention uses the last believed reading. A clock that is set
+/// back is believed at once, because that only keeps rows longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockMemory {
-    /// The last reading that is believed.
+    /// The last reading that was believed.
     pub believed: DateTime<Utc>,
     /// The first reading after a leap, while it is not confirmed.
     pub doubted: Option<DateTime<Utc>>,
 }
 
 impl ClockMemory {
-    /// Begins with a reading that is believed.
+    /// Starts with a first reading, which is believed.
     #[must_use]
     pub fn starting_at(now: DateTime<Utc>) -> Self {
         Self {
@@ -68,13 +68,13 @@ impl ClockMemory {
     }
 }
 
-/// Whether a reading confirms an earlier one: later by a day or more, and not by another leap.
+/// Whether a reading confirms an earlier one: it is later by a day or more, but not by another leap.
 fn confirms(first: DateTime<Utc>, now: DateTime<Utc>) -> bool {
     now >= clock::after(first, CLOCK_SETTLED_AFTER) && now <= clock::after(first, PENDING_KEPT_FOR)
 }
 
-/// How many bytes to free when the spool has `bytes` of at most `max`: a sixteenth more than
-/// needed, so that a full spool does not have to be pruned again for each event.
+/// How many bytes to free when the spool has `bytes` and may have `max`: a sixteenth more than
+/// needed, so that a full spool is not pruned again for each event.
 #[must_use]
 pub fn excess(bytes: u64, max: u64) -> u64 {
     if bytes <= max {
@@ -130,7 +130,7 @@ mod tests {
         }
 
         #[test]
-        fn a_clock_that_goes_on_steadily_is_believed_at_every_reading(hours in proptest::collection::vec(0i64..=7 * 24, 1..50)) {
+        fn a_clock_that_moves_steadily_is_believed_at_every_reading(hours in proptest::collection::vec(0i64..=7 * 24, 1..50)) {
             let mut memory = ClockMemory::starting_at(start());
             let mut now = start();
             for step in hours {
@@ -141,7 +141,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_the_clock_says_it_is_never_believed_to_be_later_than_it_says(days in proptest::collection::vec(-4000i64..4000, 1..50)) {
+        fn the_believed_time_is_never_later_than_the_clock(days in proptest::collection::vec(-4000i64..4000, 1..50)) {
             let mut memory = ClockMemory::starting_at(start());
             for day in days {
                 let now = start() + TimeDelta::days(day);

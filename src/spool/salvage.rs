@@ -1,5 +1,6 @@
-//! Reading what can still be read of a damaged database, and writing it into a new one, row by row.
-//! Nothing is held in memory, and every loop ends: what is left to read shrinks with each step.
+//! Copies everything that can still be read in a damaged database into a new one, row by row.
+//! Memory is bounded, and every loop ends because the range that is left to read shrinks with each
+//! step.
 
 use std::ops::{ControlFlow, RangeInclusive};
 
@@ -10,27 +11,27 @@ use super::{State, consistency};
 use crate::clock::Deadline;
 use crate::event::Payload;
 
-/// How often in a row nothing may be found before the rest is given up.
+/// After this many misses in a row the rest is given up.
 const PATIENCE: u32 = 4_000;
 
-/// After so many misses the steps to the next try double.
+/// After this many misses the distance to the next attempt doubles.
 const MISSES_PER_STEP: u32 = 64;
 
-/// Everything but the events.
+/// All tables except the events.
 const TABLES: [&str; 5] = ["segment", "destination", "attempt", "ledger", "clock"];
 
-/// Copies what can be read of `source`, a damaged database, into `target`, a new one. Gives the
-/// number of events that were found.
+/// Copies everything readable from `source`, a damaged database, into `target`, a new one. Returns
+/// the number of events that were found.
 ///
 /// # Errors
-/// When the target can't be written, or with `OperationInterrupted` when the deadline has passed.
-/// What can't be read of the source is no error: less is found instead.
+/// When the target can't be written, or `OperationInterrupted` when the deadline has passed.
+/// Unreadable parts of the source are not an error; fewer events are found.
 pub(super) fn copy(
     source: &Connection,
     target: &Connection,
     deadline: Deadline,
 ) -> rusqlite::Result<usize> {
-    // With a writable schema SQLite reads on where it would refuse a file that was cut.
+    // With a writable schema SQLite also reads a truncated file, which it would refuse otherwise.
     let _ = source.execute_batch("PRAGMA writable_schema=ON");
     let recorded = source.query_row(
         "SELECT seq FROM sqlite_sequence WHERE name = 'event'",
@@ -46,7 +47,7 @@ pub(super) fn copy(
     Ok(found)
 }
 
-/// The columns that both databases have: the damaged one may be of an older schema.
+/// The columns that both databases have: the damaged one may have an older schema.
 fn columns(source: &Connection, target: &Connection, table: &str) -> Vec<String> {
     let of = |connection: &Connection| {
         let mut statement = connection.prepare("SELECT name FROM pragma_table_info(?1)")?;
@@ -84,7 +85,7 @@ fn copy_table(
         return Ok(());
     };
     while let Ok(Some(row)) = rows.next() {
-        in_time(deadline)?;
+        check_deadline(deadline)?;
         if let Ok(values) = values(row, columns.len()) {
             write(&mut insert, &values)?;
         }
@@ -92,7 +93,7 @@ fn copy_table(
     Ok(())
 }
 
-/// Writes a row. One that does not fit the schema is passed over; a flipped bit can make any.
+/// Writes a row. Skips a row that violates the schema, as damage can produce any values.
 fn write(insert: &mut Statement<'_>, values: &[Value]) -> rusqlite::Result<()> {
     use rusqlite::ErrorCode::{ConstraintViolation, TypeMismatch};
     match insert.execute(params_from_iter(values)) {
@@ -112,7 +113,7 @@ fn values(row: &Row<'_>, columns: usize) -> rusqlite::Result<Vec<Value>> {
     (0..columns).map(|column| row.get(column)).collect()
 }
 
-fn in_time(deadline: Deadline) -> rusqlite::Result<()> {
+fn check_deadline(deadline: Deadline) -> rusqlite::Result<()> {
     if deadline.passed() {
         let interrupted = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_INTERRUPT);
         return Err(rusqlite::Error::SqliteFailure(interrupted, None));
@@ -120,8 +121,8 @@ fn in_time(deadline: Deadline) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Copies events by their number, first upwards. Where something can't be read, the way down from
-/// the next readable event may meet what the way up had to jump over.
+/// Copies events in the order of their number, first upwards. Around an unreadable part, reading
+/// downwards from the next readable event may find events that reading upwards had to skip.
 fn copy_events(
     source: &Connection,
     target: &Connection,
@@ -166,7 +167,7 @@ enum Direction {
 }
 
 impl Direction {
-    /// The part of a range that lies `step` behind its beginning.
+    /// What remains of a range after skipping `step` numbers.
     fn skip(self, range: &RangeInclusive<i64>, step: i64) -> RangeInclusive<i64> {
         match self {
             Self::Up => range.start().saturating_add(step)..=*range.end(),
@@ -174,8 +175,8 @@ impl Direction {
         }
     }
 
-    /// The part of a range that lies behind one number in it.
-    fn behind(self, range: &RangeInclusive<i64>, seq: i64) -> RangeInclusive<i64> {
+    /// What remains of a range after the number `seq` in it.
+    fn after(self, range: &RangeInclusive<i64>, seq: i64) -> RangeInclusive<i64> {
         match self {
             Self::Up => seq.saturating_add(1)..=*range.end(),
             Self::Down => *range.start()..=seq.saturating_sub(1),
@@ -190,18 +191,18 @@ impl Direction {
     }
 }
 
-/// The way to the next try after so many misses: one row at first, then faster and faster, so that
-/// any range comes to its end.
+/// The distance to the next attempt after this many misses: one row at first, then exponentially
+/// more, so that the end of any range is reached.
 fn step(misses: u32) -> i64 {
     1 << (misses / MISSES_PER_STEP).min(62)
 }
 
-/// Events on their way from one database into the other.
+/// The copying of events from one database to the other.
 struct Events<'c> {
     source: &'c Connection,
     insert: Statement<'c>,
     columns: Vec<String>,
-    /// Where `seq`, `state` and `payload` are among the columns.
+    /// The positions of `seq`, `state` and `payload` among the columns.
     places: [usize; 3],
     deadline: Deadline,
     found: usize,
@@ -210,8 +211,9 @@ struct Events<'c> {
 }
 
 impl Events<'_> {
-    /// Copies a range of events in one direction, and after each unreadable place looks for the
-    /// next readable one. Gives the ranges in which something could not be read (upwards alone).
+    /// Copies a range of events in one direction. After an unreadable event, looks for the next
+    /// readable one. Returns the ranges in which something could not be read (only when going
+    /// upwards).
     fn copy(
         &mut self,
         range: RangeInclusive<i64>,
@@ -227,8 +229,8 @@ impl Events<'_> {
             if left != before {
                 misses = 0;
                 if let Some(start) = gap.take() {
-                    // The first row of this run ends the gap; to read a few rows again costs less
-                    // than to remember which it was.
+                    // The first row of this run ends the gap. The gap is extended to the end of the
+                    // run: reading a few rows again is cheaper than remembering the first.
                     gaps.push(start..=*left.start());
                 }
             }
@@ -243,8 +245,8 @@ impl Events<'_> {
         Ok(gaps)
     }
 
-    /// Copies rows until the end of what is left (`true`), or until one can't be read. What was
-    /// passed is taken from `left`.
+    /// Copies rows until the end of `left`, which returns `true`, or until one can't be read.
+    /// Removes from `left` the part that was read.
     fn copy_until_damage(
         &mut self,
         left: &mut RangeInclusive<i64>,
@@ -262,7 +264,7 @@ impl Events<'_> {
             return Ok(false);
         };
         loop {
-            in_time(self.deadline)?;
+            check_deadline(self.deadline)?;
             match rows.next() {
                 Ok(Some(row)) => {
                     if self.copy_row(row, left, direction)?.is_break() {
@@ -275,7 +277,8 @@ impl Events<'_> {
         }
     }
 
-    /// Breaks at a row that is out of its order: the tree of rows leads back or in a circle.
+    /// Copies one row. Breaks at a row that is out of order, since the damaged tree may lead
+    /// backwards or in a circle.
     fn copy_row(
         &mut self,
         row: &Row<'_>,
@@ -289,7 +292,7 @@ impl Events<'_> {
         if !left.contains(&number) {
             return Ok(ControlFlow::Break(()));
         }
-        *left = direction.behind(left, number);
+        *left = direction.after(left, number);
         let Ok(values) = values(row, self.columns.len()) else {
             return Ok(ControlFlow::Continue(()));
         };
@@ -302,7 +305,8 @@ impl Events<'_> {
     }
 }
 
-/// A flipped bit must not become an event: the payload has to be a line that this program wrote.
+/// Whether a row is an event and not the result of damage: its payload must be a line that this
+/// program wrote.
 fn is_an_event(state: &Value, payload: &Value) -> bool {
     match (state, payload) {
         (Value::Integer(state), Value::Text(payload)) => {
@@ -319,7 +323,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_can_not_be_read_the_search_for_more_ends(start in 1i64.., end in 1i64.., up: bool) {
+        fn the_search_for_readable_rows_always_ends(start in 1i64.., end in 1i64.., up: bool) {
             let direction = if up { Direction::Up } else { Direction::Down };
             let mut left = start..=end;
             let mut misses = 0;
@@ -333,11 +337,11 @@ mod tests {
         }
 
         #[test]
-        fn what_lies_behind_a_row_is_less_and_does_not_contain_it(start in any::<i64>(), length in 0i64..1000, at in 0i64..1000, up: bool) {
+        fn the_rest_after_a_row_is_smaller_and_does_not_contain_it(start in any::<i64>(), length in 0i64..1000, at in 0i64..1000, up: bool) {
             let direction = if up { Direction::Up } else { Direction::Down };
             let range = start..=start.saturating_add(length);
             let seq = start.saturating_add(at.min(length));
-            let left = direction.behind(&range, seq);
+            let left = direction.after(&range, seq);
             prop_assert!(seq == i64::MAX || seq == i64::MIN || !left.contains(&seq));
             prop_assert!(left.is_empty() || range.contains(left.start()) && range.contains(left.end()));
         }

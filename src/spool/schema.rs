@@ -1,4 +1,4 @@
-//! The schema: its migrations, and the building of a new database.
+//! The schema: its migrations, and how a new database is built.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -11,7 +11,7 @@ use super::{Spool, SpoolError};
 use crate::files;
 use crate::home::{Home, HomeError};
 
-/// Landed migrations are never edited; a change of the schema is a new file at the end of this
+/// A released migration is never edited. A change of the schema is a new file at the end of this
 /// list.
 const MIGRATIONS: &[M<'_>] = &[
     M::up(include_str!("../../migrations/0001_spool.sql")),
@@ -20,13 +20,13 @@ const MIGRATIONS: &[M<'_>] = &[
     M::up(include_str!("../../migrations/0004_copies.sql")),
 ];
 
-/// The files of one SQLite database, by what is added to its name.
+/// The suffixes of the files of one SQLite database.
 pub(super) const PARTS: [&str; 3] = ["", "-wal", "-shm"];
 
-/// A database that is being built.
+/// The name of a database that is being built.
 pub(super) const BUILDING: &str = "spool.db.new";
 
-/// The schema this program writes.
+/// The schema version that this program writes.
 #[expect(clippy::cast_possible_wrap, reason = "a handful of migrations")]
 pub(super) const SCHEMA: i64 = MIGRATIONS.len() as i64;
 
@@ -46,11 +46,11 @@ impl Spool {
         Ok(found)
     }
 
-    /// Brings an older schema to the latest.
+    /// Migrates an older schema to the latest.
     pub(super) fn migrate(&mut self) -> Result<(), SpoolError> {
         match self.schema()? {
             SCHEMA => Ok(()),
-            // No spool has such a number: it was cut, or it is somebody else's.
+            // No spool has this version: the file was truncated, or it belongs to another program.
             ..=0 => Err(SpoolError::Foreign {
                 path: self.home.spool_db(),
             }),
@@ -72,9 +72,9 @@ fn to_latest(connection: &mut Connection, home: &Home) -> Result<(), SpoolError>
         })
 }
 
-/// Builds a new database under a name of its own, fills it, and gives its path. It is complete and
-/// on disk then, and gets its real name from the caller: so a file of the right name that is no
-/// spool is always damage and never one half made.
+/// Builds a new database under a temporary name, fills it, and returns its path. It is then
+/// complete and on disk, and the caller renames it. So a file with the real name that is not a
+/// valid spool is always damaged, never half built.
 pub(super) fn build(
     home: &Home,
     fill: impl FnOnce(&Connection) -> rusqlite::Result<()>,
@@ -97,9 +97,9 @@ pub(super) fn build(
     let mut connection =
         Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(fail)?;
     connection
-        // The first before the first table: space that retention frees can be given back. No file
-        // is needed to go back, since a failure leaves nothing that is used; one sync comes at the
-        // end.
+        // `auto_vacuum` must be set before the first table; it lets retention give space back. No
+        // journal file and no syncs, because the file is not used until it is complete; it is
+        // synced once at the end.
         .execute_batch(
             "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF",
         )
@@ -109,7 +109,7 @@ pub(super) fn build(
         let transaction = connection.transaction()?;
         fill(&transaction)?;
         transaction.commit()?;
-        // Readers never block the writer.
+        // In WAL mode readers never block the writer.
         connection.execute_batch("PRAGMA journal_mode=WAL")
     })();
     filled.map_err(fail)?;
@@ -118,7 +118,7 @@ pub(super) fn build(
     Ok(path)
 }
 
-/// An error of making a file of the spool.
+/// The error for a file of the spool that can't be created.
 pub(super) fn fail_to_create(path: &Path) -> impl FnOnce(io::Error) -> HomeError {
     let path = path.to_owned();
     move |source| HomeError {

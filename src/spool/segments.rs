@@ -1,7 +1,7 @@
-//! Delivery: pending rows → segments → confirmed or given back. Each step is one short transaction,
-//! in an order that a kill at any point leaves safe: rows are assigned, durably, before their
-//! segment is sent, and `sent` only after the proof. `flush.lock` makes sure that there is one
-//! deliverer.
+//! Delivery: pending rows are assigned to segments and are then confirmed or given back. Each step
+//! is one short transaction, and a kill at any point does no harm: rows are assigned, durably,
+//! before their segment is sent, and they become `sent` only after the proof. `flush.lock` makes
+//! sure that only one process delivers.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -16,22 +16,22 @@ use crate::destination::retry::RetryState;
 use crate::destination::segment::{Batch, Receipt, SegmentFile};
 use crate::destination::{Capabilities, Target};
 
-/// What became of a segment whose content was refused.
+/// What was done with a segment whose content was rejected.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Halved {
-    /// Half of its events stay in it for the next try, or none; the others wait again.
+    /// At most half of its events stay in it for the next attempt; the others wait again.
     Smaller,
-    /// Its one event stands alone, and is as it was.
+    /// It has only one event, and is unchanged.
     Alone,
-    /// There was nothing new in it.
+    /// It contained nothing new, and is left as its remote file is.
     #[default]
     Settled,
 }
 
 impl Writer<'_> {
-    /// Takes back what other destinations did not confirm. Their segments stay open and are marked
-    /// stale, as what they hold remotely is not known: they are written again, or deleted, should
-    /// that destination come back.
+    /// Takes back rows that other destinations have not confirmed. The segments there are left open
+    /// and marked stale, because the content of their remote files is unknown. If that destination
+    /// is used again, the files are written again or deleted.
     ///
     /// # Errors
     /// When the database can't be read or written.
@@ -42,9 +42,10 @@ impl Writer<'_> {
         })
     }
 
-    /// Puts the next request together: first the segments whose upload is not confirmed, then
-    /// pending rows, oldest first, into the open segment and new ones after it, whose names are not
-    /// `taken`. Segments that were put `aside` stay as they are. Afterwards every row in it is `sending`.
+    /// Builds the next request: first the segments whose upload is not confirmed; then pending
+    /// rows, oldest first, in the open segment and in new ones, whose names must not be among
+    /// `taken`. Segments in `aside` are left as they are. Afterwards every row in the request is
+    /// `sending`.
     ///
     /// # Errors
     /// When the database can't be read or written.
@@ -60,12 +61,12 @@ impl Writer<'_> {
         let mut builder =
             BatchBuilder::start(&self.spool.connection, &destination, limits, taken, aside)
                 .map_err(self.spool.fail(OPERATION))?;
-        // One transaction for each segment: that bounds the WAL.
+        // One transaction per segment, to bound the WAL.
         while self.commit(OPERATION, |transaction| builder.step(transaction))? {}
         Ok(builder.batch)
     }
 
-    /// The files that a flush of everything would write, by the same steps, undone afterwards.
+    /// The files that a flush of everything would write. Takes the same steps and rolls them back.
     ///
     /// # Errors
     /// When the database can't be read.
@@ -76,7 +77,7 @@ impl Writer<'_> {
     ) -> Result<Vec<SegmentFile>, SpoolError> {
         let fail = self.spool.fail("preview");
         let nothing_taken = HashSet::new();
-        // Without a destination the files are those of any new one.
+        // Without a destination, the files are those that a new destination would get.
         let destination = target.map(Target::to_string).unwrap_or_default();
         let capabilities = target.map_or(Capabilities::USUAL, Target::capabilities);
         let mut preview = || {
@@ -105,12 +106,12 @@ impl Writer<'_> {
         preview().map_err(fail)
     }
 
-    /// Marks a batch `sent` and stores its receipts, in one transaction for each segment, and the
-    /// attempt with the last. Gives the number of events confirmed by it.
+    /// Marks a batch as `sent` and stores its receipts, in one transaction per segment; the last
+    /// one also stores the attempt. Returns the number of confirmed events.
     ///
     /// # Errors
-    /// When the database can't be written; then what was not marked is sent again, as the same
-    /// files.
+    /// When the database can't be written. The rows that were not marked are then sent again in the
+    /// same files.
     pub fn confirm(
         &mut self,
         target: &Target,
@@ -153,9 +154,9 @@ impl Writer<'_> {
         })
     }
 
-    /// Remembers an attempt that confirmed nothing: what it was, when the destination may be tried
-    /// again, and the reason on each row of the batch. With `give_back` the rows are `pending` again,
-    /// else they stay in their segments.
+    /// Stores an attempt that confirmed nothing: its result, when the destination may be tried
+    /// again, and the reason for each row of the batch. With `give_back` the rows become `pending`
+    /// again, else they stay in their segments.
     ///
     /// # Errors
     /// When the database can't be written.
@@ -175,8 +176,8 @@ impl Writer<'_> {
                 )?;
                 if give_back {
                     release(transaction, file.id, 0)?;
-                    // An earlier try of the same rows may have arrived; should they end up
-                    // elsewhere, this file must go.
+                    // An earlier attempt with the same rows may have arrived. If the rows end up in
+                    // another file, this one must be deleted.
                     mark_stale(transaction, file.id)?;
                 }
             }
@@ -185,24 +186,24 @@ impl Writer<'_> {
         })
     }
 
-    /// After the destination rejected the content of one segment: halves what is unconfirmed in it,
-    /// and keeps `at_most` so many.
-    /// A last event gets a segment to itself, since it may be the size of the others that was
-    /// refused; refused there, it is for the caller to say whether it is held.
+    /// Halves the unconfirmed rows of a segment that the destination rejected, and keeps `at_most`
+    /// that many in it. The last one is moved to a segment of its own, because the rest of the
+    /// segment may have been the reason. If it is rejected there as well, the caller decides
+    /// whether to hold it.
     ///
     /// # Errors
     /// When the database can't be written.
     pub fn halve(&mut self, file: &SegmentFile, at_most: usize) -> Result<Halved, SpoolError> {
         self.commit("halve a refused segment in", |transaction| {
             match (file.unconfirmed, file.events) {
-                // It was to be made right, and the destination keeps what it has.
+                // The stale file was to be replaced, but the destination keeps the old one.
                 (0, _) => settle(transaction, file.id).map(|()| Halved::Settled),
                 (1, 1) => Ok(Halved::Alone),
                 (unconfirmed, _) => {
                     let kept = (unconfirmed / 2).min(at_most);
                     release(transaction, file.id, kept)?;
                     if kept == 0 {
-                        // The same; and it is to go into another segment.
+                        // The same, and the row goes into another segment.
                         settle(transaction, file.id)?;
                         mark_stale(transaction, file.id)?;
                     }
@@ -212,7 +213,7 @@ impl Writer<'_> {
         })
     }
 
-    /// Holds what the destination rejected in a segment. Gives the number of events.
+    /// Holds the rows of a segment that the destination rejected. Returns their number.
     ///
     /// # Errors
     /// When the database can't be written.
@@ -224,13 +225,13 @@ impl Writer<'_> {
                 [segment],
             )?;
             reopen(transaction, segment)?;
-            // Should an earlier try of it have arrived, it must not stay there.
+            // If an earlier attempt arrived after all, its file must be deleted.
             mark_stale(transaction, segment)?;
             Ok(held)
         })
     }
 
-    /// Puts held events back to `pending`: one, or all. Gives their number.
+    /// Makes held events `pending` again: one, or all. Returns their number.
     ///
     /// # Errors
     /// When the database can't be written.
@@ -244,8 +245,8 @@ impl Writer<'_> {
     }
 }
 
-/// Stores the receipt of one segment: its rows are sent, but for those that the destination did not
-/// take, which are held. Gives the number of rows that are sent.
+/// Stores the receipt of one segment. Its rows become sent, except those that the destination
+/// rejected, which are held. Returns the number of newly sent rows.
 fn confirm_file(
     connection: &Connection,
     file: &SegmentFile,
@@ -283,7 +284,7 @@ fn rows_of(connection: &Connection, segment: i64) -> rusqlite::Result<Vec<i64>> 
     rows.collect()
 }
 
-/// Gives back the unconfirmed rows of a segment beyond the first `kept`, and opens it for others.
+/// Gives back the unconfirmed rows of a segment except the first `kept`, and reopens the segment.
 fn release(connection: &Connection, segment: i64, kept: usize) -> rusqlite::Result<()> {
     connection.execute(
         "UPDATE event SET state = 0, last_error = (SELECT last_error FROM segment WHERE id = ?1), segment = NULL WHERE seq IN
@@ -299,15 +300,15 @@ fn reopen(connection: &Connection, segment: i64) -> rusqlite::Result<()> {
         .map(|_| ())
 }
 
-/// What the remote file of a segment holds is not known: it is to be written again, or deleted when
-/// nothing is left of it.
+/// Notes that the content of a segment's remote file is unknown. The file must be written again, or
+/// deleted if the segment has no rows left.
 fn mark_stale(connection: &Connection, segment: i64) -> rusqlite::Result<()> {
     connection
         .execute("UPDATE segment SET stale = 1 WHERE id = ?1", [segment])
         .map(|_| ())
 }
 
-/// Leaves a segment as its file is.
+/// Seals a segment and leaves its remote file as it is.
 fn settle(connection: &Connection, segment: i64) -> rusqlite::Result<()> {
     connection
         .execute(
@@ -317,7 +318,7 @@ fn settle(connection: &Connection, segment: i64) -> rusqlite::Result<()> {
         .map(|_| ())
 }
 
-/// Gives back what other destinations than this one did not confirm.
+/// Gives back the rows that destinations other than this one have not confirmed.
 fn reassign_rows(connection: &Connection, destination: &str) -> rusqlite::Result<()> {
     const FOREIGN: &str =
         "destination <> ?1 AND id IN (SELECT DISTINCT segment FROM event WHERE state = 1)";

@@ -1,5 +1,5 @@
-//! Keeping the WAL small. Closing does not checkpoint, so a writer does it when the WAL has grown
-//! past its limit.
+//! Keeps the WAL small. Closing the database does not checkpoint, so a writer does when the WAL has
+//! grown past its limit.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use crate::files;
 use crate::limits::{WAL_CHECKPOINT_BYTES, WAL_MAX_BYTES};
 
 impl Writer<'_> {
-    /// Keeps the WAL small and runs `work` in one immediate transaction; `operation`, a verb, is
-    /// for the error.
+    /// Keeps the WAL small and runs `work` in one immediate transaction. `operation` is the verb
+    /// for the error message.
     pub(super) fn commit<T>(
         &mut self,
         operation: &'static str,
@@ -36,10 +36,10 @@ impl Writer<'_> {
         Ok(result)
     }
 
-    /// Writes the WAL back when it has grown past its limit, just before a commit, which then
-    /// starts it anew, in the same blocks: to overwrite them is cheaper than to add to a file that
-    /// was truncated. A failure (a reader in the way, a full disk) harms nothing: the events are
-    /// safe in the WAL, and the next writer tries again.
+    /// Writes the WAL back when it has grown past its limit, just before a commit. The commit then
+    /// overwrites the file from its beginning, which is cheaper than extending a truncated file. A
+    /// failure (a reader in the way, a full disk) is harmless: the events are safe in the WAL, and
+    /// the next writer tries again.
     pub(super) fn bound_wal(&mut self) {
         let size = files::size_of(&self.spool.home.spool_wal());
         if size > WAL_MAX_BYTES {
@@ -56,7 +56,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Writes the WAL back and truncates it, without waiting for anybody who reads.
+    /// Writes the WAL back and truncates it, without waiting for readers.
     fn truncate_unless_read(&mut self) -> rusqlite::Result<()> {
         let connection = &self.spool.connection;
         let wait = connection.query_row("PRAGMA busy_timeout", [], |row| row.get::<_, u32>(0))?;
@@ -66,7 +66,7 @@ impl Writer<'_> {
         truncated.map(drop)
     }
 
-    /// Pages in the WAL that are not known to be written back.
+    /// The number of pages in the WAL that may not have been written back.
     fn wal_frames(&self) -> rusqlite::Result<u64> {
         self.spool
             .connection

@@ -1,6 +1,6 @@
-//! `--export`: one row an event, for spreadsheet programs. They run what looks like a formula, so
-//! such a cell is told apart from one with a leading apostrophe (OWASP, "CSV Injection"). The
-//! columns are always the same.
+//! `--export`: one row per event, for spreadsheet programs. These run text that looks like a
+//! formula, so such a cell gets a leading apostrophe (OWASP, "CSV Injection"). The columns are
+//! always the same.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -12,7 +12,7 @@ use crate::event::{EVENTS, FieldSpec, Kind};
 use crate::json::{Object, Value};
 use crate::terminal;
 
-/// The first columns, in the order in which people and scripts expect them.
+/// The first columns. People and scripts rely on their order.
 const FIRST: [&str; 8] = [
     "event",
     "timestamp",
@@ -24,23 +24,23 @@ const FIRST: [&str; 8] = [
     "tools_count",
 ];
 
-/// Members beside the metadata that are in no dimension.
-const BESIDE: [&str; 3] = ["timestamp", "anonymous_id", "event_id"];
+/// Members outside the metadata that belong to no dimension.
+const TOP_LEVEL: [&str; 3] = ["timestamp", "anonymous_id", "event_id"];
 
 /// A column.
 #[derive(Debug, Clone, Copy)]
 enum Column {
     /// The event's word in a dimension.
     Word(&'static str, &'static Dimension),
-    /// A member beside the metadata.
-    Beside(&'static str),
-    /// A member of the metadata; a list is its elements with spaces between.
+    /// A member outside the metadata.
+    TopLevel(&'static str),
+    /// A member of the metadata; the elements of a list are separated by spaces.
     Detail(&'static str),
-    /// How many tools a scan started with.
+    /// The number of tools that a scan started with.
     ToolsCount,
-    /// A count in an object of the metadata: its name, and the object's.
+    /// A count in an object of the metadata: its name, and the name of the object.
     Count(&'static str, &'static str),
-    /// All that has no column of its own.
+    /// Everything that has no column of its own.
     Other,
 }
 
@@ -48,7 +48,7 @@ impl Column {
     fn name(self) -> &'static str {
         match self {
             Self::Word(name, _)
-            | Self::Beside(name)
+            | Self::TopLevel(name)
             | Self::Detail(name)
             | Self::Count(name, _) => name,
             Self::ToolsCount => "tools_count",
@@ -61,25 +61,25 @@ impl Column {
 pub(crate) struct Csv<W: Write> {
     writer: csv::Writer<W>,
     columns: Vec<Column>,
-    held: Vec<Held>,
+    held: Vec<Represented>,
 }
 
 /// A member of an event that has a column.
-struct Held {
+struct Represented {
     name: &'static str,
     values: Values,
 }
 
-/// Which values of a member its columns hold.
+/// Which values of a member its columns can represent.
 enum Values {
     All,
-    /// All but lists and objects.
+    /// All values except lists and objects.
     Single,
-    /// An object that has no other members than these.
+    /// An object with only these members.
     Counts(&'static [FieldSpec]),
 }
 
-impl Held {
+impl Represented {
     fn holds(&self, value: &Value<'_>) -> bool {
         match self.values {
             Values::All => true,
@@ -93,7 +93,7 @@ impl Held {
 }
 
 impl<W: Write> Csv<W> {
-    /// Writes the head.
+    /// Writes the header row.
     ///
     /// # Errors
     /// When it can't be written.
@@ -108,7 +108,7 @@ impl<W: Write> Csv<W> {
         })
     }
 
-    /// Gives back what was written to.
+    /// Returns the writer.
     ///
     /// # Errors
     /// When the last rows can't be written.
@@ -117,9 +117,9 @@ impl<W: Write> Csv<W> {
     }
 }
 
-/// Every column in its order, and the members of an event that they hold.
-fn columns() -> (Vec<Column>, Vec<Held>) {
-    let single = |name| Held {
+/// All columns in order, and the members of an event that they represent.
+fn columns() -> (Vec<Column>, Vec<Represented>) {
+    let single = |name| Represented {
         name,
         values: Values::Single,
     };
@@ -131,8 +131,8 @@ fn columns() -> (Vec<Column>, Vec<Held>) {
             held.extend(dimension.fields.iter().copied().map(single));
         }
     }
-    columns.extend(BESIDE.map(Column::Beside));
-    held.extend(BESIDE.map(single));
+    columns.extend(TOP_LEVEL.map(Column::TopLevel));
+    held.extend(TOP_LEVEL.map(single));
     columns.push(Column::ToolsCount);
     for field in EVENTS.iter().flat_map(|event| event.fields) {
         let name = field.name;
@@ -152,7 +152,7 @@ fn columns() -> (Vec<Column>, Vec<Held>) {
                 Values::All
             }
         };
-        held.push(Held { name, values });
+        held.push(Represented { name, values });
     }
     columns.push(Column::Other);
     columns.sort_by_key(|column| {
@@ -171,7 +171,7 @@ impl<W: Write> Consumer for Csv<W> {
                     dimension.words(event, &mut |word, _| text = Some(word.to_owned().into()));
                     text
                 }
-                Column::Beside(name) => event.text(name),
+                Column::TopLevel(name) => event.text(name),
                 Column::Detail(name) => event.value(name).and_then(flat),
                 Column::ToolsCount => Some(event.tools().count().to_string().into()),
                 Column::Count(name, object) => event
@@ -187,10 +187,10 @@ impl<W: Write> Consumer for Csv<W> {
 }
 
 fn cell<W: Write>(writer: &mut csv::Writer<W>, text: &str) -> io::Result<()> {
-    Ok(writer.write_field(defused(text).as_bytes())?)
+    Ok(writer.write_field(without_formulas(text).as_bytes())?)
 }
 
-/// A value in one cell.
+/// A value as the text of one cell.
 fn flat<'v>(value: &'v Value<'_>) -> Option<Cow<'v, str>> {
     match value {
         Value::List(elements) => {
@@ -202,14 +202,14 @@ fn flat<'v>(value: &'v Value<'_>) -> Option<Cow<'v, str>> {
     }
 }
 
-/// What no column holds, as a JSON object: nothing is lost.
-fn other(event: &Event<'_>, held: &[Held]) -> Option<Cow<'static, str>> {
+/// Everything that no column represents, as a JSON object, so that nothing is lost.
+fn other(event: &Event<'_>, held: &[Represented]) -> Option<Cow<'static, str>> {
     let is_held = |name: &str, value: &Value<'_>| {
         let column = held.iter().find(|held| held.name == name);
         column.is_some_and(|held| held.holds(value))
     };
     let members: Object<'_> = event
-        .beside()
+        .top_level()
         .chain(event.metadata())
         .filter(|(name, value)| !is_held(name, value))
         .map(|(name, value)| (name, value.clone()))
@@ -218,11 +218,11 @@ fn other(event: &Event<'_>, held: &[Held]) -> Option<Cow<'static, str>> {
     serde_json::to_string(&members).ok().map(Cow::Owned)
 }
 
-/// Text that no spreadsheet program takes for a formula; a plain number stays one.
+/// Changes text so that no spreadsheet program treats it as a formula. A plain number is not changed.
 ///
-/// A program whose language separates cells by semicolons starts a new cell within our text, so
-/// what follows a separator is looked at as well.
-fn defused(text: &str) -> Cow<'_, str> {
+/// Where the locale separates cells by semicolons, a program starts new cells within our text. So
+/// the text after each separator is checked as well.
+fn without_formulas(text: &str) -> Cow<'_, str> {
     if is_plain_number(text) {
         return Cow::Borrowed(text);
     }
@@ -242,16 +242,17 @@ fn defused(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe + &text[copied..])
 }
 
-/// Whether a cell with this text would be calculated, as it stands or once a program has trimmed it
-/// or made its full-width characters plain.
+/// Whether a program would treat this text as a formula, possibly after trimming it or replacing
+/// full-width characters.
 fn is_formula(cell: &str) -> bool {
-    let skipped = |c: char| c.is_whitespace() || terminal::obeys(c);
+    let skipped = |c: char| c.is_whitespace() || terminal::is_unsafe(c);
     let trimmed = cell.trim_start_matches(skipped);
     trimmed.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
         || cell.starts_with(['\t', '\r', '\n'])
 }
 
-/// `-9`, `-0.5`: digits with at most one point, after a minus.
+/// Whether this is a negative number such as `-9` or `-0.5`: a minus, then digits with at most one
+/// point.
 fn is_plain_number(text: &str) -> bool {
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     text.strip_prefix('-').is_some_and(|number| {
@@ -269,10 +270,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_part_of_a_cell_is_a_formula_and_nothing_but_apostrophes_is_added(
+        fn no_part_of_a_cell_is_a_formula_and_only_apostrophes_are_added(
             text in "([;=+@＝ \t\n'a1.-]|\\PC){0,12}"
         ) {
-            let safe = defused(&text);
+            let safe = without_formulas(&text);
             if !is_plain_number(&safe) {
                 for cell in safe.split([';', '\t', '\r', '\n']) {
                     prop_assert!(!is_formula(cell), "{safe:?}");
@@ -304,12 +305,12 @@ mod tests {
             "＠SUM(A1)",
             " \u{3000}＝1",
         ] {
-            assert_eq!(defused(text), format!("'{text}"));
+            assert_eq!(without_formulas(text), format!("'{text}"));
         }
         for text in [
             "", "-9", "-0.5", "12", "<5min", "1-10", ">1000", "fast", "1=1",
         ] {
-            assert_eq!(defused(text), text);
+            assert_eq!(without_formulas(text), text);
         }
         for (text, safe) in [
             ("\t=1", "'\t'=1"),
@@ -321,7 +322,7 @@ mod tests {
             ("=1;＝2", "'=1;'＝2"),
             ("é;+1", "é;'+1"),
         ] {
-            assert_eq!(defused(text), safe);
+            assert_eq!(without_formulas(text), safe);
         }
     }
 }

@@ -1,22 +1,22 @@
-//! What the page's filters need: counts by day × event × version, so that every chart can be
-//! filtered in the browser without the events themselves. Its size follows the number of such
-//! groups, not of events.
+//! The data for the page's filters: counts by day × event × version. With them the browser can
+//! filter every chart without having the events themselves. The size depends on the number of such
+//! groups, not on the number of events.
 //!
 //! # The page's data
 //!
-//! `view --html` embeds it, and a service that keeps events answers it at `/v1/cube`:
+//! `view --html` embeds it, and a service that collects events returns it at `/v1/cube`:
 //! `{"source": text, "made": RFC 3339, "notes": [text], "summary": as view --json, "cube": {…}}`.
-//! Of the cube:
+//! The members of the cube:
 //!
-//! | member | what |
+//! | member | meaning |
 //! | --- | --- |
 //! | `dimensions` | the table of [`super::dimensions`], in the order of the charts: `name`, `title`, `chart` (`bars`, `columns`, `ring`), `share` (of `all`, of `scans`, `none`), `order` (`count`, `natural`, or a list of words), and, for a service, `fields` and `in_json` |
-//! | `days` | the days on which something happened, ascending: `YYYY-MM-DD` |
+//! | `days` | the days with events, ascending, as `YYYY-MM-DD` |
 //! | `events`, `versions` | the words of the two axes, `by_event` and `by_version` |
 //! | `words` | `[dimension's name, word]`, for all other dimensions |
-//! | `groups` | `[day, event, version, events, [word, count, word, count, …]]`; each is a place in the lists above, and a day is -1 where events have none |
-//! | `visits` | who sent what: `[day, version, [id, bits, id, bits, …]]`. An id is told as the distance from the one before it (the first from 0), with a bit for each of `events`. `null` when there are too many for a page |
-//! | `visits_from` | optional: the day from which on `visits` are known |
+//! | `groups` | `[day, event, version, events, [word, count, word, count, …]]`; each is an index into the lists above; the day is -1 for events without one |
+//! | `visits` | who sent which events: `[day, version, [id, bits, id, bits, …]]`. An id is given as the difference from the previous one (the first from 0), followed by one bit for each of `events`. `null` when there are too many for a page |
+//! | `visits_from` | optional: the first day for which `visits` are known |
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -29,10 +29,10 @@ use super::dimensions::{self, DIMENSIONS, Dimension};
 use super::{Consumer, Event};
 use crate::limits::{PAGE_CELLS, PAGE_EVENTS, PAGE_VISITS, PAGE_WORDS, VIEW_WORD_CHARS};
 
-/// Every group is of one event and one version, so these two need no counts of their own.
+/// Each group has one event and one version, so these two dimensions need no counts of their own.
 const AXES: [&str; 2] = [dimensions::EVENT, dimensions::VERSION];
 
-/// Words by number. Those past the limit share one.
+/// Numbers words. All words beyond the limit share one number.
 #[derive(Debug, Default)]
 struct Words {
     numbers: HashMap<String, u32>,
@@ -63,32 +63,32 @@ impl Words {
     }
 }
 
-/// A day, if the event has one, an event and a version, by their numbers.
+/// A group: the day, if the event has one, and the numbers of its event and version.
 type Group = (Option<NaiveDate>, u32, u32);
 
-/// The events of a group, and how often each word comes in them.
+/// The number of events in a group, and how often each word occurs in them.
 #[derive(Debug, Default)]
 struct Counted {
     events: u64,
-    /// By the dimension's place in the table and the word's number.
+    /// Counts by the index of the dimension in the table and the number of the word.
     words: BTreeMap<(u8, u32), u64>,
 }
 
-/// Collects while events are read.
+/// Collects the counts while events are read.
 #[derive(Debug, Default)]
 pub(crate) struct Cube {
     events: Words,
     versions: Words,
-    /// For each of the [`DIMENSIONS`], in their order; the axes have theirs above.
+    /// The words of each of the [`DIMENSIONS`], in their order; those of the axes are above.
     words: Vec<Words>,
     groups: HashMap<Group, Counted>,
     ids: HashMap<u128, u32>,
-    /// On which day, with which version, who sent which events (one bit each).
+    /// The events that an id sent, one bit each, by day, id and version.
     visits: HashMap<(Option<NaiveDate>, u32, u32), u32>,
     too_many_visits: bool,
-    /// Groups, and words in them: what the size of the page follows.
+    /// The number of groups plus the words in them, which determines the size of the page.
     cells: usize,
-    /// Events that came when there were too many cells; they are of no day.
+    /// Events that were counted without their day, because there were too many cells.
     without_day: u64,
 }
 
@@ -143,7 +143,8 @@ impl Cube {
         }
     }
 
-    /// Who sent what, by day and version. Ids ascend, so that their distances are short numbers.
+    /// Who sent which events, by day and version. The ids are sorted, so that their differences are
+    /// small numbers.
     fn visits(&self, place: impl Fn(Option<NaiveDate>) -> i64) -> Vec<(i64, u32, Vec<u32>)> {
         let mut groups: BTreeMap<(i64, u32), BTreeMap<u32, u32>> = BTreeMap::new();
         for ((day, version, id), events) in &self.visits {
@@ -165,7 +166,7 @@ impl Cube {
             .collect()
     }
 
-    /// What a person should know about the charts.
+    /// A note about limits of the charts, if there is one.
     pub(super) fn note(&self) -> Option<String> {
         let count = self.without_day;
         let text = format!(
@@ -174,7 +175,7 @@ impl Cube {
         (count > 0).then_some(text)
     }
 
-    /// As the page reads it.
+    /// The cube in the form that the page reads.
     pub(super) fn data<'c>(&'c self) -> CubeData<'c> {
         let mut days: Vec<_> = self.groups.keys().filter_map(|(day, _, _)| *day).collect();
         days.sort_unstable();
@@ -221,7 +222,7 @@ impl Cube {
     }
 }
 
-/// The cube in the page's data, as the head of this file describes it.
+/// The cube in the page's data, as described at the top of this file.
 #[derive(Debug, Serialize)]
 pub(super) struct CubeData<'c> {
     dimensions: &'static [Dimension],
@@ -233,11 +234,11 @@ pub(super) struct CubeData<'c> {
     visits: Option<Vec<(i64, u32, Vec<u32>)>>,
 }
 
-/// The words of a group and their counts, in turns.
+/// The words of a group and their counts, alternating.
 #[derive(Debug)]
 struct GroupWords<'c> {
     counts: &'c BTreeMap<(u8, u32), u64>,
-    /// Where the words of each dimension start in the list of all words.
+    /// Where the words of each dimension begin in the list of all words.
     offsets: Rc<[u64]>,
 }
 
@@ -265,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_hold_every_event_and_ids_ascend_by_their_distances() {
+    fn groups_contain_every_event_and_ids_are_stored_as_differences() {
         let line = |n: usize| {
             let (event, day) = (["a", "b"][n % 2], n / 4 + 1);
             format!(
@@ -289,8 +290,8 @@ mod tests {
         );
     }
 
-    /// The counts of a dimension, put together again as the page does it.
-    fn put_together(data: &serde_json::Value, dimension: &str) -> BTreeMap<String, u64> {
+    /// The counts of a dimension, added up as the page does it.
+    fn add_up(data: &serde_json::Value, dimension: &str) -> BTreeMap<String, u64> {
         let mut counts = BTreeMap::new();
         let mut add = |word: &serde_json::Value, count: u64| {
             let word = word.as_str().expect("a word").to_owned();
@@ -346,13 +347,13 @@ mod tests {
             let data = serde_json::to_value(cube.data()).expect("serializes");
             for (dimension, counts) in pass.finish().summary.dimensions() {
                 let counts: BTreeMap<_, _> = counts.iter().map(|(word, count)| (word.to_owned(), count)).collect();
-                prop_assert_eq!(put_together(&data, dimension.name), counts, "{}", dimension.name);
+                prop_assert_eq!(add_up(&data, dimension.name), counts, "{}", dimension.name);
             }
         }
     }
 
     #[test]
-    fn names_without_end_fit_the_bits_and_the_page() {
+    fn any_number_of_names_fits_the_bits_and_the_page() {
         let line = |n: usize| format!(r#"{{"event":"e{n}","version":"v{n}","anonymous_id":"i"}}"#);
         let cube = cube((0..500).map(line));
         assert_eq!(cube.events.words.len(), PAGE_EVENTS);
@@ -362,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn days_without_end_fit_the_page_and_no_event_is_lost() {
+    fn any_number_of_days_fits_the_page_and_no_event_is_lost() {
         let start = NaiveDate::from_ymd_opt(1000, 1, 1).expect("a day");
         let line = |n: usize| {
             let day = start + chrono::Days::new(n as u64);
@@ -386,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_beyond_all_numbers_do_not_wrap() {
+    fn counts_beyond_the_largest_number_do_not_wrap() {
         let line = r#"{"event":"e","metadata":{"target_types":{"repos":1e300}}}"#;
         let cube = cube([line, line].map(str::to_owned).into_iter());
         let counts = cube.groups.values().flat_map(|group| group.words.values());
@@ -394,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_visits_are_not_told_rather_than_told_wrong() {
+    fn too_many_visits_are_omitted_and_not_shown_wrong() {
         let line = |n: usize| format!(r#"{{"event":"e","anonymous_id":"{n}"}}"#);
         assert!(cube((0..=PAGE_VISITS).map(line)).data().visits.is_none());
         assert!(cube((0..PAGE_VISITS).map(line)).data().visits.is_some());

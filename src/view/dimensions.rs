@@ -1,5 +1,5 @@
-//! The one table of dimensions: the words by which events are counted. A row here is a new chart:
-//! `--json`, the CSV, the dashboard, the page and its data are all made from this table.
+//! The table of dimensions: the properties by which events are counted. One row here is one chart:
+//! `--json`, the CSV, the dashboard, the page and its data are all generated from this table.
 
 use std::borrow::Cow;
 
@@ -17,58 +17,58 @@ pub(crate) struct Dimension {
     pub title: &'static str,
     /// How the page draws it.
     pub chart: Chart,
-    /// What a word's share is a share of.
+    /// The whole that the share of a word refers to.
     pub share: Share,
     /// The order of its words.
     pub order: Order,
-    /// Whether `--json` has it. Scripts rely on its members, so it gets new ones rarely.
+    /// Whether `--json` contains it. Scripts rely on its members, so they rarely change.
     pub in_json: bool,
-    /// The members of an event that hold its words; the first that is there counts.
+    /// The members of an event that contain its words; the first one that is present is used.
     pub fields: &'static [&'static str],
-    /// Its column in the CSV, for a dimension that has one word an event and tells it otherwise than
-    /// its fields do.
+    /// Its column in the CSV, if it has one word per event that differs from the text of its
+    /// fields.
     #[serde(skip)]
     pub(super) column: Option<&'static str>,
-    /// Where its words come from.
+    /// Finds its words in an event.
     #[serde(skip)]
     words: Words,
 }
 
-/// Hands each word of an event to the function, with how often it counts.
+/// Calls the function with each word of an event and its count.
 type Words = fn(&Event<'_>, &mut dyn FnMut(&str, u64));
 
 /// The forms of a chart.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Chart {
-    /// Bars that lie, longest first: for many or long words.
+    /// Horizontal bars, longest first: for many or long words.
     Bars,
-    /// Columns that stand in an order of their own.
+    /// Vertical columns, in a fixed order.
     Columns,
-    /// A ring: for the few parts of a whole.
+    /// A ring: for a few parts of a whole.
     Ring,
 }
 
-/// What a word's share is a share of.
+/// The whole that the share of a word refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Share {
-    /// All that is counted in this dimension.
+    /// Everything that is counted in this dimension.
     All,
-    /// The scans that started: one scan starts with several tools.
+    /// All started scans, since one scan starts with several tools.
     Scans,
-    /// Nothing: the counts are of things, not of events.
+    /// No share is shown: the counts are numbers of things, not of events.
     None,
 }
 
-/// In which order words are shown.
+/// The order in which words are shown.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Order {
     /// Most counted first.
     Count,
-    /// 3.9 before 3.10.
+    /// Version order: 3.9 before 3.10.
     Natural,
-    /// As in this list, from small to large; what is not in it comes last.
+    /// The order of this list, from small to large; other words come last.
     Listed(&'static [&'static str]),
 }
 
@@ -83,7 +83,7 @@ impl Serialize for Order {
 }
 
 impl Dimension {
-    /// Hands each of the event's words to `take`, with how often it counts.
+    /// Calls `take` with each of the event's words and its count.
     pub(super) fn words(&self, event: &Event<'_>, take: &mut dyn FnMut(&str, u64)) {
         (self.words)(event, take);
     }

@@ -1,5 +1,5 @@
-//! A collected event, read leniently: one of ours, of the former module, or anything else that has
-//! an `event` name. A member that is missing or has another shape is left out; it is no error.
+//! A collected event, read leniently: one of ours, of the former module, or any object with an
+//! `event` name. A member that is missing or has an unexpected type is ignored.
 
 use std::borrow::Cow;
 
@@ -19,7 +19,7 @@ pub(crate) struct Event<'a> {
 }
 
 impl<'a> Event<'a> {
-    /// Reads a line; `None` when it is no JSON object with an `event` name.
+    /// Reads a line; `None` when it is not a JSON object with an `event` name.
     #[must_use]
     pub(crate) fn read(line: &'a [u8]) -> Option<Self> {
         let mut members: Object<'_> = serde_json::from_slice(line).ok()?;
@@ -72,7 +72,7 @@ impl<'a> Event<'a> {
         self.text("anonymous_id").map(|id| key(&id))
     }
 
-    /// The platform; the former module called macOS by its kernel's name.
+    /// The platform. The former module called macOS by the name of its kernel.
     #[must_use]
     pub(crate) fn platform(&self) -> Option<Cow<'_, str>> {
         self.text("platform")
@@ -82,7 +82,7 @@ impl<'a> Event<'a> {
             })
     }
 
-    /// The profile, also the one that the wizard's user chose.
+    /// The profile, including the one chosen in the wizard.
     #[must_use]
     pub(crate) fn profile(&self) -> Option<Cow<'_, str>> {
         self.detail("profile")
@@ -103,7 +103,7 @@ impl<'a> Event<'a> {
         (self.name() == "tool.failed").then(|| self.detail("tool"))?
     }
 
-    /// The duration's bucket; the former wizard sent raw seconds.
+    /// The bucket of the duration. The former wizard sent raw seconds.
     #[must_use]
     pub(crate) fn duration(&self) -> Option<Cow<'_, str>> {
         self.detail("duration_bucket").or_else(|| {
@@ -112,14 +112,14 @@ impl<'a> Event<'a> {
         })
     }
 
-    /// The findings' bucket.
+    /// The bucket of the number of findings.
     #[must_use]
     pub(crate) fn findings(&self) -> Option<Cow<'_, str>> {
         self.detail("total_findings_bucket")
             .or_else(|| self.detail("findings_bucket"))
     }
 
-    /// How many targets of each kind; kinds without any are left out.
+    /// The number of targets of each kind, without the kinds that have none.
     pub(crate) fn targets(&self) -> impl Iterator<Item = (&str, u64)> {
         self.value("target_types")
             .and_then(Value::object)
@@ -136,7 +136,7 @@ impl<'a> Event<'a> {
             })
     }
 
-    /// A member beside the metadata, as text.
+    /// A member outside the metadata, as text.
     #[must_use]
     pub(crate) fn text(&self, name: &str) -> Option<Cow<'_, str>> {
         self.members
@@ -163,13 +163,13 @@ impl<'a> Event<'a> {
         self.metadata.iter().flat_map(Object::iter)
     }
 
-    /// All members beside the metadata; the metadata too where it is no object.
-    pub(super) fn beside(&self) -> impl Iterator<Item = (&str, &Value<'a>)> {
+    /// All members outside the metadata, and the metadata itself if it is not an object.
+    pub(super) fn top_level(&self) -> impl Iterator<Item = (&str, &Value<'a>)> {
         self.members.iter()
     }
 }
 
-/// A number, also one that was written as text.
+/// A number, even if it was written as text.
 fn number(value: &Value<'_>) -> Option<f64> {
     match value {
         Value::Text(text) => text.trim().parse().ok(),
@@ -178,12 +178,12 @@ fn number(value: &Value<'_>) -> Option<f64> {
     .filter(|number| number.is_finite())
 }
 
-/// 16 bytes for an id: a UUID's own, else some of its hash.
+/// An id as 16 bytes: those of a UUID, or part of the hash of any other text.
 fn key(id: &str) -> u128 {
     Uuid::try_parse(id).map_or_else(|_| segment::hash128(id.as_bytes()), |uuid| uuid.as_u128())
 }
 
-/// RFC 3339, as everybody writes it; without a zone it is UTC.
+/// Reads RFC 3339; without a time zone, UTC is assumed.
 fn time(text: &str) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc3339(text)
         .map(|at| at.to_utc())
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_of_any_shape_is_read_and_a_line_that_is_none_is_not() {
+    fn an_event_of_any_shape_is_read_and_other_lines_are_not() {
         let read = |line: &'static str| Event::read(line.as_bytes());
         for line in [
             "",
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn the_former_modules_words_mean_ours() {
+    fn the_former_modules_words_are_translated_to_ours() {
         let event = Event::read(
             br#"{"event":"wizard.completed","platform":"Darwin","timestamp":"2025-10-19T14:32:00.123456+00:00",
                 "metadata":{"profile_selected":"balanced","duration_seconds":301}}"#,
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_understood_as_they_are_written() {
+    fn times_are_read_in_every_form_in_which_they_were_written() {
         let midnight = "2025-10-19T00:00:00Z".parse().ok();
         for text in [
             "2025-10-19T00:00:00Z",

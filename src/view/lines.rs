@@ -1,22 +1,22 @@
-//! Lines of any length in bounded memory.
+//! Reads lines of any length in bounded memory.
 
 use std::io::{self, BufRead};
 
 use crate::limits::INPUT_LINE_BYTES;
 
-/// A line, or what is left of one that is too long to be an event.
+/// A line, or a marker for one that is too long to be an event.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line<'l> {
     Whole(&'l [u8]),
     TooLong,
 }
 
-/// Hands every line to `take`, without its end. A last line needs none.
+/// Calls `take` with every line, without its line end. The last line need not have one.
 pub(super) fn each_line<E: From<io::Error>>(
     mut reader: impl BufRead,
     mut take: impl FnMut(Line<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
-    // The start of a line whose end is not read yet.
+    // The beginning of a line whose end has not been read yet.
     let mut begun = Vec::new();
     let mut too_long = false;
     loop {
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_past_the_limit_is_told_and_the_next_one_is_read() {
+    fn a_line_past_the_limit_is_reported_and_the_next_one_is_read() {
         let mut text = vec![b'x'; INPUT_LINE_BYTES + 1];
         text.extend_from_slice(b"\nnext\n");
         assert_eq!(lines(&text, 4096), [None, Some(b"next".to_vec())]);

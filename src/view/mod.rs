@@ -1,16 +1,16 @@
-//! Viewing what was collected. A [`Source`] feeds one streaming [`Pass`], which counts each event
-//! once; the output formats are made from its summary, or take each event as a [`Consumer`].
+//! Viewing what was collected. A [`Source`] feeds a streaming [`Pass`], which counts each event
+//! once. The output formats use its summary, or get each event as a [`Consumer`].
 //!
 //! | step | file |
 //! | --- | --- |
-//! | where events are | `source/`, one file per kind |
+//! | where events come from | `source/`, one file per kind |
 //! | lines of any length, any JSON, any event | `lines`, [`crate::json`], `event` |
-//! | each once, if it is in the period | `pass`, `period` |
-//! | by which words they are counted | `dimensions`, one row per chart |
+//! | each event once, if it is in the period | `pass`, `period` |
+//! | the properties by which they are counted | `dimensions`, one row per chart |
 //! | the numbers | `summary`, the whole of `--json` |
 //! | the terminal | `dashboard` |
 //! | JSONL and CSV | `raw`, `csv` |
-//! | the page | `cube` collects what its filters need, `page` writes it, `page/` is what it is made of |
+//! | the page | `cube` collects the data for its filters, `page` writes it, `page/` contains its parts |
 
 mod csv;
 mod cube;
@@ -42,7 +42,7 @@ use crate::destination::{ReadError, Target};
 use crate::spool::SpoolError;
 use crate::terminal::clean;
 
-/// Takes every event of a pass: an output format that needs more than the summary.
+/// Receives every event of a pass, for an output format that needs more than the summary.
 pub(crate) trait Consumer {
     /// One event, and the line it was read from.
     ///
@@ -51,14 +51,14 @@ pub(crate) trait Consumer {
     fn event(&mut self, event: &Event<'_>, line: &[u8]) -> io::Result<()>;
 }
 
-/// Needs nothing more.
+/// For output formats that need only the summary.
 impl Consumer for () {
     fn event(&mut self, _: &Event<'_>, _: &[u8]) -> io::Result<()> {
         Ok(())
     }
 }
 
-/// Is told how far a long read is.
+/// Receives the progress of a long read.
 pub(crate) trait Progress {
     /// This many more bytes will come.
     fn expect(&mut self, bytes: u64);
@@ -66,30 +66,30 @@ pub(crate) trait Progress {
     fn advance(&mut self, bytes: u64);
 }
 
-/// Shows nothing.
+/// Ignores the progress.
 impl Progress for () {
     fn expect(&mut self, _: u64) {}
     fn advance(&mut self, _: u64) {}
 }
 
-/// Why there is nothing to see.
+/// Why nothing can be shown.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ViewError {
-    /// A file or directory of the source.
+    /// A file or directory of the source can't be read.
     #[error("failed to read `{}`", clean(&path.to_string_lossy()))]
     Read {
-        /// Its path, or its name where it is.
+        /// Its path, or its name at the source.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
-    /// The local spool.
+    /// The local spool can't be read.
     #[error(transparent)]
     Spool(#[from] SpoolError),
-    /// A destination.
+    /// A destination can't be read.
     #[error("failed to read {target}")]
     Destination {
-        /// Which one.
+        /// The destination.
         target: Target,
         /// Why.
         source: ReadError,
@@ -99,7 +99,7 @@ pub(crate) enum ViewError {
     Write(#[source] io::Error),
 }
 
-/// Reads a source once. Events outside of the period are left out.
+/// Reads a source once. Events outside the period are left out.
 ///
 /// # Errors
 /// When the source can't be read, or `consumer` can't write.
@@ -114,7 +114,7 @@ pub(crate) fn collect(
     Ok(pass.finish())
 }
 
-/// Reads one line as every source does.
+/// Reads one line, as for every source.
 #[cfg(fuzzing)]
 pub(crate) fn read_for_fuzzing(line: &[u8]) {
     if let Some(event) = event::Event::read(line) {

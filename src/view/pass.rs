@@ -1,5 +1,5 @@
-//! The one pass over a source. Each line is read as an event; if it is in the period and was not
-//! counted before, it goes into the summary, the last events, and to the consumer.
+//! The single pass over a source. Each line is read as an event. If it is in the period and was not
+//! counted before, it is added to the summary and the last events, and passed to the consumer.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -27,27 +27,27 @@ pub(crate) struct Recent {
     pub version: String,
     /// The platform.
     pub platform: String,
-    /// What it is about, in a few words.
+    /// A short description.
     pub about: String,
 }
 
-/// Everything that was read.
+/// The result of a pass.
 #[derive(Debug, Default)]
 pub(crate) struct Collected {
     /// The numbers.
     pub summary: Summary,
     /// The last events, oldest first.
     pub recent: Vec<Recent>,
-    /// What a person should know about the numbers.
+    /// Notes about the numbers.
     pub notes: Vec<Note>,
 }
 
-/// A remark about the numbers.
+/// A note about the numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Note {
-    /// One line, with nothing in it that a terminal would obey.
+    /// One line without characters that are unsafe on a terminal.
     pub text: String,
-    /// Whether it says that there is more at the source than was counted.
+    /// Whether it says that the source has more than was counted.
     pub incomplete: bool,
 }
 
@@ -62,7 +62,7 @@ impl fmt::Display for Note {
     }
 }
 
-/// A pass under way. A [`Source`](super::Source) feeds it.
+/// A pass in progress. A [`Source`](super::Source) feeds it.
 pub(crate) struct Pass<'p> {
     period: Period,
     consumer: &'p mut dyn Consumer,
@@ -72,7 +72,7 @@ pub(crate) struct Pass<'p> {
     recent: Vec<Recent>,
     undated: u64,
     notes: Vec<Note>,
-    /// Notes that are not kept.
+    /// The number of notes that are not kept.
     more_notes: u64,
 }
 
@@ -95,18 +95,18 @@ impl<'p> Pass<'p> {
         }
     }
 
-    /// How many bytes will come.
+    /// Announces how many bytes will be read.
     pub(crate) fn expect(&mut self, bytes: u64) {
         self.progress.expect(bytes);
     }
 
-    /// Something that is at the source will be missing in the numbers, and why.
+    /// Notes that something from the source is missing in the numbers, and why.
     pub(crate) fn incomplete(&mut self, why: String) {
         self.tally.summary.incomplete = true;
         self.keep(why, true);
     }
 
-    /// Something that a person should know.
+    /// Adds a note.
     pub(crate) fn note(&mut self, text: String) {
         self.keep(text, false);
     }
@@ -120,26 +120,26 @@ impl<'p> Pass<'p> {
         }
     }
 
-    /// The day before which nothing is wanted.
+    /// The first day from which events are wanted.
     pub(super) fn since_day(&self) -> Option<NaiveDate> {
         self.period.since_day()
     }
 
-    /// Where progress is reported.
+    /// The receiver of progress.
     pub(super) fn progress(&mut self) -> &mut dyn Progress {
         self.progress
     }
 
-    /// A whole file.
+    /// Reads a whole file.
     ///
     /// # Errors
     /// When it can't be read (the error names `name`), or the consumer can't write.
     pub(crate) fn file(&mut self, name: &str, content: impl Read) -> Result<(), ViewError> {
-        // Large, since a line that lies within the buffer is not copied.
+        // A large buffer, because a line that is entirely in the buffer need not be copied.
         self.lines(name, BufReader::with_capacity(256 * 1024, content))
     }
 
-    /// As [`file`](Self::file), for content that is in memory already.
+    /// Like [`file`](Self::file), for content that is already in memory.
     pub(super) fn lines(&mut self, name: &str, content: impl BufRead) -> Result<(), ViewError> {
         enum Failed {
             Reading(io::Error),
@@ -161,7 +161,7 @@ impl<'p> Pass<'p> {
         })
     }
 
-    /// One payload.
+    /// Reads one payload.
     ///
     /// # Errors
     /// When the consumer can't write.
@@ -175,8 +175,8 @@ impl<'p> Pass<'p> {
             return Ok(());
         };
         self.progress.advance(line.len() as u64 + 1);
-        // The byte order mark that some editors put at the start of a file, and blanks around a
-        // line, are not data.
+        // Ignore blanks around a line, and the byte order mark that some editors write at the start
+        // of a file.
         let line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line);
         let line = line.trim_ascii();
         if line.is_empty() {
@@ -203,7 +203,7 @@ impl<'p> Pass<'p> {
         self.consumer.event(&event, line).map_err(ViewError::Write)
     }
 
-    /// Keeps the event if it is among the last ones.
+    /// Keeps the event if it is one of the last ones.
     fn remember(&mut self, event: &Event<'_>) {
         let Some(at) = event.at() else { return };
         if self.recent.len() == VIEW_RECENT && at < self.recent[0].at {

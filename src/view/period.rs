@@ -1,4 +1,4 @@
-//! Which stretch of time is looked at.
+//! The period of time for which events are shown.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 
 use crate::clock;
 
-/// A time as a person gives it: how long ago, a day, or a moment.
+/// A time as a user can write it: a duration before now, a day, or a point in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Moment {
-    /// So long before now: `30d`, `12h`.
+    /// This long before now: `30d`, `12h`.
     Ago(Duration),
     /// A day in UTC: `2026-11-01`.
     Day(NaiveDate),
@@ -18,9 +18,9 @@ pub(crate) enum Moment {
     At(DateTime<Utc>),
 }
 
-/// Text that is no [`Moment`].
+/// The text is not a [`Moment`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected a length of time such as 30d, a day such as 2026-11-01, or a time in RFC 3339")]
+#[error("expected a duration such as 30d, a day such as 2026-11-01, or a time in RFC 3339")]
 pub(crate) struct NotAMoment;
 
 impl FromStr for Moment {
@@ -45,17 +45,17 @@ impl FromStr for Moment {
     }
 }
 
-/// A stretch of time; without an end it is open there.
+/// A period of time, which may be open at either end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Period {
-    /// The first moment that belongs to it.
+    /// The first moment in it.
     since: Option<DateTime<Utc>>,
-    /// The first moment that no longer belongs to it.
+    /// The first moment after it.
     until: Option<DateTime<Utc>>,
 }
 
 impl Period {
-    /// From the one to the other. A day is wholly in it, at either end.
+    /// The period from `since` to `until`. A day is fully included at either end.
     #[must_use]
     pub(crate) fn new(since: Option<Moment>, until: Option<Moment>, now: DateTime<Utc>) -> Self {
         Self {
@@ -69,25 +69,25 @@ impl Period {
         }
     }
 
-    /// Whether it has no ends, so that events without a time belong to it.
+    /// Whether it is open at both ends, so that it includes events without a time.
     #[must_use]
     pub(crate) fn is_everything(&self) -> bool {
         self.since.is_none() && self.until.is_none()
     }
 
-    /// The day before which nothing is in it.
+    /// The first day in it, if there is one.
     #[must_use]
     pub(crate) fn since_day(&self) -> Option<NaiveDate> {
         self.since.map(|since| since.date_naive())
     }
 
-    /// Whether nothing can be in it.
+    /// Whether it contains no moment at all.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
         matches!((self.since, self.until), (Some(since), Some(until)) if since >= until)
     }
 
-    /// Whether the moment belongs to it.
+    /// Whether it contains this moment.
     #[must_use]
     pub(crate) fn contains(&self, at: DateTime<Utc>) -> bool {
         self.since.is_none_or(|since| at >= since) && self.until.is_none_or(|until| at < until)
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_is_wholly_in_a_period_at_either_end() {
+    fn a_day_is_fully_included_at_either_end_of_a_period() {
         let day = "2026-11-01".parse().ok();
         let period = Period::new(day, day, time("2026-11-22T10:00:00Z"));
         for (text, inside) in [
@@ -160,7 +160,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn two_periods_that_meet_share_no_moment_and_leave_none_out(
+        fn adjacent_periods_share_no_moment_and_leave_none_out(
             border in -200_000_000_000_i64..200_000_000_000, second in -200_000_000_000_i64..200_000_000_000,
             day in any::<bool>()
         ) {
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn times_before_and_after_the_calendar_do_not_overflow() {
+    fn times_outside_the_calendar_do_not_overflow() {
         let now = time("2026-11-22T10:00:00Z");
         let long = "500000y".parse().ok();
         assert!(Period::new(long, None, now).contains(DateTime::<Utc>::MIN_UTC));

@@ -13,8 +13,8 @@ pub(crate) struct Raw<W> {
 }
 
 impl<W: Write> Raw<W> {
-    /// Lines are written byte for byte. A terminal would obey some characters in them, so there
-    /// they are escaped, as JSON that means the same.
+    /// Lines are written byte for byte. On a terminal, unsafe characters are escaped in a way that
+    /// keeps the meaning of the JSON.
     pub(crate) fn new(out: W, to_terminal: bool) -> Self {
         Self { out, to_terminal }
     }

@@ -1,4 +1,4 @@
-//! The numbers over all events: one pass fills them, every rendering shows them.
+//! The numbers about all events, filled by one pass and shown in every form of output.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
@@ -16,7 +16,7 @@ use crate::limits::{VIEW_WORD_CHARS, VIEW_WORDS};
 #[serde(transparent)]
 pub(crate) struct Counts(BTreeMap<String, u64>);
 
-/// Stands for all words after the first [`VIEW_WORDS`].
+/// The word under which all words beyond the first [`VIEW_WORDS`] are counted.
 const OTHERS: &str = "(others)";
 
 impl Counts {
@@ -44,7 +44,7 @@ impl Counts {
         self.0.get(word).copied().unwrap_or(0)
     }
 
-    /// Everything that was counted.
+    /// The sum of all counts.
     #[must_use]
     pub(crate) fn sum(&self) -> u64 {
         self.0
@@ -52,12 +52,12 @@ impl Counts {
             .fold(0, |sum, count| sum.saturating_add(*count))
     }
 
-    /// By word.
+    /// All counts, sorted by word.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
         self.0.iter().map(|(word, count)| (word.as_str(), *count))
     }
 
-    /// In the order in which they are shown.
+    /// All counts in the order in which they are shown.
     #[must_use]
     pub(crate) fn sorted(&self, order: Order) -> Vec<(&str, u64)> {
         let mut sorted: Vec<_> = self.iter().collect();
@@ -73,13 +73,13 @@ impl Counts {
     }
 }
 
-/// The parts of a version, so that 3.9 comes before 3.10.
+/// A sort key for versions, so that 3.9 comes before 3.10.
 fn by_numbers(version: &str) -> impl Iterator<Item = (u64, &str)> {
     let number = |part: &str| part.parse().unwrap_or(u64::MAX);
     version.split('.').map(move |part| (number(part), part))
 }
 
-/// The numbers of `view --json`, in its words and order.
+/// The numbers of `view --json`, with its names and order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Summary {
     /// Events, each counted once.
@@ -90,15 +90,15 @@ pub(crate) struct Summary {
     pub first: Option<DateTime<Utc>>,
     /// The latest timestamp.
     pub last: Option<DateTime<Utc>>,
-    /// Events left out since one with the same `event_id` was counted.
+    /// Events left out because one with the same `event_id` was already counted.
     pub duplicates: u64,
-    /// Lines that are no event.
+    /// Lines that are not events.
     pub malformed: u64,
-    /// Whether there is more at the source than could be read.
+    /// Whether the source has more than could be read.
     pub incomplete: bool,
     /// Events by day (UTC).
     pub per_day: BTreeMap<NaiveDate, u64>,
-    /// For each of the [`DIMENSIONS`], in their order.
+    /// The counts of each of the [`DIMENSIONS`], in their order.
     counts: Vec<Counts>,
 }
 
@@ -124,7 +124,7 @@ impl Summary {
         DIMENSIONS.iter().zip(&self.counts)
     }
 
-    /// Scans that started.
+    /// The number of started scans.
     #[must_use]
     pub(crate) fn scans(&self) -> u64 {
         self.dimensions()
@@ -153,7 +153,7 @@ impl Serialize for Summary {
     }
 }
 
-/// A summary that is being counted.
+/// A summary while it is being counted.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) summary: Summary,
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_without_end_take_bounded_memory_and_lose_no_count() {
+    fn any_number_of_words_takes_bounded_memory_and_loses_no_count() {
         let mut counts = Counts::default();
         for n in 0..VIEW_WORDS + 5 {
             counts.add(&format!("{}{n}", "é".repeat(VIEW_WORD_CHARS - 9)), 1);

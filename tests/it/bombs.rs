@@ -1,4 +1,4 @@
-//! Answers that grow without end: whatever a server says, `flush` and `view` stay small.
+//! Endless answers: whatever a server sends, `flush` and `view` need little memory.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -9,14 +9,14 @@ use crate::support::world::World;
 
 const GIST: &str = "0123456789abcdef0123456789abcdef";
 
-/// All the memory that the program may ask for, in KiB.
+/// The memory limit of the program, in KiB.
 const MEMORY_KIB: u64 = 300 * 1024;
 
-/// What a bomb weighs on the wire, in bytes. Kept in memory it would be ten times as much.
+/// The size of a bomb on the wire, in bytes. In memory it would take ten times as much.
 const WEIGHT: usize = 32 * 1024 * 1024;
 
-/// An answer: how it starts, and what is repeated, each time with another number, until it is heavy
-/// enough.
+/// An answer: its beginning, and a part that is repeated with increasing numbers until the size is
+/// reached.
 struct Bomb {
     start: &'static str,
     part: fn(u64) -> String,
@@ -43,7 +43,7 @@ const BOMBS: [Bomb; 4] = [
     },
 ];
 
-/// A server that answers every request with the bomb, as fast as it is read.
+/// A server that answers every request with the bomb, as fast as the client reads.
 fn serve(bomb: &'static Bomb) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     let address = listener.local_addr().expect("an address");
@@ -54,7 +54,7 @@ fn serve(bomb: &'static Bomb) -> String {
             while request.read_line(&mut line).is_ok_and(|read| read > 2) {
                 line.clear();
             }
-            // Whoever has had enough hangs up.
+            // The client hangs up when it has read enough.
             let _ = throw(&stream, bomb);
         }
     });
@@ -81,7 +81,7 @@ fn throw(mut to: impl Write, bomb: &Bomb) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Runs the program with so much memory and no more.
+/// Runs the program with limited memory.
 fn in_little_memory(world: &World, args: &[&str]) -> Output {
     let program = world.command(args);
     let mut shell = Command::new("sh");

@@ -1,5 +1,5 @@
-//! P4, P6 and P9: the user's own choice, `enable` and `disable`: what they claim is so, from that
-//! moment on, whoever else is at work.
+//! P4, P6 and P9: the user's choice with `enable` and `disable`. What these commands claim is true
+//! from then on, whatever other processes are running.
 
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +20,7 @@ const BOUND: Duration = Duration::from_secs(20);
 fn wait_for(so: impl Fn() -> bool) {
     let end = Instant::now() + BOUND;
     while !so() {
-        assert!(Instant::now() < end, "it never came to be");
+        assert!(Instant::now() < end, "the condition never became true");
         std::thread::yield_now();
     }
 }
@@ -41,7 +41,7 @@ fn end(world: &World, child: Child) -> Ran {
     )
 }
 
-/// A file of the home, locked as another process of ours would.
+/// A file of the home, locked as by another process of this program.
 fn locked(world: &World, name: &str) -> std::fs::File {
     std::fs::create_dir_all(world.home()).expect("makes");
     let file = std::fs::File::options()
@@ -218,7 +218,7 @@ fn a_purge_is_counted_and_leaves_what_was_sent() {
 fn a_no_in_the_middle_of_a_flush_stops_it_before_the_next_request() {
     let server = GistServer::start();
     let world = World::with_gist(&server);
-    // More than one request takes.
+    // More than fits into one request.
     world.record_many(16_000);
     server.plan(Fault::SlowAnswer(Duration::from_secs(3)));
     let flush = start(&world, "flush --json");
@@ -259,12 +259,12 @@ fn a_disable_in_the_middle_of_a_flush_keeps_the_ledger() {
 }
 
 #[test]
-fn a_no_said_while_a_record_waits_for_the_lock_is_heeded() {
+fn a_disable_while_a_record_waits_for_the_lock_is_respected() {
     for lock_stays in [true, false] {
         let world = World::new();
         let lock = locked(&world, "spool.lock");
         let record = start(&world, RECORD);
-        // By now it has asked once, and was told yes.
+        // By now it has checked consent once, when telemetry was enabled.
         wait_for(|| world.file("telemetry-id").exists());
         std::fs::write(world.cwd().join("jmo.yml"), "telemetry: no\n").expect("writes");
         let lock = lock_stays.then_some(lock);
@@ -278,7 +278,7 @@ fn a_no_said_while_a_record_waits_for_the_lock_is_heeded() {
 }
 
 #[test]
-fn disable_waits_for_who_is_about_to_write_the_first_event() {
+fn disable_waits_for_a_process_that_is_about_to_write_the_first_event() {
     let world = World::new();
     let home = Home::at(world.home());
     home.create().expect("makes");
@@ -309,7 +309,7 @@ fn disable_waits_for_who_is_about_to_write_the_first_event() {
 }
 
 #[test]
-fn disable_does_not_claim_to_have_deleted_what_somebody_is_about_to_add() {
+fn disable_does_not_claim_to_have_deleted_an_event_that_is_about_to_be_added() {
     let world = World::new();
     world.record();
     let lock = locked(&world, "overflow.jsonl");
@@ -328,7 +328,7 @@ fn disable_does_not_claim_to_have_deleted_what_somebody_is_about_to_add() {
     world.check();
 }
 
-/// Stops the others also when the test fails, so that it fails rather than waits.
+/// Stops the other threads even when the test fails, so that it does not hang.
 struct StopsAtTheEnd<'a>(&'a AtomicBool);
 
 impl Drop for StopsAtTheEnd<'_> {
@@ -358,7 +358,7 @@ fn after_disable_nothing_unsent_is_left_however_many_are_recording() {
         };
         let after = world.stats();
         assert_eq!(unsent(&after), [Some(0); 4], "{after}");
-        // A few more rounds of all of them.
+        // Let all of them run a few more rounds.
         for _ in 0..10 {
             world.run(RECORD.split_whitespace()).ok();
         }
@@ -377,7 +377,7 @@ fn after_disable_nothing_unsent_is_left_however_many_are_recording() {
 }
 
 #[test]
-fn who_has_said_no_is_not_troubled_by_a_broken_destination() {
+fn a_broken_destination_does_not_matter_while_telemetry_is_disabled() {
     let mut world = World::new();
     world.record();
     std::fs::write(world.file("destination.json"), "{").expect("writes");

@@ -1,4 +1,4 @@
-//! Clocks that are wrong: an event is recorded and sent all the same, and none is dropped for it.
+//! Wrong clocks: events are still recorded and sent, and none is dropped because of the clock.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +10,8 @@ use serde_json::Value;
 use crate::support::gist_server::{Fault, GistServer};
 use crate::support::world::World;
 
-/// Sets the wall clock off for one program: the tests' build is linked dynamically.
+/// A library that shifts the wall clock for one program. It can be preloaded because the tests'
+/// build is linked dynamically.
 const SHIM: &str = r#"
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -27,10 +28,10 @@ int clock_gettime(clockid_t clock, struct timespec *now)
 "#;
 
 const YEAR: i64 = 366 * 86_400;
-/// From today to a day in 1966.
+/// Leads from today to a day in 1966.
 const SIXTY_YEARS: i64 = 60 * YEAR;
 
-/// Sets this world's clock off by so many seconds.
+/// Shifts this world's clock by this many seconds.
 fn set_off(world: &mut World, seconds: i64) {
     let library = shim(world);
     world.set("LD_PRELOAD", library.to_str().expect("a path"));
@@ -87,12 +88,12 @@ fn before_1970_everything_works_and_what_was_recorded_then_is_sent() {
 }
 
 #[test]
-fn a_clock_a_year_ahead_drops_nothing_that_waits_and_keeps_nothing_back_afterwards() {
+fn a_clock_a_year_ahead_drops_no_waiting_events_and_delays_nothing_afterwards() {
     let server = GistServer::start();
     let mut world = World::with_gist(&server);
     world.record_many(3);
     set_off(&mut world, YEAR);
-    // It can't be sent now, and every command that applies retention runs.
+    // The upload fails, and every command that applies retention is run.
     server.plan(Fault::server_error(503, false));
     assert_eq!(world.flush([])["outcome"], "failed");
     world.record();
@@ -102,7 +103,7 @@ fn a_clock_a_year_ahead_drops_nothing_that_waits_and_keeps_nothing_back_afterwar
     set_right(&mut world);
     world.run(["spool", "prune"]).ok();
     world.check();
-    // The wait that was noted then is counted from now.
+    // The wait that was stored then is counted from now.
     let next = world.flush([])["next_attempt_at"].clone();
     if let Some(next) = next.as_str() {
         let next: DateTime<Utc> = next.parse().expect("a time");

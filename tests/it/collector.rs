@@ -1,4 +1,5 @@
-//! The program and the real collector together: what one sends, the other has, once, and says so.
+//! The program together with the real collector: everything that is sent is there exactly once, and
+//! is reported so.
 
 mod many;
 mod page;
@@ -10,14 +11,14 @@ use serde_json::{Value, json};
 use crate::support::collector::{Collector, Fault, Proxy, TOKEN, header};
 use crate::support::world::World;
 
-/// A world that was told to send to this address.
+/// A world that is connected to this address.
 pub(crate) fn connected(url: &str) -> World {
     let world = World::new();
     world.run(["connect", "collector", url]).ok();
     world
 }
 
-/// The service has exactly these lines, and its counters say the same.
+/// Checks that the service has exactly these lines and that its counters agree.
 pub(crate) fn holds(collector: &Collector, recorded: &[String]) {
     let there = collector.lines();
     let sorted = |lines: &[String]| {
@@ -117,9 +118,9 @@ fn a_request_has_only_the_headers_that_are_documented() {
     assert!(!format!("{seen:?}").contains("ghp_secret"));
 }
 
-/// Whatever happens to one request, a repeat sends the same bytes, and every event is there once.
+/// Whatever goes wrong with a request, a repeat sends the same bytes, and every event is there once.
 #[test]
-fn no_network_trouble_loses_or_doubles_an_event() {
+fn no_network_failure_loses_or_duplicates_an_event() {
     let Some(collector) = Collector::start() else {
         return;
     };
@@ -146,7 +147,7 @@ fn no_network_trouble_loses_or_doubles_an_event() {
         world.run(["flush", "--strict"]).exits(75);
         assert_eq!(world.count("sending"), 5, "{fault:?}");
         world.check();
-        // What comes meanwhile goes into another segment: what was sent does not grow.
+        // New events go into another segment: a segment that was sent does not grow.
         world.record_many(2);
         assert_eq!(world.flush(["--now"])["outcome"], "sent", "{fault:?}");
         assert_eq!(world.count("sent"), 7, "{fault:?}");
@@ -168,7 +169,7 @@ fn no_network_trouble_loses_or_doubles_an_event() {
 }
 
 #[test]
-fn a_wait_that_the_collector_asks_for_is_kept_also_with_now() {
+fn a_wait_that_the_collector_asks_for_is_respected_even_with_now() {
     let Some(collector) = Collector::start() else {
         return;
     };
@@ -187,7 +188,7 @@ fn a_wait_that_the_collector_asks_for_is_kept_also_with_now() {
 }
 
 #[test]
-fn a_line_that_is_not_taken_is_held_with_its_reason_and_the_others_are_sent() {
+fn a_rejected_line_is_held_with_its_reason_and_the_others_are_sent() {
     let Some(collector) = Collector::start() else {
         return;
     };
@@ -209,7 +210,7 @@ fn a_line_that_is_not_taken_is_held_with_its_reason_and_the_others_are_sent() {
     assert_eq!(world.rows()[1]["last_error"], "rejected: schema");
     world.check();
     assert_eq!(world.flush([])["requests"], json!(0));
-    // Its owner may ask again, and then it has an answer of its own.
+    // The user can retry it, and then it gets an answer of its own.
     world.run(["spool", "retry", "ALL"]).ok();
     world.flush([]);
     assert_eq!(world.count("sent"), 5);
@@ -218,8 +219,8 @@ fn a_line_that_is_not_taken_is_held_with_its_reason_and_the_others_are_sent() {
 }
 
 #[test]
-fn a_collector_that_takes_none_of_the_lines_has_them_held_and_nothing_else_happens() {
-    // Whatever was recorded before now is too old for this one.
+fn lines_that_a_collector_rejects_all_at_once_are_held_and_nothing_else_happens() {
+    // For this collector, everything that was recorded before now is too old.
     let Some(collector) = Collector::start_with(&["RETENTION_DAYS=0"]) else {
         return;
     };
@@ -241,7 +242,7 @@ fn a_collector_that_takes_none_of_the_lines_has_them_held_and_nothing_else_happe
 }
 
 #[test]
-fn a_closed_collector_is_left_alone_for_a_week_and_status_says_so() {
+fn a_closed_collector_is_not_tried_for_a_week_and_status_says_so() {
     let Some(collector) = Collector::start_with(&["CLOSED=1"]) else {
         return;
     };
@@ -258,10 +259,10 @@ fn a_closed_collector_is_left_alone_for_a_week_and_status_says_so() {
     );
     assert_eq!(world.count("pending"), 3);
     assert_eq!(world.flush([])["requests"], json!(0));
-    crate::support::elsewhere::later(&world, std::time::Duration::from_secs(6 * 86_400));
+    crate::support::world::later(&world, std::time::Duration::from_secs(6 * 86_400));
     assert_eq!(world.flush([])["requests"], json!(0));
     assert_eq!(world.flush(["--now"])["requests"], json!(1));
-    crate::support::elsewhere::later(&world, std::time::Duration::from_secs(8 * 86_400));
+    crate::support::world::later(&world, std::time::Duration::from_secs(8 * 86_400));
     assert_eq!(world.flush([])["requests"], json!(1));
     world.check();
 }
@@ -294,7 +295,7 @@ fn an_endpoint_that_the_user_did_not_choose_waits_for_the_notice() {
         "{status}"
     );
 
-    // Not while disabled, either: then no notice is shown.
+    // While telemetry is disabled, no notice is shown, so nothing changes.
     world.set("JMO_TELEMETRY_DISABLE", "1");
     world.run(["banner"]).ok();
     world.unset("JMO_TELEMETRY_DISABLE");
@@ -312,7 +313,7 @@ fn an_endpoint_that_the_user_did_not_choose_waits_for_the_notice() {
     assert_eq!(world.flush([])["sent"], json!(3));
     holds(&collector, &world.payloads());
 
-    // The wizard that showed it counts, and so does the user's own choice.
+    // A notice that the wizard showed counts, and so does the user's own choice of the destination.
     let world = World::new().with("JMO_TELEMETRY_ENDPOINT", &collector.url());
     let shown = world
         .command(["banner"])
@@ -331,7 +332,7 @@ fn forget_deletes_at_the_collector_what_this_machine_sent_and_nothing_else() {
     let (world, other) = (connected(&collector.url()), connected(&collector.url()));
     world.record_many(4);
     world.flush([]);
-    // An id of before is this machine's, too.
+    // An earlier id belongs to this machine, too.
     world.run(["id", "--reset"]).ok();
     world.record_many(3);
     world.flush([]);
@@ -366,7 +367,7 @@ fn view_reads_a_collector_page_by_page_and_a_second_time_from_its_cache() {
     };
     let summary = view(&["--json"]).json();
     let mut stats = collector.stats();
-    // The service tells days.
+    // The service only returns days.
     for name in ["first", "last"] {
         let day = |value: &Value| value.as_str().expect("a time")[..10].to_owned();
         assert_eq!(day(&summary[name]), day(&stats[name]));
@@ -385,7 +386,7 @@ fn view_reads_a_collector_page_by_page_and_a_second_time_from_its_cache() {
     assert_eq!(raw.lines().collect::<Vec<_>>(), collector.lines());
     assert_eq!(statuses()[3..], [Some(304); 3]);
 
-    // Without the token, and with a wrong one, it says what to do.
+    // Without the token, or with a wrong one, the error says what to do.
     for world in [
         World::new(),
         World::new().with("JMO_TELEMETRY_COLLECTOR_TOKEN", "wrong"),
@@ -408,7 +409,7 @@ fn the_maintainers_token_goes_to_no_address_that_a_file_names() {
     let world = connected(&proxy.url()).with("JMO_TELEMETRY_COLLECTOR_TOKEN", TOKEN);
     world.record_many(1);
     world.flush([]);
-    // What is shown then is this machine's own spool.
+    // Instead, the local spool is shown.
     assert_eq!(
         world.run(["view", "--json"]).ok().json()["events"],
         json!(1)

@@ -1,5 +1,4 @@
-//! `record` as people and scripts type it: help, errors that name flags, and nothing changed in
-//! silence.
+//! `record` on the command line: its help, errors that name flags, and no silent changes.
 
 use serde_json::{Value, json};
 
@@ -28,7 +27,7 @@ fn the_help_of_record_and_of_each_event_is_the_reviewed_one() {
     }
     assert_eq!(
         help("record --help").lines().next(),
-        Some("Record an event: it is on disk when the command returns, and uploaded later")
+        Some("Record an event: it is on disk when the command returns and is uploaded later")
     );
 }
 
@@ -73,7 +72,7 @@ fn the_example_of_each_event_is_recorded_as_info_shows_it() {
         let mut payload = world.rows().pop().expect("a row")["payload"].take();
         let mut example = event["example"].clone();
         for line in [&mut payload, &mut example] {
-            // It depends on the machine.
+            // The hint depends on the machine.
             line["metadata"]["scan_frequency_hint"] = Value::Null;
         }
         assert_eq!(payload["metadata"], example["metadata"]);
@@ -145,7 +144,7 @@ fn a_number_that_would_have_to_be_changed_is_an_error() {
 }
 
 #[test]
-fn words_joined_with_commas_are_several_and_an_unknown_one_is_warned_of() {
+fn words_joined_with_commas_are_separate_and_an_unknown_one_gets_a_warning() {
     let world = World::new();
     let start = "record scan.started --mode cli --profile fast --tool";
     let tools = |list: &str| {
@@ -173,7 +172,7 @@ fn words_joined_with_commas_are_several_and_an_unknown_one_is_warned_of() {
 }
 
 #[test]
-fn policies_that_are_not_known_count_as_many_as_are_named() {
+fn unknown_policies_are_counted_as_often_as_they_are_named() {
     let world = World::new();
     let line = "record policy.evaluated --policy pci-dss,acme-one,acme-two,pci-dss --violations 0 \
                 --evaluation-ms 5 --passed 3 --failed 0";
@@ -184,7 +183,7 @@ fn policies_that_are_not_known_count_as_many_as_are_named() {
 }
 
 #[test]
-fn a_version_that_is_none_is_said_and_not_repeated() {
+fn an_invalid_version_is_reported_and_not_repeated() {
     let world = World::new();
     let line = "--json --scanner-version /etc/passwd --python-version secret";
     let ran = world.run(ONE.into_iter().chain(words(line))).ok();
@@ -202,7 +201,7 @@ fn a_version_that_is_none_is_said_and_not_repeated() {
 }
 
 #[test]
-fn a_flag_that_would_do_nothing_is_an_error() {
+fn a_flag_without_effect_is_an_error() {
     let world = World::new();
     let good = format!("{} --flush --dry-run", ONE.join(" "));
     for (line, said) in [
@@ -224,7 +223,7 @@ fn a_flag_that_would_do_nothing_is_an_error() {
 }
 
 #[test]
-fn a_dry_run_shows_the_line_and_records_nothing_also_where_telemetry_is_disabled() {
+fn a_dry_run_shows_the_line_and_records_nothing_even_while_telemetry_is_disabled() {
     for world in [World::new(), World::new().with("CI", "true")] {
         let line = "record scan.started --mode cli --profile fast --tool trivy --repos 3";
         let ran = world.run(words(line).chain(["--dry-run"])).ok();

@@ -1,11 +1,12 @@
-//! Refused content, and destinations that change while answers are lost: each event ends where it
-//! should, once.
+//! Rejected content, and changes of the destination while answers are lost: each event ends up
+//! where it should, once.
 
 use std::time::Duration;
 
-use crate::support::elsewhere::{all_of, database, later};
+use crate::support::cases::all_of;
 use crate::support::gist_server::{Fault, GistServer, Identical, Method};
 use crate::support::world::World;
+use crate::support::world::{database, later};
 
 fn sorted(mut lines: Vec<String>) -> Vec<String> {
     lines.sort();
@@ -23,7 +24,8 @@ fn turn_to(world: &mut World, server: &GistServer) {
     world.set("JMO_TELEMETRY_GITHUB_API", server.api());
 }
 
-/// Two segments of two events are there, and no answer has said so, nor a look.
+/// Brings two segments of two events to the server, without the program knowing: the answers are
+/// lost, and no look shows them.
 fn two_segments_without_an_answer(server: &GistServer, world: &World) {
     for look in [None, Some(Fault::StaleRead)] {
         world.record_many(2);
@@ -58,8 +60,8 @@ fn one_refused_event_is_held_and_the_others_go_in_few_requests() {
             report["error"].as_str().is_some_and(|e| e.contains("422")),
             "{report}"
         );
-        // A look, all, four halvings, the file without it, once more alone, is that gone, and those behind
-        // it.
+        // One look, one request for all, four for halving, the file without the event, the event
+        // alone once more, a deletion, and the rest.
         assert!(
             report["requests"].as_u64().is_some_and(|n| n <= 10),
             "{report}"
@@ -96,7 +98,7 @@ fn one_refused_event_is_held_and_the_others_go_in_few_requests() {
 }
 
 #[test]
-fn a_refused_event_in_the_second_of_two_segments_holds_up_nobody_else() {
+fn a_rejected_event_in_the_second_of_two_segments_does_not_delay_others() {
     let server = GistServer::start();
     let world = World::with_gist(&server);
     world.record_many(4);
@@ -140,7 +142,7 @@ fn a_server_that_takes_only_small_bodies_gets_everything_in_small_files() {
 }
 
 #[test]
-fn a_file_that_the_server_takes_no_more_does_not_hold_up_new_events() {
+fn a_file_that_the_server_stops_accepting_does_not_delay_new_events() {
     let server = GistServer::start();
     let world = World::with_gist(&server);
     world.record_many(2);
@@ -190,7 +192,8 @@ fn destinations_that_change_after_lost_answers_each_hold_an_event_once() {
         sorted(world.event_ids()[3..].to_vec()),
         "what was not confirmed went to the new one, and what was went from it"
     );
-    // What A holds without having said so is taken back when it has something to do again.
+    // Files that A has without having confirmed them are removed when there is something new to do
+    // there.
     turn_to(&mut world, &a);
     world.record_many(1);
     assert_eq!(world.flush(["--now"])["sent"], 1);
@@ -268,7 +271,7 @@ fn a_file_that_must_go_is_not_forgotten_before_it_is_gone() {
 }
 
 #[test]
-fn a_deletion_and_a_write_keep_their_distance() {
+fn a_deletion_and_a_write_have_a_pause_between_them() {
     let server = GistServer::start();
     let world = World::with_gist(&server);
     two_segments_without_an_answer(&server, &world);
@@ -298,7 +301,7 @@ fn another_content_of_the_same_size_is_no_proof() {
     server.put_file(&segment, &"x".repeat(size));
     server.plan(Fault::conflict(false));
     world.flush(["--now"]);
-    // Somebody else's is left alone, and ours is beside it.
+    // The other file is left alone, and ours is written next to it.
     let mut lines = server.lines();
     lines.retain(|line| !line.starts_with("xx"));
     assert_eq!(lines, world.payloads());
@@ -306,12 +309,13 @@ fn another_content_of_the_same_size_is_no_proof() {
 }
 
 #[test]
-fn what_is_to_be_written_again_is_not_pruned_before() {
+fn rows_that_must_be_written_again_are_not_pruned_before() {
     let server = GistServer::start();
     let world = World::with_gist(&server);
     world.record_many(3);
     world.flush([]);
-    // As when an answer was lost, the destination changed, and the rest of the segment was purged.
+    // The same state as when an answer was lost, the destination changed, and the rest of the
+    // segment was purged.
     sql(
         &world,
         "UPDATE segment SET sealed = 1, stale = 1; UPDATE event SET sent_at = 0",
@@ -324,7 +328,7 @@ fn what_is_to_be_written_again_is_not_pruned_before() {
 }
 
 #[test]
-fn a_refused_look_says_nothing_against_an_event() {
+fn a_rejected_look_is_not_held_against_an_event() {
     let server = GistServer::start();
     let world = World::with_gist(&server);
     world.record_many(1);
@@ -334,7 +338,7 @@ fn a_refused_look_says_nothing_against_an_event() {
 }
 
 #[test]
-fn a_refusal_after_a_lost_answer_doubles_nothing() {
+fn a_rejection_after_a_lost_answer_duplicates_nothing() {
     for sent_before in [0, 2] {
         let server = GistServer::start();
         let world = World::with_gist(&server);
@@ -349,7 +353,7 @@ fn a_refusal_after_a_lost_answer_doubles_nothing() {
         server.plan_on(Method::GET, Fault::StaleRead);
         server.plan_on(Method::PATCH, Fault::unprocessable());
         let report = world.flush(["--now"]);
-        // Held only where the destination took something else, which here is none.
+        // It is held only if the destination accepts something else, which it does not do here.
         let remaining = usize::from(sent_before == 0);
         assert_eq!(report["remaining"], remaining, "{report}");
         let not_held = world
@@ -403,7 +407,7 @@ fn a_destination_that_rejects_everything_holds_nothing() {
 }
 
 #[test]
-fn a_name_in_a_changed_database_that_is_no_segments_leads_to_no_other_file_of_the_gist() {
+fn a_name_in_a_manipulated_database_leads_to_no_other_file_of_the_gist() {
     for crowded in [false, true] {
         let server = GistServer::start();
         server.set_spacing_check(false);
@@ -427,7 +431,7 @@ fn a_name_in_a_changed_database_that_is_no_segments_leads_to_no_other_file_of_th
 }
 
 #[test]
-fn a_destination_that_takes_again_only_what_it_has_takes_nothing_and_nothing_is_held() {
+fn nothing_is_held_by_a_destination_that_accepts_only_what_it_already_has() {
     let server = GistServer::start();
     let world = World::with_gist(&server);
     world.record();

@@ -1,5 +1,5 @@
-//! P4: the decision, for every way in which somebody can say yes or no, and that a no
-//! is a no: no row, no file, no request, no word.
+//! P4: the decision, for every way to enable or disable telemetry. While it is disabled there is no
+//! row, no file, no request and no output.
 
 use std::io::Write;
 use std::process::Stdio;
@@ -8,7 +8,7 @@ use crate::support::gist_server::GistServer;
 use crate::support::traces::files_below;
 use crate::support::world::{World, lines};
 
-/// What somebody has said, and what must come of it.
+/// What the user has set.
 #[derive(Clone, Copy, Default)]
 struct Case {
     variables: &'static [(&'static str, &'static str)],
@@ -42,7 +42,7 @@ const fn jmo_yml(text: &'static str) -> Case {
 }
 
 impl Case {
-    /// A world in which this was said, with a Gist that could be written.
+    /// A world with these settings and a Gist that could be written.
     fn said_in(self, mut world: World) -> World {
         for (name, value) in self.variables {
             world.set(name, value);
@@ -133,7 +133,7 @@ impl std::fmt::Debug for Case {
 }
 
 #[test]
-fn the_variables_that_say_no_are_heeded_and_say_which_they_are() {
+fn the_variables_that_disable_telemetry_are_respected_and_named() {
     for value in ["1", "true", "TRUE", "yes", "On", "2", "please", "nein"] {
         let set: &'static [_] = Box::leak(Box::new([(DISABLE, value)]));
         variables(set).is_a_no(DISABLE);
@@ -147,7 +147,7 @@ fn the_variables_that_say_no_are_heeded_and_say_which_they_are() {
 }
 
 #[test]
-fn the_variables_that_say_nothing_leave_it_enabled() {
+fn other_values_of_the_variables_leave_it_enabled() {
     for value in ["", "0", "false", "FALSE", "no", "No", "off"] {
         let set: &'static [_] = Box::leak(Box::new([(DISABLE, value)]));
         variables(set).is_a_yes("default");
@@ -217,7 +217,7 @@ fn a_jmo_yml_that_says_yes_or_nothing_disables_nothing() {
 }
 
 #[test]
-fn a_jmo_yml_that_nobody_can_understand_is_a_no_that_says_where() {
+fn a_malformed_jmo_yml_is_a_no_that_says_where() {
     for (text, place) in [
         (
             "telemetry:\n  enabled: [true\n",
@@ -253,7 +253,7 @@ fn a_jmo_yml_that_nobody_can_understand_is_a_no_that_says_where() {
 }
 
 #[test]
-fn between_the_project_and_the_user_a_no_of_either_wins() {
+fn a_no_of_the_project_or_of_the_user_wins() {
     files(Some(YES), Some(false)).is_a_no("consent.json");
     files(Some(NO), Some(true)).is_a_no("jmo.yml");
     files(Some(NO), Some(false)).is_a_no("jmo.yml");
@@ -290,7 +290,7 @@ fn a_file_that_is_named_and_cannot_be_read_is_a_no() {
     let record = "--config elsewhere.yml record scan.started --mode cli --profile fast";
     world.run(record.split_whitespace()).ok();
     assert!(!world.home().exists());
-    // It is the one that is asked, and no other.
+    // Only the named file is read.
     std::fs::write(world.cwd().join("elsewhere.yml"), YES).expect("writes");
     std::fs::write(world.cwd().join("jmo.yml"), NO).expect("writes");
     assert_eq!(
@@ -317,7 +317,7 @@ fn a_file_that_is_named_and_cannot_be_read_is_a_no() {
 }
 
 #[test]
-fn a_consent_json_that_nobody_can_understand_is_a_no() {
+fn a_malformed_consent_json_is_a_no() {
     for text in ["", "{\"enabled\":", "{\"enabled\":\"yes\"}", "true"] {
         let world = World::new();
         std::fs::create_dir(world.home()).expect("makes");
@@ -383,7 +383,7 @@ fn stdin_is_read_to_its_end_while_disabled() {
 }
 
 #[test]
-fn who_has_said_no_is_not_told_what_is_wrong_with_an_event() {
+fn errors_in_an_event_are_not_reported_while_telemetry_is_disabled() {
     let world = World::new().with("DO_NOT_TRACK", "1");
     for event in [
         &["record", "scan.exploded"][..],

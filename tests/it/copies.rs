@@ -1,5 +1,5 @@
-//! P2 for spools that were copied or restored: backups, golden images, snapshots put back. Whatever
-//! the copies do, the destination holds each event once and none is missing.
+//! P2 for spools that were copied or restored: backups, golden images, reverted snapshots. Whatever
+//! the copies do, the destination has each event once, and none is missing.
 
 use std::fs;
 use std::path::Path;
@@ -39,7 +39,7 @@ impl Shared {
         };
     }
 
-    /// Something that changes with each write: the files of a directory are new ones then.
+    /// Something that changes with each write: for a directory, the inode numbers of its files.
     fn written(&self) -> Vec<u64> {
         match self {
             Self::Dir(dir) => {
@@ -58,7 +58,8 @@ impl Shared {
         }
     }
 
-    /// Each copy keeps its distance from its own last write, and knows nothing of the others'.
+    /// Switches off the check of pauses: each copy keeps a pause after its own last write, but
+    /// knows nothing about the writes of others.
     fn polite(&self) {
         if let Self::Gist(server) = self {
             server.set_spacing_check(false);
@@ -99,7 +100,7 @@ pub(crate) fn ids_in(dir: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Puts a copy of one home in the place of another.
+/// Replaces one home with a copy of another.
 pub(crate) fn copy(from: &Path, to: &Path) {
     if to.exists() {
         fs::remove_dir_all(to).expect("removes");
@@ -114,7 +115,7 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     fs::set_permissions(to, rights).expect("sets");
 }
 
-/// Every event that any of the worlds has seen.
+/// Every event that was recorded in any of the worlds.
 #[derive(Default)]
 struct Recorded(std::collections::BTreeSet<String>);
 
@@ -152,7 +153,7 @@ fn a_home_restored_from_a_backup_overwrites_nothing_that_it_sent_after_the_backu
         shared.flush(&world);
         recorded.are_each_there_once(&shared);
         all_is_sent(&world);
-        // And it goes on in its own file.
+        // It continues in a file of its own.
         world.record();
         recorded.see(&world);
         shared.flush(&world);
@@ -187,7 +188,7 @@ fn twenty_copies_of_an_image_with_events_waiting_send_each_event_once() {
 }
 
 #[test]
-fn copies_of_an_image_that_sent_nothing_yet_meet_by_the_events_they_share() {
+fn copies_of_an_image_that_has_sent_nothing_recognize_the_events_they_share() {
     for shared in Shared::each() {
         let (image, mut recorded) = (shared.world(), Recorded::default());
         image.record_many(3);
@@ -208,7 +209,7 @@ fn copies_of_an_image_that_sent_nothing_yet_meet_by_the_events_they_share() {
 }
 
 #[test]
-fn a_snapshot_put_back_again_and_again_loses_and_doubles_nothing() {
+fn a_snapshot_that_is_restored_again_and_again_loses_and_duplicates_nothing() {
     for shared in Shared::each() {
         let (world, mut recorded) = (shared.world(), Recorded::default());
         let snapshot = world.cwd().join("snapshot");
@@ -229,7 +230,7 @@ fn a_snapshot_put_back_again_and_again_loses_and_doubles_nothing() {
 }
 
 #[test]
-fn a_copy_made_while_an_answer_was_lost_takes_as_sent_what_has_arrived() {
+fn a_copy_made_while_an_answer_was_lost_treats_what_has_arrived_as_sent() {
     let server = GistServer::start();
     let (world, mut recorded) = (World::with_gist(&server), Recorded::default());
     world.record_many(3);
@@ -250,7 +251,7 @@ fn a_copy_made_while_an_answer_was_lost_takes_as_sent_what_has_arrived() {
 
 #[test]
 fn a_copy_that_is_killed_at_any_of_its_system_calls_still_sends_each_event_once() {
-    // A copy with an event of its own, and a directory to which its twin has written.
+    // A copy with an event of its own, and a directory to which the other copy has written.
     let start = Shared::Dir(tempfile::tempdir().expect("a temporary directory"));
     let Shared::Dir(there) = &start else { return };
     let (world, image, mut twins) = (start.world(), start.world(), Recorded::default());
@@ -311,7 +312,7 @@ fn copies_that_flush_to_a_directory_at_the_same_moment_send_each_event_once() {
 }
 
 #[test]
-fn what_another_copy_overwrote_at_the_same_moment_is_sent_again() {
+fn events_that_another_copy_overwrote_at_the_same_moment_are_sent_again() {
     for shared in Shared::each() {
         let (world, mut recorded) = (shared.world(), Recorded::default());
         world.record();
@@ -323,7 +324,8 @@ fn what_another_copy_overwrote_at_the_same_moment_is_sent_again() {
         twin.record();
         recorded.see(&twin);
         shared.flush(&world);
-        // Both looked before either wrote: the twin's file is the whole of it, under the same name.
+        // Both looked before either wrote, so the other copy's file replaced the whole file of the
+        // same name.
         let twins = twin.cwd().join("twins");
         twin.flush(["--to", &target(&twins)]);
         let name = fs::read_dir(&twins)
@@ -359,7 +361,7 @@ fn what_another_copy_overwrote_at_the_same_moment_is_sent_again() {
 }
 
 #[test]
-fn what_a_copy_has_sent_already_is_sent_by_a_look_alone() {
+fn a_look_is_enough_to_mark_what_a_copy_has_sent_as_sent() {
     for shared in Shared::each() {
         let (world, twin) = (shared.world(), shared.world());
         world.record_many(2);
@@ -377,7 +379,7 @@ fn what_a_copy_has_sent_already_is_sent_by_a_look_alone() {
 }
 
 #[test]
-fn an_event_that_is_held_here_and_that_a_copy_has_sent_is_sent_and_stays_there() {
+fn a_held_event_that_a_copy_has_sent_is_sent_and_stays_there() {
     let server = GistServer::start();
     server.set_spacing_check(false);
     let (world, twin) = (World::with_gist(&server), World::with_gist(&server));
@@ -401,7 +403,7 @@ fn an_event_that_is_held_here_and_that_a_copy_has_sent_is_sent_and_stays_there()
 }
 
 #[test]
-fn a_directory_that_another_flush_keeps_is_left_for_later() {
+fn a_directory_that_another_flush_has_locked_is_tried_later() {
     let world = World::new();
     world.record();
     fs::create_dir(world.out()).expect("makes");

@@ -1,18 +1,19 @@
-//! A flush to a Gist that is killed, doubled, raced or revoked: each event is there once
-//! afterwards, and no lock is left.
+//! A flush that is killed, runs twice, or is overtaken by a `disable`: each event is there once
+//! afterwards, and no lock remains.
 
 use std::time::Duration;
 
+use crate::support::cases::all_of;
 use crate::support::collector_stand_in::StandIn;
-use crate::support::elsewhere::{all_of, later};
 use crate::support::gist_server::{Fault, GistServer, Recorded};
 use crate::support::tracer::{Call, Tracer, Verdict};
 use crate::support::world::World;
+use crate::support::world::later;
 
 const BOUND: Duration = Duration::from_secs(20);
 const LONG: Duration = Duration::from_secs(300);
 
-/// Calls that change the spool, or talk to the server: what a kill in between can tell apart.
+/// Calls that change the spool or talk to the server; kills between other calls make no difference.
 fn matters(call: &Call) -> bool {
     let path = call
         .path
@@ -32,7 +33,7 @@ fn matters(call: &Call) -> bool {
     }
 }
 
-/// How many calls that matter a flush of this world makes.
+/// How many such calls a flush of this world makes.
 fn calls(world: &World) -> usize {
     let flush = Tracer::new(world.command(["flush"]))
         .trace()
@@ -40,7 +41,7 @@ fn calls(world: &World) -> usize {
     flush.calls.iter().filter(|call| matters(call)).count()
 }
 
-/// The flush at hand, killed at the n-th call that matters. Whether it got so far.
+/// Runs a flush and kills it at the n-th such call. Returns whether it got that far.
 fn killed_at(world: &World, n: usize) -> bool {
     let mut seen = 0;
     let flush = Tracer::new(world.command(["flush"]));
@@ -64,7 +65,7 @@ fn a_flush_to_a_gist_killed_at_any_call_that_matters_sends_each_event_once() {
         calls(&world)
     };
     assert!(calls > 20, "{calls}");
-    // The order of calls differs a little from run to run, so a few more than one run had.
+    // The order of calls varies a little, so try a few more than one run had.
     all_of(
         0..calls + 3,
         |n| format!("call {n}"),
@@ -186,7 +187,7 @@ fn two_flushes_at_once_and_eight_recorders_send_each_event_once() {
 }
 
 #[test]
-fn who_says_no_while_a_request_is_under_way_sees_no_other() {
+fn a_disable_during_a_request_prevents_any_further_request() {
     let server = GistServer::start();
     let world = World::with_gist(&server);
     world.record_many(4);
@@ -205,11 +206,11 @@ fn who_says_no_while_a_request_is_under_way_sees_no_other() {
 }
 
 #[test]
-fn after_a_conflict_nothing_is_asked_of_the_server_once_somebody_said_no() {
+fn after_a_conflict_no_request_is_made_once_telemetry_is_disabled() {
     let server = GistServer::start();
     let world = World::with_gist(&server);
     world.record_many(4);
-    // The write conflicts and the look takes its time: time to say no before the next write.
+    // The write conflicts and the look is slow, which leaves time for a disable before the next write.
     server.plan_many([
         Fault::conflict(false),
         Fault::SlowAnswer(Duration::from_secs(3)),
@@ -236,7 +237,7 @@ fn a_flush_killed_while_it_looks_for_a_rejected_event_holds_nothing() {
     server.set_spacing_check(false);
     let world = World::with_gist(&server);
     world.record_many(2);
-    // After two rejections the first event stands alone, and nothing else was taken.
+    // After two rejections the first event is alone, and nothing else has been accepted.
     server.plan_many([
         Fault::unprocessable(),
         Fault::unprocessable(),

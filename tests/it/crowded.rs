@@ -1,12 +1,11 @@
-//! A Gist with more files than GitHub lists: many machines share it. Each finds its own files, loses
-//! and doubles nothing, and says where this ends.
+//! A Gist with more files than GitHub lists, shared by many machines. Each finds its own files, and
+//! nothing is lost or duplicated. Where that does not work, the error says so.
 
 use crate::copies::copy;
 use crate::support::gist_server::{Fault, GistServer};
 use crate::support::world::World;
 
-/// A Gist to which so many other machines have written; what they are called comes before any
-/// segment of ours in the list.
+/// A Gist to which this many other machines have written. Their files come before ours in the list.
 fn shared_by(machines: usize) -> GistServer {
     let server = GistServer::start();
     let files = (0..machines).map(|n| format!("events-20200101-{n:016x}.jsonl"));
@@ -53,7 +52,7 @@ fn a_gist_of_500_machines_takes_the_events_of_each_once_and_their_files_grow() {
 }
 
 #[test]
-fn in_a_crowded_gist_too_a_lost_answer_doubles_nothing() {
+fn in_a_crowded_gist_a_lost_answer_duplicates_nothing() {
     let server = shared_by(400);
     let world = World::with_gist(&server);
     for fault in [Fault::CutAfterCommit, Fault::conflict(true)] {
@@ -68,7 +67,7 @@ fn in_a_crowded_gist_too_a_lost_answer_doubles_nothing() {
 }
 
 #[test]
-fn copies_that_share_a_crowded_gist_part_and_send_each_event_once() {
+fn copies_that_share_a_crowded_gist_use_separate_files_and_send_each_event_once() {
     let server = shared_by(400);
     let world = World::with_gist(&server);
     world.record_many(2);
@@ -102,7 +101,7 @@ fn forget_finds_and_deletes_our_files_among_any_number() {
 }
 
 #[test]
-fn where_our_file_can_not_be_read_by_itself_nothing_is_confirmed_and_the_way_out_is_named() {
+fn if_our_file_can_not_be_read_on_its_own_nothing_is_confirmed_and_the_error_says_what_to_do() {
     let server = shared_by(400);
     let world = World::with_gist(&server);
     world.record_many(1);
@@ -121,7 +120,7 @@ fn where_our_file_can_not_be_read_by_itself_nothing_is_confirmed_and_the_way_out
 }
 
 #[test]
-fn a_file_that_can_not_be_read_by_itself_is_not_written_over() {
+fn a_file_that_can_not_be_read_on_its_own_is_not_overwritten() {
     let server = shared_by(400);
     let world = World::with_gist(&server);
     world.record();
@@ -142,13 +141,13 @@ fn a_file_that_can_not_be_read_by_itself_is_not_written_over() {
 }
 
 #[test]
-fn a_listed_file_whose_content_can_not_be_read_is_not_written_over() {
+fn a_listed_file_whose_content_can_not_be_read_is_not_overwritten() {
     let server = GistServer::start();
     server.set_spacing_check(false);
     let world = World::with_gist(&server);
     world.record();
     world.flush([]);
-    // Another copy's events are in it, and it is too large to be in the answer.
+    // It contains events of another copy and is too large to be in the answer.
     let [name] = ours(&server).try_into().expect("one file");
     let theirs = format!(
         "{}{}",

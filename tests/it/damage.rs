@@ -1,4 +1,5 @@
-//! A spool that is damaged, cut, foreign or newer: what can be read lives on, and nothing is deleted.
+//! A spool that is damaged, truncated, newer, or another program's: what can be read is kept, and
+//! nothing is deleted.
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
@@ -8,7 +9,7 @@ use crate::storage::is;
 use crate::support::tracer::{Call, Tracer, Verdict};
 use crate::support::world::{ONE, World};
 
-/// Brings the WAL's content into the database, so that damage to the file is damage to events.
+/// Writes the WAL back into the database, so that damage to the file is damage to events.
 fn settle(world: &World) {
     let database = rusqlite::Connection::open(world.file("spool.db")).expect("opens");
     database
@@ -28,7 +29,7 @@ fn damage(world: &World, kind: usize) -> &'static str {
         file.seek(SeekFrom::Start(at)).expect("seeks");
         file.write_all(bytes).expect("writes");
     };
-    // Deterministic noise, another one for each round.
+    // Deterministic noise, different in each round.
     let noise = |length: usize| -> Vec<u8> {
         (0..length)
             .map(|n| ((n * 7919 + kind * 104_729) >> 3) as u8)
@@ -92,7 +93,7 @@ fn damage(world: &World, kind: usize) -> &'static str {
 }
 
 #[test]
-fn a_damaged_spool_is_set_aside_and_what_can_be_read_of_it_lives_on() {
+fn a_damaged_spool_is_set_aside_and_what_can_be_read_of_it_is_kept() {
     let mut survived = Vec::new();
     for kind in 0..60 {
         let world = World::new();
@@ -110,7 +111,7 @@ fn a_damaged_spool_is_set_aside_and_what_can_be_read_of_it_lives_on() {
             3,
             "{what} ({kind}): the new events are listed"
         );
-        // A damaged page that nobody had to read is found by the check, and mended by it.
+        // The check finds and repairs a damaged page that no other command has read.
         if world.run(["spool", "check"]).code != Some(0) {
             assert!(
                 !world.status()["quarantined"]
@@ -146,7 +147,7 @@ fn a_damaged_spool_is_set_aside_and_what_can_be_read_of_it_lives_on() {
     assert!(mostly >= 40, "{survived:?}");
 }
 
-/// Names of databases that were set aside.
+/// The names of databases that were set aside.
 fn quarantined(world: &World) -> Vec<String> {
     fs::read_dir(world.home())
         .expect("the home")
@@ -216,13 +217,13 @@ fn a_schema_number_that_no_spool_has_is_damage() {
 }
 
 #[test]
-fn a_database_that_was_cut_anywhere_is_repaired_and_keeps_what_can_be_read() {
+fn a_database_that_was_truncated_anywhere_is_repaired_and_keeps_what_can_be_read() {
     let world = World::new();
     world.record_many(200);
     settle(&world);
     let whole = fs::read(world.file("spool.db")).expect("reads");
     let size = whole.len();
-    // One place where the way through the tree of rows led back and repair never ended, and others.
+    // One of these led backwards through the tree of rows, so that a repair never ended.
     for cut in [
         size * 86_226 / 143_360,
         size / 3,
@@ -278,7 +279,7 @@ fn a_repair_that_is_killed_anywhere_is_done_again_and_loses_nothing() {
     let damaged = World::new();
     damaged.record_many(60);
     settle(&damaged);
-    // A page of the index: every event can still be read.
+    // Damages a page of the index, so that every event can still be read.
     let database = rusqlite::Connection::open(damaged.file("spool.db")).expect("opens");
     let page: u64 = database
         .query_row(

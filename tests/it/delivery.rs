@@ -1,4 +1,4 @@
-//! P2 and P3: what arrives is what was shown, once, whatever happens on the way.
+//! P2 and P3: exactly what was shown arrives, once, whatever happens on the way.
 
 use std::collections::BTreeSet;
 
@@ -33,7 +33,7 @@ fn thirteen_events_to_a_directory_arrive_byte_for_byte() {
 }
 
 #[test]
-fn a_hundred_and_fifty_events_in_three_rounds_to_a_gist_arrive_once_and_politely() {
+fn a_hundred_and_fifty_events_in_three_flushes_to_a_gist_arrive_once_with_pauses_between_writes() {
     let server = GistServer::start();
     let world = World::with_gist(&server);
     for _ in 0..3 {
@@ -196,8 +196,8 @@ fn a_destination_that_changes_gets_what_the_old_one_did_not_confirm() {
     world.flush(["--to", &world.out_target()]);
     assert_eq!(world.lines_out(), world.payloads());
     world.record_many(3);
-    // Back again: what the Gist may hold of the four was confirmed elsewhere, so its file is
-    // written anew without them.
+    // Back to the Gist: the four events it may have were confirmed at the other destination, so its
+    // file is replaced by one without them.
     world.flush(["--now"]);
     let ids = server.event_ids_across_files();
     assert_eq!(
@@ -209,7 +209,7 @@ fn a_destination_that_changes_gets_what_the_old_one_did_not_confirm() {
 }
 
 #[test]
-fn without_a_destination_nothing_leaves_and_nobody_is_bothered() {
+fn without_a_destination_nothing_leaves_and_nothing_is_printed() {
     let world = World::new();
     world.record_many(2);
     let ran = world.run(["flush"]).ok();
@@ -223,7 +223,7 @@ fn without_a_destination_nothing_leaves_and_nobody_is_bothered() {
 }
 
 #[test]
-fn connect_remembers_for_cron_what_it_has_proven_and_changes_nothing() {
+fn connect_remembers_a_checked_destination_for_cron_and_changes_nothing_in_it() {
     let server = GistServer::start();
     let mut world = World::new().with("JMO_TELEMETRY_GITHUB_API", server.api());
     let before = server.files();
@@ -278,7 +278,7 @@ fn a_hundred_thousand_events_go_in_at_most_fifteen_writes_and_little_memory() {
         .expect("starts");
     let mut most = 0;
     let status = loop {
-        // The kernel's own high-water mark.
+        // The kernel's high-water mark.
         most = most.max(memory(flush.id()).unwrap_or(0));
         if let Some(status) = flush.try_wait().expect("is our child") {
             break status;
@@ -300,7 +300,7 @@ fn a_hundred_thousand_events_go_in_at_most_fifteen_writes_and_little_memory() {
     world.check();
 }
 
-/// The most memory that a process has had, in KiB.
+/// The maximum memory that a process has used, in KiB.
 fn memory(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status
@@ -319,7 +319,7 @@ fn a_server_is_found_by_its_name() {
     world.record_many(3);
     assert_eq!(world.flush([])["sent"], 3);
     assert_eq!(sorted(server.lines()), sorted(world.payloads()));
-    // Nobody has this name (RFC 6761), and an unknown one is a trouble like any other.
+    // This name never exists (RFC 6761). An unknown host is a network failure like any other.
     world.set("JMO_TELEMETRY_GITHUB_API", "https://gist.invalid");
     world.record();
     let report = world.flush(["--now"]);

@@ -1,5 +1,5 @@
-//! P6 and the id: `forget` leaves no trace here and, where it may, none at the
-//! destination; `id` is a random number and nothing else.
+//! P6 and the id: `forget` leaves no trace on this machine, and none at the destination if it may
+//! delete there. The id is a random number.
 
 use fs2::FileExt;
 use serde_json::Value;
@@ -12,7 +12,7 @@ fn id(world: &World) -> String {
     world.run(["id"]).ok().stdout.trim_end().to_owned()
 }
 
-/// The ids of everything that was recorded, and the anonymous id.
+/// The ids of all recorded events, and the anonymous id.
 fn ids(world: &World) -> Vec<String> {
     let mut ids = world.event_ids();
     ids.push(id(world));
@@ -29,8 +29,8 @@ fn is_gone(world: &World, ids: &[String]) {
     );
 }
 
-/// Sends four events, leaves three unconfirmed, three pending, two in the overflow and a damaged
-/// copy of it all.
+/// Sends four events, and leaves three unconfirmed, three pending, two in the overflow, and a
+/// damaged copy of the spool.
 fn live_in(world: &World, server: &GistServer) -> Vec<String> {
     world.record_many(4);
     assert_eq!(world.flush([])["sent"], 4);
@@ -59,7 +59,7 @@ fn live_in(world: &World, server: &GistServer) -> Vec<String> {
     all
 }
 
-/// Records so many events while the spool is locked.
+/// Records this many events while the spool is locked.
 fn overflow(world: &World, count: usize) {
     let file = std::fs::File::open(world.file("spool.lock")).expect("opens");
     FileExt::lock_exclusive(&file).expect("locks");
@@ -97,7 +97,7 @@ fn forget_leaves_no_trace_in_any_file_and_none_at_the_gist() {
         (&12.into(), &4.into(), &8.into())
     );
     world.check();
-    // Life goes on, as somebody else.
+    // New events can be recorded, under a new id.
     world.record_many(2);
     world.flush(["--now"]);
     assert_eq!(server.lines(), world.payloads());
@@ -105,7 +105,7 @@ fn forget_leaves_no_trace_in_any_file_and_none_at_the_gist() {
 }
 
 #[test]
-fn where_the_token_does_not_allow_it_forget_deletes_here_says_so_and_finishes_later() {
+fn if_the_token_does_not_allow_it_forget_deletes_locally_says_so_and_finishes_later() {
     let server = GistServer::start();
     server.add_reader_token("ghp_reader");
     let mut world = World::with_gist(&server);
@@ -150,7 +150,7 @@ fn forget_without_any_token_says_what_it_needs() {
 }
 
 #[test]
-fn forget_leaves_a_server_alone_that_asked_for_it() {
+fn forget_makes_no_request_to_a_server_that_asked_us_to_wait() {
     let server = GistServer::start();
     let world = World::with_gist(&server);
     world.record_many(2);
@@ -160,13 +160,13 @@ fn forget_leaves_a_server_alone_that_asked_for_it() {
     world.flush([]);
     let before = server.connections();
     let ran = world.run(["forget", "--yes"]).exits(75);
-    assert!(ran.stdout.contains("asked to be left alone"), "{ran}");
+    assert!(ran.stdout.contains("asked us to wait"), "{ran}");
     assert_eq!(server.connections(), before);
     assert_eq!(server.violations(), Vec::<String>::new());
 }
 
 #[test]
-fn forget_deletes_what_was_sent_also_for_who_has_said_no() {
+fn forget_deletes_what_was_sent_even_while_telemetry_is_disabled() {
     let server = GistServer::start();
     let world = World::with_gist(&server);
     world.record_many(3);
@@ -194,7 +194,7 @@ fn forget_deletes_the_files_of_a_directory_and_no_other() {
 }
 
 #[test]
-fn forget_where_nothing_was_makes_nothing() {
+fn forget_without_a_home_creates_nothing() {
     let world = World::new();
     let ran = world.run(["forget", "--yes"]).ok();
     assert!(ran.stdout.contains("0 events"), "{ran}");
@@ -202,7 +202,7 @@ fn forget_where_nothing_was_makes_nothing() {
 }
 
 #[test]
-fn forget_does_not_claim_what_a_reader_still_holds() {
+fn forget_does_not_claim_to_have_deleted_what_a_reader_still_uses() {
     let world = World::new();
     world.record_many(5);
     let ids = world.event_ids();
@@ -285,7 +285,7 @@ fn an_id_file_that_holds_no_random_uuid_is_never_sent_and_is_replaced() {
         let kept = std::fs::read_to_string(world.file("telemetry-id")).expect("reads");
         assert_eq!(kept, sent);
     }
-    // A good one is somebody's already, also with the line end of the former module.
+    // A valid id is kept, even with the line end of the former module.
     let world = World::new();
     std::fs::create_dir(world.home()).expect("makes");
     let kept = "a7f3c8e2-4b1d-4f9e-8c3a-2d5e7f9b1a3c";
@@ -295,7 +295,7 @@ fn an_id_file_that_holds_no_random_uuid_is_never_sent_and_is_replaced() {
 }
 
 #[test]
-fn forget_replaces_also_what_is_no_id() {
+fn forget_replaces_invalid_content_of_the_id_file() {
     let world = World::new();
     std::fs::create_dir(world.home()).expect("makes");
     std::fs::write(world.file("telemetry-id"), "somebody@example.com").expect("writes");

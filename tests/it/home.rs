@@ -1,4 +1,4 @@
-//! The home: whose it must be, and what may stand under the names of its files.
+//! The home: who must own it, and what happens if something else is in the place of its files.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
@@ -15,7 +15,7 @@ use nix::sys::stat::{Mode, SFlag, mknod};
 use crate::support::tracer::{End, Tracer};
 use crate::support::world::{ONE, Ran, World};
 
-/// Two users of this machine that are not root. The kernel needs no names for them.
+/// Two users other than root. The kernel needs no names for them.
 const ALICE: u32 = 41_001;
 const MALLORY: u32 = 41_002;
 
@@ -38,7 +38,7 @@ fn open_world() -> World {
     world
 }
 
-/// Makes the home, for this user.
+/// Creates the home for this user.
 fn make_home(world: &World, owner: u32, mode: u32) {
     fs::create_dir(world.home()).expect("makes the home");
     chmod(&world.home(), mode);
@@ -53,7 +53,7 @@ fn run_as<'a>(world: &World, user: u32, args: impl IntoIterator<Item = &'a str>)
     Ran::from_output(&command, output)
 }
 
-/// Runs the program to its end; it is a failure if that does not come soon.
+/// Runs the program, and fails if it does not end soon.
 fn run_soon(mut command: Command) -> Ran {
     command
         .stdout(std::process::Stdio::piped())
@@ -133,8 +133,7 @@ fn default_home<A: AsRef<OsStr>>(world: &World, args: impl IntoIterator<Item = A
 }
 
 #[test]
-fn a_named_home_that_others_can_write_is_refused_with_the_command_that_mends_it_and_left_as_it_is()
-{
+fn a_named_home_that_others_can_write_is_refused_with_a_command_to_fix_it_and_not_changed() {
     let world = World::new();
     fs::create_dir(world.home()).expect("makes it");
     for wide in [0o777, 0o775, 0o722] {
@@ -153,7 +152,7 @@ fn a_named_home_that_others_can_write_is_refused_with_the_command_that_mends_it_
 }
 
 #[test]
-fn a_directory_that_everybody_shares_is_no_home_and_keeps_its_rights() {
+fn a_directory_that_everybody_shares_is_refused_as_home_and_not_changed() {
     let world = World::new();
     fs::create_dir(world.home()).expect("makes it");
     chmod(&world.home(), 0o1777);
@@ -164,7 +163,7 @@ fn a_directory_that_everybody_shares_is_no_home_and_keeps_its_rights() {
 }
 
 #[test]
-fn a_refused_home_does_not_trouble_those_who_switched_telemetry_off() {
+fn a_refused_home_does_not_matter_while_the_environment_disables_telemetry() {
     let world = World::new().with("DO_NOT_TRACK", "1");
     fs::create_dir(world.home()).expect("makes it");
     chmod(&world.home(), 0o777);
@@ -202,7 +201,7 @@ fn root_in_a_users_home_leaves_nothing_behind_that_is_not_the_users() {
     if !is_root() {
         return;
     }
-    // With the home there already, and with only the directory in which it will be made.
+    // With an existing home, and with only the directory in which it will be created.
     for made in [true, false] {
         let mut world = open_world();
         world.unset("JMO_TELEMETRY_HOME");
@@ -251,7 +250,7 @@ fn files_of(dir: &Path) -> Vec<std::path::PathBuf> {
     found
 }
 
-/// Every name of a file in the home.
+/// The names of all files of the home.
 const NAMES: [&str; 14] = [
     "spool.db",
     "spool.db-wal",
@@ -269,8 +268,7 @@ const NAMES: [&str; 14] = [
     "spool.db.corrupt-20261124T000000Z",
 ];
 
-/// What can stand there instead of a file. A link leads to a file and to a directory of somebody
-/// else.
+/// What can be there in the place of a file. The links lead to another user's file and directory.
 const THINGS: [&str; 6] = [
     "link to a file",
     "link to a directory",
@@ -300,7 +298,7 @@ fn put(world: &World, thing: &str, path: &Path) {
 }
 
 #[test]
-fn whatever_stands_under_a_name_of_the_home_no_foreign_file_changes_and_every_command_ends() {
+fn whatever_is_in_the_place_of_a_file_no_foreign_file_changes_and_every_command_ends() {
     for (name, thing) in NAMES
         .iter()
         .flat_map(|name| THINGS.map(|thing| (*name, thing)))
@@ -402,13 +400,13 @@ fn a_jmo_yml_that_is_no_file_disables_at_once_and_in_little_memory() {
         let world = World::new();
         make(&world).expect("makes it");
         let mut command = world.command(["status", "--json"]);
-        // Far less than the file, and enough for the program.
+        // Far less than the size of the file, but enough for the program.
         let limit = 256 * 1024 * 1024;
         let bounded = move || {
             nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_AS, limit, limit)
                 .map_err(Into::into)
         };
-        #[expect(unsafe_code, reason = "a limit of the child's alone")]
+        #[expect(unsafe_code, reason = "sets a limit only for the child")]
         // SAFETY: setrlimit is a system call and nothing else.
         unsafe {
             command.pre_exec(bounded);
@@ -431,7 +429,7 @@ fn without_home_the_error_names_the_variable_that_helps() {
     command.env_remove("JMO_TELEMETRY_HOME").env_remove("HOME");
     let ran = run_soon(command).exits(78);
     assert!(ran.stderr.contains("JMO_TELEMETRY_HOME"), "{ran}");
-    // A user that the system does not know either.
+    // A user that the system does not know.
     if is_root() {
         let world = open_world();
         let mut command = world.command(ONE);
@@ -480,7 +478,7 @@ fn a_relative_directory_below_one_whose_name_is_not_unicode_is_refused_and_nothi
     let count = fs::read_dir(world.cwd()).expect("a directory").count();
     assert_eq!(count, 2, "the home and that directory");
     assert!(!world.file("destination.json").exists());
-    // By its whole name a directory elsewhere is as good as ever.
+    // A directory somewhere else can still be used with its full path.
     let target = world.out_target();
     let mut flush = world.command(["flush", "--json", "--to", &target]);
     flush.current_dir(&here);
@@ -488,7 +486,7 @@ fn a_relative_directory_below_one_whose_name_is_not_unicode_is_refused_and_nothi
 }
 
 #[test]
-fn where_the_file_system_has_no_locks_an_event_is_kept_and_the_way_out_is_said() {
+fn on_a_file_system_without_locks_an_event_is_kept_and_the_error_says_what_to_do() {
     for errno in [Errno::ENOLCK, Errno::EOPNOTSUPP, Errno::ENOSYS] {
         let world = World::new();
         let no_locks = |args: &[&str]| {
@@ -509,7 +507,46 @@ fn where_the_file_system_has_no_locks_an_event_is_kept_and_the_way_out_is_said()
             talk.contains("no locks") && talk.contains("JMO_TELEMETRY_HOME"),
             "{talk}"
         );
-        // Where there are locks, it is taken in.
+        // It is imported as soon as locks work.
         assert_eq!(world.rows().len(), 1);
+    }
+}
+
+#[test]
+fn a_failing_lock_is_an_error_in_the_home_and_does_not_prevent_a_flush_to_a_directory() {
+    let world = World::new();
+    world.record();
+    // NFS behaves like this: a handle that was opened for reading can't be locked exclusively.
+    let unlockable = |args: &[&str], path: &std::path::Path| {
+        Tracer::new(world.command(args))
+            .fail(
+                |call| call.name() == "flock" && call.path.as_deref() == Some(path),
+                0,
+                Errno::EBADF,
+                true,
+            )
+            .expect("runs")
+    };
+    let to = world.out_target();
+    let flushed = unlockable(&["flush", "--strict", "--to", &to], &world.out());
+    let talk = String::from_utf8_lossy(&flushed.stderr).into_owned();
+    assert!(flushed.injected().count() > 0, "the directory is locked");
+    assert!(
+        matches!(flushed.end, End::Finished(status) if status.success()),
+        "{talk}"
+    );
+    assert_eq!(world.lines_out(), world.payloads());
+    for name in ["spool.lock", "flush.lock"] {
+        let path = world.file(name);
+        let failed = unlockable(&["flush", "--strict", "--to", &to], &path);
+        let talk = String::from_utf8_lossy(&failed.stderr).into_owned();
+        assert!(
+            !matches!(failed.end, End::Finished(status) if status.success()),
+            "{name}: {talk}"
+        );
+        assert!(
+            talk.contains(&format!("failed to lock `{}`", path.display())),
+            "{talk}"
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Rules of the house that the compiler does not know, read from the sources and the documents
-//! themselves.
+//! Rules of this repository that the compiler does not check, verified on the sources and the
+//! documents.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ fn sources() -> Vec<PathBuf> {
     found
 }
 
-/// Where a kind of destination may be named, and why.
+/// The places that may name a kind of destination, and why.
 const MAY_NAME_A_KIND: [(&str, &str); 6] = [
     ("src/destination/", "each kind has its file there"),
     (
@@ -41,14 +41,14 @@ const MAY_NAME_A_KIND: [(&str, &str); 6] = [
     ),
     ("src/limits.rs", "every limit stands there, with its reason"),
     ("src/fuzzing.rs", "names each parser that the fuzzer tries"),
-    ("src/lib.rs", "tells a newcomer where events go"),
+    ("src/lib.rs", "explains to newcomers where events go"),
 ];
 
-/// What is no kind of destination, although it looks like one.
+/// Names that look like a kind of destination but are none.
 const HARMLESS: [&str; 1] = ["GITHUB_ACTIONS"];
 
-/// Whether a line names a kind. A word may stand in a longer name, but only at its beginning:
-/// `GistReader` counts, `registry` does not.
+/// Whether a line names a kind. The word may be the beginning of a longer name (`GistReader`), but
+/// not its end (`registry`).
 fn names_a_kind(line: &str) -> bool {
     let line = HARMLESS
         .iter()
@@ -65,8 +65,7 @@ fn names_a_kind(line: &str) -> bool {
         })
 }
 
-/// The lines of a source that are no tests: those come last. (A test may compare with the
-/// collector's own files.)
+/// The lines of a source before its tests. (A test may compare with the collector's own files.)
 fn without_tests(path: &Path) -> Vec<String> {
     if path.ends_with("tests.rs") {
         return Vec::new();
@@ -117,7 +116,7 @@ fn a_line_that_names_a_kind_is_recognized() {
     }
 }
 
-/// Every file that a document names in backticks is there.
+/// Every file that a document names in backticks exists.
 #[test]
 fn the_documents_name_files_that_exist() {
     let mut missing = Vec::new();
@@ -137,7 +136,7 @@ fn the_documents_name_files_that_exist() {
         let mut any = false;
         for path in paths {
             any = true;
-            // A command may stand behind it.
+            // It may be followed by arguments.
             let path = path.split([' ', ',']).next().unwrap_or_default();
             if !root().join(path).exists() {
                 missing.push(format!("{document}: {path}"));
@@ -151,7 +150,7 @@ fn the_documents_name_files_that_exist() {
     assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
 
-/// Every item that docs/design.md names as `path::item` is defined somewhere.
+/// Every item that docs/design.md names as `path::item` exists.
 #[test]
 fn the_design_names_items_that_exist() {
     let text = fs::read_to_string(root().join("docs/design.md")).expect("reads");

@@ -1,5 +1,5 @@
-//! P7: the program as a process. It returns at once, leaves nothing running, stops when it is told
-//! to, and keeps stdout for data.
+//! P7: the program as a process. It returns at once, leaves no process behind, stops on request,
+//! and writes only data to stdout.
 
 use std::io::Read;
 use std::process::{Command, Stdio};
@@ -33,12 +33,12 @@ fn until_no_flush_runs(world: &World) {
 }
 
 #[test]
-fn a_record_with_flush_returns_at_once_and_the_flush_goes_on_by_itself() {
+fn a_record_with_flush_returns_at_once_and_the_flush_continues_on_its_own() {
     let server = GistServer::start();
     let world = World::with_gist(&server);
     server.plan(Fault::SlowAnswer(Duration::from_secs(3)));
-    // The pipes close when the last process that has them ends: a flush that inherited one would
-    // hold us.
+    // The pipes close when the last process that has them ends. If the flush inherited one, this
+    // would block.
     let ran = world.run(RECORD_AND_FLUSH).ok();
     assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", ""));
     assert!(server.wait_for(|state| state.requests.iter().any(Recorded::is_write), BOUND));
@@ -49,7 +49,7 @@ fn a_record_with_flush_returns_at_once_and_the_flush_goes_on_by_itself() {
             .all(|request| !request.is_write() || request.finished.is_none()),
         "it is still at work"
     );
-    // A second one meanwhile leaves at once.
+    // A second flush ends at once.
     world.run(RECORD_AND_FLUSH).ok();
     until_no_flush_runs(&world);
     world.flush([]);
@@ -97,12 +97,12 @@ fn the_detached_flush_has_a_session_of_its_own_and_no_open_handles_of_ours() {
 }
 
 #[test]
-fn the_detached_flush_keeps_no_pipe_of_the_caller_open_and_no_lock_of_his_held() {
+fn the_detached_flush_keeps_no_pipe_of_the_caller_open_and_none_of_its_locks() {
     let server = GistServer::start();
     let world = World::with_gist(&server);
     server.plan(Fault::StallBeforeCommit(BOUND));
     let record = world.command(RECORD_AND_FLUSH);
-    // Descriptor 8 is a pipe that is read below, and 9 a lock of the caller's.
+    // Descriptor 8 is a pipe that is read below, and 9 is a lock of the caller.
     let script = "exec 8>&1 9>his.lock; flock -n 9 || exit 9; \"$@\" >/dev/null";
     let mut child = Command::new("sh")
         .args(["-c", script, "sh"])
@@ -125,7 +125,7 @@ fn the_detached_flush_keeps_no_pipe_of_the_caller_open_and_no_lock_of_his_held()
     let lock = std::fs::File::open(world.cwd().join("his.lock")).expect("opens");
     lock.try_lock().expect("nobody holds it");
     assert!(server.wait_for(|state| !state.requests.is_empty(), BOUND));
-    // Only now does it end: all of that was while the flush was at work.
+    // The flush ends only now, so it was running all the time.
     kill(Pid::from_raw(flusher(&world)), Signal::SIGKILL).expect("kills");
 }
 
@@ -144,7 +144,7 @@ fn flusher(world: &World) -> i32 {
 }
 
 #[test]
-fn a_flush_that_is_told_to_stop_stops_and_loses_nothing() {
+fn a_flush_stops_on_request_and_loses_nothing() {
     for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
         let server = GistServer::start();
         let world = World::with_gist(&server);
@@ -269,7 +269,7 @@ fn every_showing_command_has_json_and_help_with_its_purpose() {
 }
 
 #[test]
-fn status_and_stats_have_the_names_of_the_contract() {
+fn status_and_stats_have_the_documented_names() {
     let world = World::new();
     world.record_many(3);
     world.flush(["--to", &world.out_target()]);
@@ -351,7 +351,7 @@ fn the_reference_lists_what_json_prints() {
         };
         let command = command.split(' ').chain(more.iter().copied());
         let ran = world.run(command.chain(["--json"])).ok();
-        // As text, since the order is documented too.
+        // Compared as text, because the order is documented, too.
         let mut rest = ran.stdout.as_str();
         for field in fields.split(", ") {
             let (_, after) = rest.split_once(&format!("\"{field}\":")).expect(field);
@@ -365,7 +365,7 @@ fn the_reference_lists_what_json_prints() {
 }
 
 #[test]
-fn purge_asks_or_is_told_and_counts() {
+fn purge_needs_confirmation_and_counts() {
     let world = World::new();
     world.record_many(5);
     world.flush(["--to", &world.out_target(), "--limit", "2"]);
@@ -393,7 +393,7 @@ fn purge_asks_or_is_told_and_counts() {
         (Some(6), Some(2), Some(4))
     );
     world.check();
-    // What was purged is never written over: a new event starts a new file.
+    // A file with purged events is never overwritten: a new event starts a new file.
     world.record_many(1);
     world.flush(["--to", &world.out_target()]);
     assert_eq!(world.lines_out().len(), 3);

@@ -1,4 +1,4 @@
-//! Disks that are full, homes that can't be written, files that grow: bounded, told, and mended.
+//! Full disks, read-only homes, growing files: everything is bounded, reported, and recovers.
 
 use std::fs;
 use std::process::Command;
@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::support::tracer::{Call, Tracer};
 use crate::support::world::{ONE, World};
 
-/// Opening a file of the home for writing, or making a directory.
+/// Whether a call opens a file of the home for writing, or creates a directory.
 fn writes_to_the_home(call: &Call) -> bool {
     let in_home = call
         .path
@@ -51,9 +51,8 @@ fn a_full_disk_loses_nothing_acknowledged_and_the_spool_works_when_space_returns
         .status()
         .is_ok_and(|status| status.success());
     if !mounted {
-        // Only root can mount; the injected ENOSPC of `storage` is everybody's test of the same
-        // thing.
-        eprintln!("skipped: no right to mount a tmpfs");
+        // Only root can mount. Without root, `storage` tests the same with an injected ENOSPC.
+        eprintln!("skipped: not allowed to mount a tmpfs");
         return;
     }
     let _unmount = Unmount(world.home());
@@ -112,7 +111,7 @@ fn the_home_stays_bounded_when_nothing_is_ever_sent() {
 }
 
 #[test]
-fn what_a_full_spool_drops_is_said_and_not_counted_as_recorded() {
+fn events_that_a_full_spool_drops_are_reported_and_not_counted_as_recorded() {
     let world = World::new().with("JMO_TELEMETRY_SPOOL_MAX", "1KiB");
     let ran = world.run(ONE.into_iter().chain(["--json"])).ok();
     assert!(
@@ -150,7 +149,7 @@ fn what_a_full_spool_drops_is_said_and_not_counted_as_recorded() {
 }
 
 #[test]
-fn a_size_that_is_no_size_is_78_and_names_the_variable() {
+fn an_invalid_size_exits_with_78_and_names_the_variable() {
     let world = World::new().with("JMO_TELEMETRY_SPOOL_MAX", "plenty");
     let ran = world.run(ONE).exits(78);
     assert!(

@@ -1,7 +1,7 @@
-//! What the program promises, through the real binary. Each test is a sentence that would be
-//! false without the code.
+//! Tests the promises of the program with the real binary. The name of each test is a sentence that
+//! states what must be true.
 
-// Kills and faults are injected through ptrace.
+// Kills and faults are injected with ptrace.
 #![cfg(target_os = "linux")]
 #![allow(
     missing_docs,

@@ -1,5 +1,6 @@
-//! Random sequences of everything that can happen to a spool and its destinations, against a model
-//! that is simple enough to be right: an event waits, is at one destination, or was purged.
+//! Random sequences of everything that can happen to a spool and its destinations, compared with a
+//! model that is simple enough to be obviously right: an event waits, is at one destination, or was
+//! purged.
 
 mod copies;
 
@@ -10,9 +11,9 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::support::collector_stand_in::StandIn;
-use crate::support::elsewhere::later;
 use crate::support::gist_server::{Fault, GistServer, Identical};
 use crate::support::world::World;
+use crate::support::world::later;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Place {
@@ -55,7 +56,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// All that ends one flush without an answer to believe.
+/// Everything that can end a flush without a usable answer.
 fn faults() -> Vec<Vec<Fault>> {
     let one = [
         Fault::CutBeforeCommit,
@@ -116,7 +117,7 @@ impl Play {
                 let waiting = self.waiting();
                 let report = self.flush(*place, &["--limit", &limit.to_string()]);
                 let sent = report["sent"].as_u64().expect("a number");
-                // What is under way goes whole, limit or not.
+                // Unconfirmed segments are sent completely, even beyond the limit.
                 assert!(sent >= waiting.min(*limit) as u64, "{report}");
                 self.learn(*place);
             }
@@ -124,7 +125,8 @@ impl Play {
                 self.server.plan_many(faults().swap_remove(*n));
                 self.flush(Place::Gist, &["--limit", "3"]);
                 self.server.recover();
-                // The look before the write can show that an earlier lost answer was a good one.
+                // The look before the write can show that an earlier request with a lost answer was
+                // carried out.
                 self.learn(Place::Gist);
             }
             Step::Kill(committed) => {
@@ -174,7 +176,8 @@ impl Play {
         }
     }
 
-    /// A flush, killed while the server is silent, before or after it has written.
+    /// Starts a flush and kills it while the server does not answer, before or after the server has
+    /// written.
     fn kill(&self, committed: bool) {
         if self.waiting() == 0 {
             return;
@@ -207,7 +210,8 @@ impl Play {
         self.server.recover();
     }
 
-    /// Takes over which of the waiting events are sent now; the comparison sees whether it is true.
+    /// Adopts from the spool which waiting events are sent now. The comparison checks that this is
+    /// true.
     fn learn(&mut self, place: Place) {
         for row in self
             .world
@@ -244,7 +248,7 @@ impl Play {
         ]
     }
 
-    /// The spool, the ledger and the destinations are as the model says.
+    /// Checks that the spool, the ledger and the destinations are as the model says.
     fn compare(&self) {
         if !self.world.file("spool.db").exists() {
             return;
@@ -282,7 +286,7 @@ impl Play {
         }
     }
 
-    /// With new events for both places, each takes back what it holds without having confirmed it.
+    /// Sends new events to both places, so that each replaces files that it has not confirmed.
     fn end(&mut self) {
         for place in [Place::Gist, Place::Dir, Place::Collector, Place::Gist] {
             self.take(&Step::Record(1));
@@ -293,7 +297,7 @@ impl Play {
             let times: usize = places.iter().filter_map(|(_, ids)| ids.get(id)).sum();
             match fate {
                 Fate::Sent(_) => assert_eq!(times, 1, "{id}"),
-                // It may have arrived before the user thought better of it.
+                // It may have arrived before the user purged it.
                 Fate::Purged => assert!(times <= 1, "{id}"),
                 Fate::Waits => panic!("{id} was not sent"),
             }
@@ -302,8 +306,7 @@ impl Play {
     }
 }
 
-/// Every event of the spool stands in `overflow.jsonl` too, as after commits that failed and did
-/// not.
+/// Adds every event of the spool to `overflow.jsonl`, as after commits that seemed to fail.
 fn double(world: &World) {
     let rows = world.rows();
     let shown = world.run(["view", "--from", "spool", "--raw"]).ok();
@@ -336,6 +339,6 @@ fn whatever_happens_in_any_order_the_spool_and_the_destinations_are_as_a_model_s
 }
 
 #[test]
-fn the_same_where_a_change_of_nothing_is_a_conflict() {
+fn the_same_if_a_write_without_a_change_is_a_conflict() {
     play(Identical::Conflict409);
 }

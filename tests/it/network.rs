@@ -1,17 +1,17 @@
-//! Trouble on the way to the server, by the table of [`crate::trouble`]: redirects, proxies,
-//! certificates, and places that are no server at all.
+//! Failures on the way to the server, with the table of [`crate::trouble`]: redirects, proxies,
+//! certificates, and addresses without a server.
 
 use std::time::Duration;
 
-use crate::support::elsewhere::{Elsewhere, LOOPBACK_CA, nowhere};
 use crate::support::gist_server::{Fault, GistServer};
+use crate::support::other_server::{LOOPBACK_CA, OtherServer, unused_url};
 use crate::support::world::World;
 use crate::trouble::{End, SELF, Trouble, case, one, run};
 
 #[test]
-fn a_redirect_is_followed_on_the_same_host_alone() {
+fn a_redirect_is_followed_only_on_the_same_host() {
     use End::{Later, Overcome};
-    let elsewhere = Elsewhere::answering(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
+    let elsewhere = OtherServer::answering(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
     let to = |place: &str| format!("{}{place}", elsewhere.url("http"));
     let same = |name, code| {
         let again = Trouble::Requests(vec![Fault::redirect(code, SELF); 3]);
@@ -71,13 +71,13 @@ fn a_redirect_is_followed_on_the_same_host_alone() {
 }
 
 #[test]
-fn a_network_that_is_none_is_survived() {
+fn a_missing_network_is_survived() {
     use End::Later;
     const API: &str = "JMO_TELEMETRY_GITHUB_API";
-    let silent = Elsewhere::answering(b"");
-    let hello = Elsewhere::answering(b"220 mail.example.org ESMTP\r\n");
-    let endless = Elsewhere::endless();
-    let proxy = Elsewhere::answering(b"HTTP/1.1 404 Not Found\r\ncontent-length: 999\r\n\r\nno");
+    let silent = OtherServer::answering(b"");
+    let hello = OtherServer::answering(b"220 mail.example.org ESMTP\r\n");
+    let endless = OtherServer::endless();
+    let proxy = OtherServer::answering(b"HTTP/1.1 404 Not Found\r\ncontent-length: 999\r\n\r\nno");
     let at = |name, api: String| case(name, Trouble::Environment(vec![(API, api)]), Later);
     let proxied = |name, proxy: String| {
         let api = "https://api.github.invalid".to_owned();
@@ -90,26 +90,26 @@ fn a_network_that_is_none_is_survived() {
     run(vec![
         case("closed at once", Trouble::Refusing, Later),
         case("closed at once, again", Trouble::Refusing, Later).warm(),
-        at("nobody listens", nowhere()),
+        at("nobody listens", unused_url()),
         at("no such host", "https://api.github.invalid".to_owned()),
         at("a mail server", hello.url("http")),
         at("a mail server, with TLS", hello.url("https")),
         at("silence", silent.url("http")).hurried(),
         at("silence, with TLS", silent.url("https")).hurried(),
         at("a body without an end", endless.url("http")).hurried(),
-        proxied("a proxy that is not there", nowhere()),
+        proxied("a proxy that is not there", unused_url()),
         proxied("a proxy that is something else", hello.url("http")),
         proxied("a silent proxy", silent.url("http")).hurried(),
         proxied("a proxy that says 404", proxy.url("http")),
         case(
             "a proxy for plain http, which this machine needs none for",
-            Trouble::Environment(vec![("HTTP_PROXY", nowhere())]),
+            Trouble::Environment(vec![("HTTP_PROXY", unused_url())]),
             End::Overcome,
         ),
         case(
             "such a proxy, but not for this host",
             Trouble::Environment(vec![
-                ("HTTP_PROXY", nowhere()),
+                ("HTTP_PROXY", unused_url()),
                 ("NO_PROXY", "127.0.0.1".to_owned()),
             ]),
             End::Overcome,
@@ -123,7 +123,7 @@ fn a_network_that_is_none_is_survived() {
 }
 
 #[test]
-fn a_flush_ends_with_its_time_and_not_with_the_servers_patience() {
+fn a_flush_ends_at_its_deadline_and_does_not_wait_for_the_server() {
     for fault in [
         Fault::StallAfterCommit(Duration::from_secs(5)),
         Fault::SlowAnswer(Duration::from_secs(5)),
@@ -133,7 +133,7 @@ fn a_flush_ends_with_its_time_and_not_with_the_servers_patience() {
         world.record_many(1);
         server.plan(fault);
         let report = world.flush(["--deadline", "1s"]);
-        // Otherwise it would be the server's end of the connection, or its answer, that ended it.
+        // Otherwise the server's answer or the end of its connection would have ended the flush.
         let error = report["error"].as_str().unwrap_or_default();
         assert!(
             error.contains("timed out") || error.contains("broke off"),
@@ -144,8 +144,8 @@ fn a_flush_ends_with_its_time_and_not_with_the_servers_patience() {
 }
 
 #[test]
-fn a_certificate_is_trusted_where_ssl_cert_file_says_so_and_nowhere_else() {
-    let stranger = Elsewhere::with_tls();
+fn a_certificate_is_trusted_only_if_ssl_cert_file_says_so() {
+    let stranger = OtherServer::with_tls();
     let mut world = World::new()
         .with("JMO_TELEMETRY_GIST_ID", "0123456789abcdef")
         .with("JMO_TELEMETRY_GITHUB_TOKEN", "ghp_secret")

@@ -1,5 +1,5 @@
-//! P9: `banner` and `info`: the truth about what is collected, whether it can leave,
-//! and how to stop it.
+//! P9: `banner` and `info` tell the truth about what is collected, whether it can leave this
+//! machine, and how to opt out.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::support::world::{World, lines};
 
 const SCAN: &str = "record scan.started --mode cli --profile fast";
 
-/// What the banner says, on stderr; it never speaks on stdout.
+/// The text of the banner, which is printed on stderr, never on stdout.
 #[track_caller]
 fn banner(world: &World, mode: &str) -> String {
     let ran = world.run(["banner", "--mode", mode]).ok();
@@ -36,7 +36,7 @@ fn the_banner_is_shown_on_the_first_three_scans_and_in_docker_always() {
 }
 
 #[test]
-fn the_banner_is_not_shown_to_who_has_seen_it_or_said_no() {
+fn the_banner_is_not_shown_again_or_while_telemetry_is_disabled() {
     for (name, value) in [
         ("JMO_TELEMETRY_SHOWN", "1"),
         ("JMO_TELEMETRY_DISABLE", "1"),
@@ -78,7 +78,7 @@ fn the_banner_names_every_way_to_opt_out() {
     let names = std::fs::read_dir(world.home())
         .expect("a directory")
         .count();
-    assert_eq!(names, 1, "nothing but the note that it was shown");
+    assert_eq!(names, 1, "only the file that says that it was shown");
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn the_banner_tells_the_truth_about_what_can_leave() {
 }
 
 #[test]
-fn what_was_shown_is_noted_once_and_asking_for_json_does_not_count() {
+fn that_the_banner_was_shown_is_stored_once_and_asking_for_json_does_not_count() {
     let world = World::new();
     assert_eq!(world.run(["banner", "--json"]).ok().json()["shown"], true);
     assert!(!world.home().exists());
@@ -190,7 +190,7 @@ fn status_says_what_the_banner_says() {
     assert_eq!(server.connections(), 0);
 }
 
-/// Names of the fields of a JSON object, with those of objects in it as `outer.inner`.
+/// The names of the fields of a JSON object; those of nested objects as `outer.inner`.
 fn fields(value: &Value) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for (name, inner) in value.as_object().into_iter().flatten() {
@@ -246,7 +246,7 @@ fn info_lists_every_field_that_is_really_recorded_and_no_other() {
 }
 
 #[test]
-fn what_info_says_a_field_can_hold_is_what_it_holds() {
+fn a_field_has_only_the_values_that_info_lists() {
     let world = World::new();
     let info = world.run(["info", "--json"]).ok().json();
     world.run_with(["record", "--stdin"], &lines(6)).ok();

@@ -1,4 +1,4 @@
-//! `overflow.jsonl`: each event in it is taken in once, and no line vanishes.
+//! `overflow.jsonl`: each event in it is imported once, and no line is lost.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -7,7 +7,7 @@ use std::io::Read;
 use crate::support::tracer::Tracer;
 use crate::support::world::{ONE, World};
 
-/// Three events as they stand in an overflow file.
+/// Three events as lines of an overflow file.
 fn overflow_lines() -> String {
     let world = World::new();
     world.record_many(3);
@@ -27,7 +27,7 @@ fn with_overflow(lines: &str) -> World {
 }
 
 #[test]
-fn the_overflow_is_imported_once_also_when_the_import_is_killed_anywhere() {
+fn the_overflow_is_imported_once_wherever_the_import_is_killed() {
     let lines = overflow_lines();
     let mut n = 0;
     loop {
@@ -64,7 +64,7 @@ fn a_torn_line_in_the_overflow_costs_no_other_event() {
 }
 
 #[test]
-fn an_event_of_the_overflow_that_the_spool_has_already_is_taken_once() {
+fn an_event_of_the_overflow_that_the_spool_already_has_is_not_imported_again() {
     let world = World::new();
     world.record_many(3);
     world.flush(["--to", &world.out_target()]);
@@ -85,7 +85,7 @@ fn an_event_of_the_overflow_that_the_spool_has_already_is_taken_once() {
 }
 
 #[test]
-fn what_is_no_event_of_ours_in_the_overflow_is_counted_and_set_aside() {
+fn other_lines_in_the_overflow_are_counted_and_set_aside() {
     let ours = overflow_lines();
     let line = ours.lines().next().expect("a line");
     let foreign = [
@@ -112,12 +112,12 @@ fn what_is_no_event_of_ours_in_the_overflow_is_counted_and_set_aside() {
     let status = world.run(["status"]).ok();
     assert!(status.stdout.contains("overflow.jsonl.corrupt"), "{status}");
     assert_eq!(world.stats()["overflow"], 0);
-    // The same lines again are kept once.
+    // The same lines are set aside only once.
     fs::write(world.file("overflow.jsonl"), foreign.join("\n")).expect("writes");
     world.rows();
     let again = fs::read_to_string(world.file("overflow.jsonl.corrupt")).expect("is kept");
     assert_eq!(again, aside);
-    // What the user does not want to be sent is nowhere.
+    // After a purge, unsent events are in no file.
     world.run(["spool", "purge", "--all", "--yes"]).ok();
     assert!(!world.file("overflow.jsonl.corrupt").exists());
     world.check();

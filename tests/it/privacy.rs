@@ -1,5 +1,5 @@
-//! P5: nothing that a caller writes gets through but the words, numbers and versions of docs/events.md;
-//! not to the disk, not to the destination, not into a message.
+//! P5: only the words, numbers and versions of docs/events.md get through. Nothing else that a
+//! caller writes reaches the disk, the destination or a message.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::support::poison::{CANARY, Dice, line};
 use crate::support::traces::{found_in, traces_of};
 use crate::support::world::{Ran, World};
 
-/// Every word that any payload may hold, besides ids, times and versions (docs/events.md).
+/// Every word that a payload may contain, apart from ids, times and versions (docs/events.md).
 const WORDS: &str = "scan.started scan.completed tool.failed wizard.completed report.generated policy.evaluated \
     Linux cli docker wizard fast slim balanced deep full custom trufflehog noseyparker semgrep semgrep-secrets bandit \
     syft trivy trivy-rbac checkov checkov-cicd hadolint zap nuclei prowler kubescape akto scancode cdxgen gosec \
@@ -20,7 +20,7 @@ const WORDS: &str = "scan.started scan.completed tool.failed wizard.completed re
     <5min 5-15min 15-30min >30min 0 1-10 10-100 100-1000 >1000 1 2-5 6-10 11-50 >50 1-5 5-20 20-100 >100 \
     <50ms 50-100ms 100-500ms >500ms";
 
-/// Nothing of the poison, and no control character, in what the program says.
+/// Checks that the output contains none of the poison and no control characters.
 #[track_caller]
 fn is_clean(ran: &Ran) {
     for (name, said) in [("stdout", &ran.stdout), ("stderr", &ran.stderr)] {
@@ -49,7 +49,7 @@ fn poisoned(seed: u64, count: usize) -> Vec<Vec<u8>> {
     (0..count).map(|n| line(n, &mut dice)).collect()
 }
 
-/// Every string of the metadata and the name of a payload.
+/// Collects every string of the metadata, and the name, of a payload.
 fn words_of(payload: &Value, words: &mut BTreeSet<String>) {
     match payload {
         Value::String(word) => drop(words.insert(word.clone())),
@@ -85,7 +85,7 @@ fn has_our_words_alone(payloads: &[String]) {
 }
 
 #[test]
-fn of_ten_thousand_poisoned_events_nothing_of_the_poison_is_kept_sent_or_said() {
+fn no_poison_of_ten_thousand_events_is_stored_sent_or_printed() {
     let world = World::new();
     let ran = record(&world, &poisoned(1, 10_000)).exits(65);
     is_clean(&ran);
@@ -117,7 +117,7 @@ fn of_ten_thousand_poisoned_events_nothing_of_the_poison_is_kept_sent_or_said() 
 }
 
 #[test]
-fn the_overflow_takes_no_more_than_the_spool_does() {
+fn the_overflow_accepts_no_more_than_the_spool_does() {
     let world = World::new();
     world.record();
     let lock = std::fs::File::open(world.file("spool.lock")).expect("opens");
@@ -132,7 +132,7 @@ fn the_overflow_takes_no_more_than_the_spool_does() {
     has_our_words_alone(&waiting);
     assert_eq!(traces_of(&[CANARY], &world.home()), Vec::<String>::new());
     drop(lock);
-    // Nor does what somebody else wrote into it get any further.
+    // What somebody else wrote into it does not get any further, either.
     let mut foreign = waiting.clone();
     foreign.insert(
         0,
@@ -142,7 +142,7 @@ fn the_overflow_takes_no_more_than_the_spool_does() {
     foreign.push("canary".to_owned());
     std::fs::write(world.file("overflow.jsonl"), foreign.join("\n")).expect("writes");
     assert_eq!(world.rows().len() as u64, recorded + 1);
-    // It is kept aside, for whoever wrote it to find, and nowhere else.
+    // It is set aside, where its writer can find it, and is in no other file.
     let aside = format!("{}: canary", world.file("overflow.jsonl.corrupt").display());
     assert_eq!(traces_of(&[CANARY], &world.home()), [aside]);
     has_our_words_alone(&world.payloads());
@@ -150,7 +150,7 @@ fn the_overflow_takes_no_more_than_the_spool_does() {
     world.check();
 }
 
-/// Every option of `record` that takes a value, of whatever type, and one that does not exist.
+/// Every option of `record` that takes a value, and one that does not exist.
 const OPTIONS: [&str; 24] = [
     "--mode",
     "--profile",
@@ -179,7 +179,7 @@ const OPTIONS: [&str; 24] = [
 ];
 
 #[test]
-fn poison_in_the_flags_is_neither_kept_nor_repeated() {
+fn poison_in_the_flags_is_neither_stored_nor_repeated() {
     const STARTS: [&str; 3] = [
         "record tool.failed --tool trivy --failure-type crash --profile fast",
         "record scan.started --profile fast",
@@ -230,7 +230,7 @@ fn poison_in_the_flags_is_neither_kept_nor_repeated() {
 }
 
 #[test]
-fn a_usage_error_still_says_which_option_and_what_it_takes() {
+fn a_usage_error_still_names_the_option_and_its_values() {
     let world = World::new();
     let start = ["record", "scan.started", "--repos", "canary/repo"];
     let ran = world.run(start).exits(2);
@@ -307,7 +307,7 @@ fn a_name_is_shown_only_if_it_looks_like_one() {
 }
 
 #[test]
-fn an_input_that_never_ends_its_line_costs_little_and_repeats_nothing() {
+fn an_endless_line_of_input_costs_little_and_is_not_repeated() {
     let world = World::new();
     let deep = format!("{}canary{}", "[".repeat(300_000), "]".repeat(300_000));
     let wide = format!(

@@ -1,4 +1,4 @@
-//! P1, P5, P6: what is recorded stays, once, and cleanly.
+//! P1, P5, P6: a recorded event is stored, once and completely.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
@@ -60,7 +60,7 @@ fn each_event_is_recorded_from_its_flags_in_silence() {
 }
 
 #[test]
-fn a_payload_has_its_field_order_and_the_list_its_fields() {
+fn payloads_and_list_lines_have_the_documented_fields_in_order() {
     let world = World::new();
     world.run(ONE).ok();
     let shown = world.run(["spool", "show", "1"]).ok();
@@ -109,7 +109,7 @@ fn a_payload_has_its_field_order_and_the_list_its_fields() {
 }
 
 #[test]
-fn every_good_line_lands_and_each_bad_one_is_reported_by_its_number() {
+fn every_valid_line_is_recorded_and_each_invalid_one_is_reported_by_its_number() {
     let world = World::new();
     let good = lines(1);
     let good = good.trim_end();
@@ -149,7 +149,7 @@ fn every_good_line_lands_and_each_bad_one_is_reported_by_its_number() {
 }
 
 #[test]
-fn a_bad_event_is_65_and_a_bad_option_is_2_with_a_hint() {
+fn an_invalid_event_exits_with_65_and_an_invalid_option_with_2_and_a_hint() {
     let world = World::new();
     world.run(["record", "scan.exploded"]).exits(65);
     world
@@ -183,7 +183,7 @@ fn a_bad_event_is_65_and_a_bad_option_is_2_with_a_hint() {
 }
 
 #[test]
-fn an_unwritable_home_is_73_with_its_path_and_the_way_out() {
+fn an_unwritable_home_exits_with_73_and_says_which_path_and_what_to_do() {
     let world = World::new();
     std::fs::write(world.home(), "a file where the home should be").expect("writes");
     let ran = world.run(ONE).exits(73);
@@ -200,7 +200,7 @@ fn an_unwritable_home_is_73_with_its_path_and_the_way_out() {
 }
 
 #[test]
-fn where_nothing_can_be_stored_the_report_says_that_nothing_was() {
+fn if_nothing_can_be_stored_the_report_says_so() {
     let world = World::new();
     world.record();
     for name in ["spool.lock", "overflow.jsonl"] {
@@ -223,7 +223,7 @@ fn where_nothing_can_be_stored_the_report_says_that_nothing_was() {
 }
 
 #[test]
-fn the_home_is_its_owners_alone() {
+fn the_home_is_private_to_its_owner() {
     let world = World::new();
     world.record_many(3);
     world.flush(["--to", &world.out_target()]);
@@ -322,8 +322,8 @@ fn a_record_killed_at_any_of_its_system_calls_leaves_a_spool_that_works_and_lose
     let world = World::new();
     let mut acknowledged = 0;
     let mut killed = 0;
-    // Each round starts where the one before was killed: a home half made, a transaction half
-    // written.
+    // Each round starts in the state in which the previous one was killed: with a half-created
+    // home, or a half-written transaction.
     for n in 0.. {
         let outcome = Tracer::new(world.command(ONE)).kill_at(n).expect("traces");
         if !outcome.killed() {
@@ -369,7 +369,7 @@ fn a_first_record_killed_at_any_of_its_system_calls_leaves_a_home_that_the_next_
 }
 
 #[test]
-fn between_the_last_write_to_the_spool_and_exit_0_stands_a_successful_fsync() {
+fn a_successful_fsync_comes_between_the_last_write_to_the_spool_and_exit_0() {
     let world = World::new();
     world.run(ONE).ok();
     for command in [world.command(ONE), stdin_command(&world, 13)] {
@@ -434,7 +434,7 @@ fn the_names_of_the_first_files_are_durable_before_the_first_record_returns() {
         synced > wal_made && first_event > synced,
         "{wal_made:?} {synced:?} {first_event:?}"
     );
-    // The home's own name, too.
+    // So is the name of the home itself.
     assert!(at("fsync", &world.cwd()).is_some());
 }
 
@@ -447,7 +447,7 @@ fn stdin_command(world: &World, count: usize) -> std::process::Command {
 }
 
 #[test]
-fn the_wal_stays_small_however_many_processes_write_and_however_much_one_brings_and_sends() {
+fn the_wal_stays_small_however_many_processes_write_and_however_much_is_recorded_and_sent() {
     let world = World::new();
     let wal = || std::fs::metadata(world.file("spool.db-wal")).map_or(0, |metadata| metadata.len());
     let mut largest = 0;
@@ -476,7 +476,7 @@ fn the_wal_stays_small_however_many_processes_write_and_however_much_one_brings_
     small(stdin_command(&world, 20_000), "a large import");
     assert_eq!(world.stats()["recorded"], 20_200);
     world.check();
-    // With it half of the rows leave the spool.
+    // This removes half of the rows from the spool.
     let target = world.out_target();
     small(world.command(["flush", "--to", &target]), "a large flush");
     assert_eq!(world.rows().len(), 10_000);
@@ -486,7 +486,7 @@ fn the_wal_stays_small_however_many_processes_write_and_however_much_one_brings_
 }
 
 #[test]
-fn a_record_that_is_alone_shares_no_index_and_one_beside_a_reader_does_not_wait() {
+fn a_lone_record_shares_no_index_and_one_next_to_a_reader_does_not_wait() {
     let world = World::new();
     world.record();
     world.record();
@@ -517,7 +517,7 @@ fn a_record_that_is_alone_shares_no_index_and_one_beside_a_reader_does_not_wait(
 }
 
 #[test]
-fn much_input_is_recorded_also_where_no_thread_can_be_had() {
+fn a_large_input_is_recorded_even_if_no_thread_can_be_started() {
     let world = World::new();
     let outcome = Tracer::new(stdin_command(&world, 8_000))
         .fail(
@@ -538,7 +538,7 @@ fn much_input_is_recorded_also_where_no_thread_can_be_had() {
 }
 
 #[test]
-fn much_input_ends_with_the_error_where_nothing_can_be_kept() {
+fn a_large_input_ends_with_an_error_if_nothing_can_be_stored() {
     let world = World::new();
     world.record();
     let kept = [world.file("spool.db-wal"), world.file("overflow.jsonl")];
@@ -564,10 +564,11 @@ fn much_input_ends_with_the_error_where_nothing_can_be_kept() {
 }
 
 #[test]
-fn who_looks_finds_a_moment_between_writers_that_leave_none() {
+fn a_reader_finds_a_gap_between_writers_that_leave_none() {
     let world = World::new();
     world.record();
-    // A writer that has the database for itself whenever SQLite looks, and then lets the lock go.
+    // A writer that has exclusive use of the database whenever SQLite looks, and then releases the
+    // lock.
     let lock = Home::at(world.home())
         .lock_spool(Duration::ZERO)
         .expect("locks");
@@ -623,7 +624,7 @@ fn a_second_record_uses_the_id_and_the_count_of_the_first() {
             &"daily".into()
         )
     );
-    // A scanner that has counted by itself is believed, and the file is left alone.
+    // If the scanner has counted by itself, its hint is kept, and the file is not changed.
     world
         .run(start.into_iter().chain(["--frequency", "first_time"]))
         .ok();

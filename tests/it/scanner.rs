@@ -1,11 +1,11 @@
-//! Privacy by type: what the real scanner says is taken as it is, and no caller can say more than
-//! docs/events.md allows.
+//! Privacy by type: the events of the real scanner are stored unchanged, and no caller can add
+//! anything that docs/events.md does not allow.
 
 use serde_json::{Value, json};
 
 use crate::support::world::World;
 
-/// Records one event of the scanner, which must be taken in silence; gives its stored metadata.
+/// Records one event of the scanner, which must succeed without output. Returns the stored metadata.
 #[track_caller]
 fn taken(world: &World, event: &str, metadata: &Value) -> Value {
     let line =
@@ -20,7 +20,7 @@ fn taken(world: &World, event: &str, metadata: &Value) -> Value {
 }
 
 #[test]
-fn what_the_scanner_says_of_a_scan_is_taken_unchanged() {
+fn the_scanners_events_about_scans_are_stored_unchanged() {
     let world = World::new();
     let started = json!({
         "mode": "cli", "profile": "balanced", "tools": ["trufflehog", "semgrep"],
@@ -62,7 +62,7 @@ fn what_the_scanner_says_of_a_scan_is_taken_unchanged() {
 }
 
 #[test]
-fn what_the_scanner_says_of_reports_and_the_wizard_is_taken_unchanged() {
+fn the_scanners_events_about_reports_and_the_wizard_are_stored_unchanged() {
     let world = World::new();
     let report = json!({
         "output_formats": ["json", "md", "yaml", "html", "simple-html", "sarif", "csv"],
@@ -88,7 +88,7 @@ fn what_the_scanner_says_of_reports_and_the_wizard_is_taken_unchanged() {
 }
 
 #[test]
-fn no_caller_can_say_who_when_or_where() {
+fn no_caller_can_set_the_id_the_time_or_the_platform() {
     let world = World::new();
     let line = json!({
         "event": "tool.failed", "version": "1.0.2", "python_version": "3.11",
@@ -211,7 +211,7 @@ fn no_scan_is_counted_while_telemetry_is_disabled() {
 }
 
 #[test]
-fn an_id_is_made_when_asked_for_and_then_stays() {
+fn an_id_is_created_on_request_and_then_stays() {
     let world = World::new();
     world.run(["id"]).ok();
     assert!(!world.file("telemetry-id").exists(), "looking makes none");

@@ -1,4 +1,4 @@
-//! `schedule`: by made-up schedulers for what can go wrong, and by real ones for what must go right.
+//! `schedule`: with fake schedulers for what can go wrong, and with real ones for what must work.
 
 mod machine;
 mod real;
@@ -33,7 +33,7 @@ fn a_crontab_is_byte_for_byte_what_it_was_after_remove() {
 }
 
 #[test]
-fn where_there_was_no_crontab_there_is_none_after_remove() {
+fn if_there_was_no_crontab_there_is_none_after_remove() {
     let machine = Machine::with_cron();
     machine.schedule("install").ok();
     assert!(machine.tab().is_some());
@@ -112,7 +112,7 @@ fn a_crontab_that_cannot_be_read_is_not_overwritten() {
 }
 
 #[test]
-fn a_crontab_that_cannot_be_written_is_told_and_stays() {
+fn a_crontab_that_cannot_be_written_is_reported_and_stays() {
     let machine = Machine::with_cron();
     machine.write("tab", "0 1 * * * precious\n");
     machine.write("write-fails", "");
@@ -125,10 +125,10 @@ fn a_crontab_that_cannot_be_written_is_told_and_stays() {
     assert_eq!(machine.shown()["installed"], false);
 }
 
-/// `crontab -` takes the end of its input for the end of the crontab.
+/// `crontab -` treats the end of its input as the end of the crontab.
 #[test]
 fn a_killed_install_or_remove_does_not_cut_the_crontab_short() {
-    // More than a pipe holds.
+    // More than fits into a pipe.
     let theirs = "0 1 * * * precious\n".repeat(20_000);
     for action in ["install --with cron", "remove"] {
         let machine = Machine::with_cron();
@@ -150,7 +150,7 @@ fn a_killed_install_or_remove_does_not_cut_the_crontab_short() {
 }
 
 #[test]
-fn a_scheduler_that_hangs_is_left() {
+fn a_scheduler_that_hangs_is_given_up() {
     let machine = Machine::new().script("crontab", "#!/bin/sh\nsleep 600\n");
     let shown = machine.shown();
     assert!(
@@ -178,7 +178,7 @@ fn a_machine_without_a_scheduler_is_told_what_to_do() {
 }
 
 #[test]
-fn all_that_a_failing_scheduler_says_is_told_on_one_line() {
+fn the_whole_message_of_a_failing_scheduler_is_shown_on_one_line() {
     let not_allowed = "#!/bin/sh\necho 'You (me) are not allowed to use crontab' >&2\n\
                        echo 'See crontab(1) for more information' >&2\nexit 1\n";
     let machine = Machine::new().script("crontab", not_allowed);
@@ -191,9 +191,9 @@ fn all_that_a_failing_scheduler_says_is_told_on_one_line() {
 }
 
 #[test]
-fn a_scheduler_that_cannot_be_started_is_told_with_the_reason() {
+fn a_scheduler_that_cannot_be_started_is_reported_with_the_reason() {
     let machine = Machine::new();
-    // Nobody may run it.
+    // It exists but is not executable.
     machine.write("crontab", "");
     let ran = machine.schedule("install").exits(78);
     assert!(
@@ -207,7 +207,7 @@ fn a_scheduler_that_cannot_be_started_is_told_with_the_reason() {
 #[test]
 fn a_unit_folder_that_cannot_be_written_leaves_nothing_behind() {
     let machine = Machine::with_systemd();
-    // Root may write anywhere, but not into a file.
+    // Root can write anywhere, but can't create a folder inside a file.
     fs::create_dir(machine.world.cwd().join(".config")).expect("a directory");
     fs::write(machine.world.cwd().join(".config/systemd"), "").expect("a file");
     let before = tree(&machine.world.cwd().join(".config"));
@@ -241,7 +241,7 @@ fn a_unit_that_is_no_file_is_told_and_not_waited_for() {
 }
 
 #[test]
-fn a_failed_install_puts_back_what_was_there() {
+fn a_failed_install_restores_the_previous_state() {
     let machine = Machine::with_systemd();
     machine.write("fails", "enable");
     let ran = machine.schedule("install").exits(74);
@@ -302,7 +302,7 @@ fn a_program_in_a_temporary_folder_is_refused() {
 }
 
 #[test]
-fn the_path_is_the_one_by_which_path_finds_the_program() {
+fn the_scheduled_path_is_the_one_at_which_path_finds_the_program() {
     let (dir, program) = installed_program("Cellar");
     let mut machine = Machine::with_cron();
     let link = dir.path().join("bin");
@@ -330,9 +330,9 @@ fn the_path_is_the_one_by_which_path_finds_the_program() {
             .contains("no longer"),
         "{shown}"
     );
-    // A versioned folder alone is none to schedule.
+    // Without the link, a versioned folder is refused.
     let refused = run(&["schedule", "install", "--every", "1h"]);
-    // Homebrew's link is looked for, too, and gone.
+    // Homebrew's link is looked for, but is gone.
     refused.exits(78);
 }
 
@@ -352,7 +352,7 @@ fn homes_differ_in_their_minute() {
 }
 
 #[test]
-fn nothing_is_scheduled_for_who_said_no() {
+fn nothing_is_scheduled_while_telemetry_is_disabled() {
     let machine = Machine::with_cron();
     machine.world.run(["disable"]).ok();
     let ran = machine.schedule("install").exits(78);
@@ -361,7 +361,7 @@ fn nothing_is_scheduled_for_who_said_no() {
 }
 
 #[test]
-fn a_variable_of_this_shell_is_named_and_what_helps() {
+fn variables_that_the_schedule_will_not_see_are_named_with_what_to_do() {
     let warned = |name: &str| {
         let mut machine = Machine::with_cron();
         machine.world.set(name, "https://t.example");
@@ -412,7 +412,7 @@ fn status_tells_what_is_scheduled_and_when_it_last_ran() {
         machine.world.home().to_str().expect("text")
     );
     assert_eq!(schedule["last_run_at"], Value::Null);
-    // As cron does it: with another environment and the words of the line.
+    // As cron does: with another environment and the command of the line.
     let home = machine.world.home();
     let mut command = machine.world.command(["flush", "--scheduled", "--home"]);
     command.arg(&home).env_remove("JMO_TELEMETRY_HOME");

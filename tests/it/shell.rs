@@ -1,11 +1,11 @@
-//! Completions, tried in the shells themselves, and the man pages.
+//! Completions, tested in the real shells, and the man pages.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::support::world::World;
 
-/// Whether a shell is installed here; the gate installs bash, zsh and fish.
+/// Whether a shell is installed here; `.ci/run` installs bash, zsh and fish.
 fn has(shell: &str) -> bool {
     let found = Command::new(shell)
         .arg("--version")
@@ -45,7 +45,7 @@ const CASES: [(&str, &[&str]); 7] = [
     ),
 ];
 
-/// What is for other programs alone, and no line may offer.
+/// What is only for other programs and must never be offered.
 const INTERNAL: [&str; 3] = ["--detached", "--scheduled", "count-scan"];
 
 #[track_caller]
@@ -124,7 +124,7 @@ fn zsh_completes_at_every_level() {
     check("zsh", |line| zsh_offers(&world, &dir, line));
 }
 
-/// What a zsh runs before the line is typed: it prints what would be completed, and ends.
+/// What zsh runs before the line is typed: it prints the completions and exits.
 const ZSH: &str = r#"
 PROMPT=
 stty columns 10000
@@ -145,7 +145,7 @@ compadd() {
 print READY
 "#;
 
-/// Types a line and a tab into a zsh of its own, and gives what it offers.
+/// Types a line and a tab into a new zsh. Returns what it offers.
 fn zsh_offers(world: &World, functions: &Path, line: &str) -> String {
     let start = world.cwd().join("start.zsh");
     let text = ZSH.replace("FUNCTIONS", &functions.display().to_string());
@@ -233,7 +233,7 @@ fn every_command_has_a_page_with_its_environment_files_and_exit_status() {
 }
 
 #[test]
-fn help_says_what_is_read_besides_the_arguments() {
+fn help_lists_variables_and_files() {
     let world = World::new();
     let help = world.run(["--help"]).ok().stdout;
     for fact in [
@@ -267,7 +267,7 @@ fn the_help_of_every_command_is_the_reviewed_one_and_fits_a_terminal() {
     }
 }
 
-/// Every command that people use. (`record` and its events are looked at in `command_line`.)
+/// Every command that people use. (`command_line` has those of `record`.)
 const COMMANDS: [&str; 26] = [
     "",
     "flush",

@@ -1,9 +1,8 @@
-//! What the `spool` commands show a person, reviewed as it looks, and how they answer what can't be
-//! done.
+//! The output of the `spool` commands for people, as reviewed snapshots, and their errors.
 
 use crate::support::world::{ONE, World};
 
-/// What is shown, without what differs from run to run.
+/// The output, without the parts that differ from run to run.
 fn shown(world: &World, args: &[&str]) -> String {
     let ran = world.run(args).ok();
     let mut text = format!("{}{}", ran.stdout, ran.stderr);
@@ -48,7 +47,7 @@ fn the_list_and_the_numbers_are_short_and_in_order() {
 }
 
 #[test]
-fn what_can_not_be_put_back_is_said_and_is_no_usage_error() {
+fn an_event_that_can_not_be_retried_is_an_error_but_not_a_usage_error() {
     let world = World::new();
     world.run(ONE).ok();
     let missing = world.run(["spool", "retry", "99"]).exits(65);

@@ -1,4 +1,4 @@
-//! What `status` shows a person, reviewed as it looks.
+//! The output of `status` for people, as reviewed snapshots.
 
 use std::os::unix::process::CommandExt;
 
@@ -7,11 +7,11 @@ use nix::errno::Errno;
 use crate::support::tracer::Tracer;
 use crate::support::world::{Ran, World};
 
-/// What is shown, without what differs from run to run.
+/// The output, without the parts that differ from run to run.
 fn shown(world: &World) -> String {
     let text = world.run(["status"]).ok().stdout;
     let text = text.replace(&world.cwd().display().to_string(), "/tmp/world");
-    // What this machine has to schedule with is not the world's.
+    // The schedulers of this machine don't belong to the world.
     let lines = text.lines().filter(|line| !line.starts_with("schedule"));
     lines.map(|line| format!("{line}\n")).collect()
 }

@@ -1,5 +1,5 @@
-//! The spool under trouble: full disks, held locks, paused readers, wrong clocks, limits. Nothing
-//! acknowledged is lost, and nobody is hurt.
+//! The spool in difficult conditions: full disks, held locks, paused readers, wrong clocks, limits.
+//! No acknowledged event is lost, and nothing is blocked.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -55,7 +55,7 @@ fn a_record_that_was_stopped_hides_nothing_and_is_named() {
                 .path
                 .as_ref()
                 .is_some_and(|path| path.ends_with("spool.db-wal"));
-            // It has the lock, and the database for itself, and goes no further for now.
+            // It has the lock and exclusive use of the database, and stops here for now.
             if log && is(call, &["fdatasync", "fsync"]) && ran.is_empty() {
                 ran.push(world.run(["spool", "list", "--json"]));
                 ran.push(world.run(["status", "--json"]));
@@ -86,8 +86,8 @@ fn a_record_that_was_stopped_hides_nothing_and_is_named() {
 }
 
 #[test]
-fn a_home_that_can_not_be_written_is_read_all_the_same() {
-    // Root may write everywhere, so this is for another user.
+fn a_home_that_can_not_be_written_can_still_be_read() {
+    // Root can write everywhere, so another user is needed.
     let nobody = 65_534;
     let world = World::new();
     world.record_many(3);
@@ -135,7 +135,7 @@ fn a_database_locked_by_another_program_sends_events_to_the_overflow() {
     world.check();
 }
 
-/// How long a call that sleeps wants to sleep.
+/// The duration of a call that sleeps.
 fn sleeps(call: &Call) -> Duration {
     let request = match call.name() {
         "nanosleep" => call.args[0],
@@ -155,7 +155,7 @@ fn sleeps(call: &Call) -> Duration {
 }
 
 #[test]
-fn whatever_is_held_at_once_all_the_waits_of_a_record_add_up_to_less_than_its_time() {
+fn all_waits_of_a_record_together_are_shorter_than_its_time_limit_whatever_is_locked() {
     const SCAN: [&str; 8] = [
         "record",
         "scan.started",
@@ -181,7 +181,7 @@ fn whatever_is_held_at_once_all_the_waits_of_a_record_add_up_to_less_than_its_ti
         .run(|call| {
             let sleep = sleeps(call);
             slept += sleep;
-            // Whoever holds spool.lock lets go when most of the wait for it is over.
+            // The holder of spool.lock releases it when most of the wait is over.
             if slept > Duration::from_secs(1) {
                 waited_for_spool += sleep;
             }
@@ -204,7 +204,7 @@ fn whatever_is_held_at_once_all_the_waits_of_a_record_add_up_to_less_than_its_ti
 }
 
 #[test]
-fn much_input_waits_for_a_held_lock_once_and_not_with_each_batch() {
+fn a_large_input_waits_for_a_held_lock_once_and_not_for_each_batch() {
     let world = World::new();
     world.run(ONE).ok();
     let lock = File::open(world.file("spool.lock")).expect("opens");
@@ -227,7 +227,7 @@ fn much_input_waits_for_a_held_lock_once_and_not_with_each_batch() {
 }
 
 #[test]
-fn a_reader_that_pauses_keeps_nobody_waiting_and_no_log_growing() {
+fn a_paused_reader_blocks_nobody_and_does_not_make_the_log_grow() {
     let readers: [&[&str]; 2] = [
         &["spool", "list", "--limit", "0", "--json"],
         &["view", "--from", "spool", "--raw"],
@@ -241,7 +241,7 @@ fn a_reader_that_pauses_keeps_nobody_waiting_and_no_log_growing() {
             .spawn()
             .expect("starts");
         let mut stdout = paused.stdout.take().expect("piped");
-        // It has begun, and nobody takes the rest from the pipe.
+        // It has begun to write, and nobody reads the rest from the pipe.
         stdout.read_exact(&mut [0; 1]).expect("reads");
         let log = || {
             fs::metadata(world.file("spool.db-wal"))
@@ -264,14 +264,14 @@ fn a_reader_that_pauses_keeps_nobody_waiting_and_no_log_growing() {
 }
 
 #[test]
-fn record_waits_for_nobody_who_reads() {
+fn record_does_not_wait_for_readers() {
     let world = World::new();
     world.run(ONE).ok();
     let reader = rusqlite::Connection::open(world.file("spool.db")).expect("opens");
     reader
         .execute_batch("BEGIN; SELECT count(*) FROM event")
         .expect("reads");
-    // The log is larger than it should be, and the reader needs it as it is.
+    // The log is larger than its limit, and the reader needs it unchanged.
     world.record_many(10_000);
     let outcome = Tracer::new(world.command(ONE)).trace().expect("traces");
     assert!(succeeded(&outcome));
@@ -290,7 +290,7 @@ pub(crate) fn is(call: &Call, names: &[&str]) -> bool {
     names.contains(&call.name())
 }
 
-/// Calls that change what is on disk.
+/// Whether a call changes what is on disk.
 fn changes_disk(call: &Call) -> bool {
     let ours = call
         .path
@@ -333,7 +333,7 @@ fn a_full_disk_or_a_failing_one_at_any_write_loses_nothing_acknowledged() {
                     assert!(text.contains("error: "), "a failure is told: {text}");
                 }
             }
-            // Space returns, and the spool works.
+            // When there is space again, the spool works.
             world.run(ONE).ok();
             acknowledged += 1;
             let rows = world.rows().len();
@@ -341,7 +341,7 @@ fn a_full_disk_or_a_failing_one_at_any_write_loses_nothing_acknowledged() {
                 rows >= acknowledged,
                 "{errno} {sticky}: {rows} rows, {acknowledged} acknowledged"
             );
-            // A commit that failed may have reached the log all the same.
+            // A commit that failed may still have reached the log.
             let ids: BTreeSet<_> = world.event_ids().into_iter().collect();
             assert_eq!(ids.len(), rows, "{errno} {sticky}: an event is there twice");
             world.check();
@@ -370,7 +370,7 @@ fn a_flush_on_a_full_or_failing_disk_sends_nothing_twice_and_loses_nothing() {
     }
 }
 
-/// Runs SQL on the spool, for what no command does.
+/// Runs SQL on the spool, for changes that no command makes.
 fn change(world: &World, sql: &str) {
     let database = rusqlite::Connection::open(world.file("spool.db")).expect("opens");
     database.execute_batch(sql).expect("changes");
@@ -392,7 +392,7 @@ fn pending_events_expire_after_three_months_but_not_by_one_wrong_clock() {
         &format!("UPDATE event SET recorded_at = recorded_at - 91 * {DAY} WHERE seq = 1"),
     );
     assert_eq!(expired(&world), 1, "by a clock that goes on steadily");
-    // All of it was a hundred days ago, or so the clock says now.
+    // According to the clock, everything was recorded a hundred days ago.
     change(
         &world,
         &format!(

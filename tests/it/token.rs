@@ -1,5 +1,5 @@
-//! P8: the token is in the request's header and, where `connect` put it, in `destination.json`;
-//! nowhere else.
+//! P8: the token is in the header of requests and, if `connect` stored it, in `destination.json`.
+//! It is nowhere else.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::elsewhere::Elsewhere;
 use crate::support::gist_server::{Fault, GistServer};
+use crate::support::other_server::OtherServer;
 use crate::support::traces::{files_below, found_in, traces_of};
 use crate::support::world::{Ran, World};
 
@@ -18,7 +18,7 @@ fn chmod(path: &Path, mode: u32) {
 
 #[track_caller]
 fn says_nothing_of(token: &str, ran: &Ran) {
-    // Half a token is a clue too.
+    // Parts of the token must not appear, either.
     let needles = [token, &token[..20], &token[token.len() - 20..]];
     let said = format!("{}{}", ran.stdout, ran.stderr);
     assert_eq!(
@@ -28,7 +28,7 @@ fn says_nothing_of(token: &str, ran: &Ran) {
     );
 }
 
-/// Every way of a server to make a client talkative.
+/// Answers that might make a client print too much.
 fn faults(token: &str) -> Vec<Fault> {
     let echo = || {
         Fault::refusal(403, &format!("Bad credentials: {token}"))
@@ -182,7 +182,7 @@ fn connect_keeps_the_token_in_its_own_file_alone_and_disconnect_removes_it() {
     ] {
         says_nothing_of(token, &world.run(args.split_whitespace()).ok());
     }
-    // Half of a write that was killed.
+    // The leftover of a write that was killed.
     std::fs::copy(
         &kept,
         world.file(".destination.json.0011223344556677.partial"),
@@ -193,7 +193,7 @@ fn connect_keeps_the_token_in_its_own_file_alone_and_disconnect_removes_it() {
 }
 
 #[test]
-fn a_remembered_token_that_others_can_read_is_refused_with_the_command_that_mends_it() {
+fn a_remembered_token_that_others_can_read_is_refused_with_a_command_to_fix_it() {
     let server = GistServer::start();
     let world = World::new().with("JMO_TELEMETRY_GITHUB_API", server.api());
     world
@@ -220,7 +220,7 @@ fn a_remembered_token_that_others_can_read_is_refused_with_the_command_that_mend
 }
 
 #[test]
-fn a_token_file_that_others_can_read_is_refused_with_the_command_that_mends_it() {
+fn a_token_file_that_others_can_read_is_refused_with_a_command_to_fix_it() {
     let server = GistServer::start();
     let mut world = World::with_gist(&server);
     let file = world.cwd().join("token");
@@ -290,9 +290,9 @@ fn files_of_processes(name: &str) -> Vec<Vec<u8>> {
 #[test]
 fn the_environments_token_goes_to_no_api_that_a_file_of_the_home_names() {
     const GIST: &str = "0123456789abcdef0123";
-    let planted = Elsewhere::answering(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n");
-    // Stands in the way to the real API, so that nothing of this test gets there.
-    let proxy = Elsewhere::answering(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n");
+    let planted = OtherServer::answering(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n");
+    // A proxy in front of the real API, so that no request of this test reaches it.
+    let proxy = OtherServer::answering(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n");
     let world = World::new()
         .with("JMO_TELEMETRY_GITHUB_TOKEN", "ghp_environment")
         .with("HTTPS_PROXY", &proxy.url("http"));

@@ -1,42 +1,43 @@
-//! The kinds of network trouble, as a table. Whatever it is, a healthy server afterwards has every
-//! event exactly once, and nobody was bothered, hurried or told a secret.
+//! A table of network failures. After each of them, a healthy server has every event exactly once,
+//! nothing was printed, no server was contacted too early, and no secret was revealed.
 
 mod collector;
 
 use std::time::Duration;
 
-use crate::support::elsewhere::{all_of, later};
+use crate::support::cases::all_of;
 use crate::support::gist_server::{Fault, GistServer, Identical, RetryAfter};
 use crate::support::world::World;
+use crate::support::world::later;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const LONG: Duration = Duration::from_secs(300);
 
-/// In a redirect: the Gist's own URL.
+/// In a redirect, stands for the Gist's own URL.
 pub(crate) const SELF: &str = "self";
 
-/// What goes wrong, during one flush.
+/// What goes wrong during one flush.
 pub(crate) enum Trouble {
-    /// These requests, one after the other.
+    /// These faults, one request after the other.
     Requests(Vec<Fault>),
-    /// Every request.
+    /// This fault for every request.
     Always(Fault),
     /// Connections are closed at once.
     Refusing,
-    /// The environment of that flush.
+    /// The environment of the flush is changed.
     Environment(Vec<(&'static str, String)>),
 }
 
-/// How that flush ends, with `--strict`.
+/// How the flush ends, with `--strict`.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum End {
-    /// All was sent all the same.
+    /// Everything was sent anyway.
     Overcome,
-    /// It is tried again later.
+    /// It will be tried again later.
     Later,
-    /// The same, and the server said when at the earliest.
+    /// The same, but not before a time that the server gave.
     Asked,
-    /// Somebody has to act.
+    /// The user must do something.
     Paused,
 }
 
@@ -55,9 +56,9 @@ pub(crate) struct Case {
     name: &'static str,
     trouble: Trouble,
     end: End,
-    /// The client gives up before an answer comes.
+    /// The client gives up before the answer arrives.
     hurried: bool,
-    /// A healthy flush has been there before.
+    /// There was a successful flush before.
     warm: bool,
 }
 
@@ -88,11 +89,11 @@ impl Case {
     }
 }
 
-/// Goes through one kind of trouble and out of it again.
+/// Runs into one failure and recovers from it.
 fn survive(case: Case) {
     let server = GistServer::start();
     let mut world = World::with_gist(&server);
-    // A client that hangs up is noticed some time later, and a redirect is followed at once.
+    // The server notices late that a client has hung up, and a redirect is followed without a pause.
     server.set_spacing_check(!case.hurried && !case.name.contains("the same host"));
     if case.name.contains("identical content gets 409") {
         server.set_identical_patch(Identical::Conflict409);
@@ -130,7 +131,7 @@ fn survive(case: Case) {
     if case.end == End::Asked {
         no_request_before_the_server_allows_it(&server, &world);
         server.recover();
-        // For the client a day has passed since its last write.
+        // The client believes that a day has passed since its last write.
         server.set_spacing_check(false);
         later(&world, 25 * HOUR);
     }
@@ -193,7 +194,7 @@ pub(crate) fn run(cases: Vec<Case>) {
 }
 
 #[test]
-fn lost_and_broken_answers_lose_nothing_and_double_nothing() {
+fn lost_and_broken_answers_lose_nothing_and_duplicate_nothing() {
     use End::{Later, Overcome};
     use Fault as F;
     let empty = |status, commit| F::EmptyBody(status, commit);
@@ -238,7 +239,7 @@ fn lost_and_broken_answers_lose_nothing_and_double_nothing() {
 }
 
 #[test]
-fn each_status_is_survived_and_no_server_is_hurried() {
+fn each_status_is_survived_and_every_wait_is_respected() {
     use End::{Asked, Later, Overcome, Paused};
     use Fault as F;
     use RetryAfter::{Absent, Date, Seconds};
@@ -322,7 +323,7 @@ fn each_status_is_survived_and_no_server_is_hurried() {
 }
 
 #[test]
-fn conflicts_are_looked_into() {
+fn conflicts_are_resolved() {
     use End::{Later, Overcome, Paused};
     use Fault as F;
     let many = |name, faults: Vec<F>, end| case(name, Trouble::Requests(faults), end);

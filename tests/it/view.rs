@@ -1,5 +1,5 @@
-//! `view`: what was collected is what is shown, whatever the source holds and however it is
-//! shown.
+//! `view` shows exactly what was collected, whatever the source contains and in every form of
+//! output.
 
 pub(crate) mod browser;
 mod gist;
@@ -23,7 +23,7 @@ fn numbers<'a>(world: &World, args: impl IntoIterator<Item = &'a str>) -> Value 
         .json()
 }
 
-/// A directory with one file of these lines.
+/// A directory with one file that has these lines.
 fn dir_of(world: &World, lines: &str) -> String {
     std::fs::create_dir_all(world.out()).expect("a directory");
     std::fs::write(world.out().join("events.jsonl"), lines).expect("a file");
@@ -53,7 +53,7 @@ const KEYS: [&str; 19] = [
 ];
 
 #[test]
-fn an_empty_world_is_shown_as_nothing_and_left_as_it_is() {
+fn viewing_an_empty_world_shows_nothing_and_changes_nothing() {
     let world = World::new();
     let ran = world.run(["view"]).ok();
     assert!(ran.stdout.contains("0 events"), "{ran}");
@@ -75,7 +75,7 @@ fn an_empty_world_is_shown_as_nothing_and_left_as_it_is() {
 }
 
 #[test]
-fn without_a_destination_the_spool_is_shown_and_with_one_that_is() {
+fn without_a_destination_the_spool_is_shown_and_with_one_the_destination() {
     let world = World::new();
     world.record_many(12);
     assert_eq!(numbers(&world, [])["events"], 12);
@@ -164,7 +164,7 @@ fn raw_gives_back_our_lines_byte_for_byte() {
 }
 
 #[test]
-fn since_leaves_out_what_is_older_and_says_what_has_no_time() {
+fn since_leaves_out_older_events_and_reports_those_without_a_time() {
     let world = World::new();
     let at = |days: i64| (chrono::Utc::now() - chrono::TimeDelta::days(days)).to_rfc3339();
     let mut text: String = [0, 1, 29, 31, 400]
@@ -245,7 +245,7 @@ fn no_cell_of_the_csv_is_a_formula() {
 }
 
 #[test]
-fn a_failed_export_leaves_the_former_file_alone() {
+fn a_failed_export_does_not_change_the_old_file() {
     let world = World::new();
     std::fs::write(world.cwd().join("out.csv"), "former").expect("a file");
     for form in ["--export", "--html"] {
@@ -301,7 +301,7 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
 }
 
 #[test]
-fn a_source_that_is_not_there_is_told_in_one_line() {
+fn a_missing_source_is_reported_in_one_line() {
     let world = World::new();
     for (from, words) in [
         ("dir:nowhere", "failed to read `nowhere`"),
@@ -323,7 +323,7 @@ fn a_source_that_is_not_there_is_told_in_one_line() {
 }
 
 #[test]
-fn the_dashboard_is_plain_where_nobody_sees_colours() {
+fn the_dashboard_has_no_colours_unless_on_a_terminal() {
     let world = World::new();
     let dir = dir_of(
         &world,

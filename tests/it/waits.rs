@@ -1,5 +1,5 @@
-//! When a destination is left alone: waits that the server asks for, our own backoff, and the pause
-//! after a refusal. All of it outlives the process, since each cron run is a new one.
+//! When a destination is not contacted: waits that the server asks for, our own backoff, and the
+//! pause after a refusal. All of these outlast the process, since each cron run is a new one.
 
 use hyper::Method;
 use std::time::Duration;
@@ -7,9 +7,9 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
-use crate::support::elsewhere::{database, later};
 use crate::support::gist_server::{Fault, GistServer, RetryAfter};
 use crate::support::world::World;
+use crate::support::world::{database, later};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -17,7 +17,7 @@ fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-/// A world with three events and a server that answers the first flush so.
+/// A world with three events, after a first flush that got this answer.
 fn after(fault: Fault) -> (GistServer, World, Value) {
     let server = GistServer::start();
     let world = World::with_gist(&server);
@@ -36,7 +36,7 @@ fn wait_of(report: &Value) -> TimeDelta {
 }
 
 #[test]
-fn a_server_that_limits_us_without_a_time_is_left_alone_for_a_minute() {
+fn a_server_that_limits_us_without_a_time_is_not_contacted_for_a_minute() {
     for fault in [
         Fault::secondary_limit(RetryAfter::Absent),
         Fault::too_many_requests(RetryAfter::Absent),
@@ -57,7 +57,7 @@ fn a_server_that_limits_us_without_a_time_is_left_alone_for_a_minute() {
 }
 
 #[test]
-fn a_stated_wait_is_kept_to_the_second() {
+fn a_wait_that_the_server_asks_for_is_respected_to_the_second() {
     for (fault, stated) in [
         (Fault::too_many_requests(RetryAfter::Seconds(300)), 300),
         (Fault::secondary_limit(RetryAfter::Date(seconds(600))), 600),
@@ -73,7 +73,7 @@ fn a_stated_wait_is_kept_to_the_second() {
         let status = world.status();
         assert_eq!(status["next_attempt_at"], report["next_attempt_at"]);
         assert_eq!(status["last_flush"]["outcome"], "waiting", "{status}");
-        // All but what this test itself can take, and then all of it.
+        // First all of the wait except the time that this test may take, then all of it.
         later(&world, seconds(stated.unsigned_abs() - 100));
         let before = server.connections();
         assert_eq!(world.flush(["--now"])["outcome"], "waiting");
@@ -85,14 +85,14 @@ fn a_stated_wait_is_kept_to_the_second() {
 }
 
 #[test]
-fn nobody_asks_anything_during_a_wait_not_even_connect_or_forget() {
+fn no_command_makes_a_request_during_a_wait_not_even_connect_or_forget() {
     let (server, world, _) = after(Fault::CutAfterCommit);
     world.record();
     server.plan(Fault::too_many_requests(RetryAfter::Seconds(3600)));
     assert_eq!(world.flush(["--now"])["outcome"], "waiting");
     let before = server.connections();
     let ran = world.run(["connect", "gist", server.gist_id()]).exits(75);
-    assert!(ran.stderr.contains("asked to be left alone"), "{ran}");
+    assert!(ran.stderr.contains("asked us to wait"), "{ran}");
     let report = world.run(["forget", "--yes", "--json"]).exits(75).json();
     assert_eq!(report["remote_left"].as_array().map(Vec::len), Some(1));
     assert_eq!(server.connections(), before);
@@ -100,7 +100,7 @@ fn nobody_asks_anything_during_a_wait_not_even_connect_or_forget() {
 }
 
 #[test]
-fn a_limit_that_connect_meets_holds_for_the_flush_after_it() {
+fn a_rate_limit_that_connect_gets_applies_to_the_next_flush() {
     let server = GistServer::start();
     let world = World::with_gist(&server);
     world.record_many(1);
@@ -119,7 +119,7 @@ fn a_limit_that_connect_meets_holds_for_the_flush_after_it() {
 fn our_own_backoff_outlives_the_process_and_now_ignores_it() {
     let (server, world, mut report) = after(Fault::server_error(502, false));
     server.set_spacing_check(false);
-    // The jitter is full, so a backoff can be short; sooner or later one is not.
+    // With full jitter a backoff can be short, but sooner or later one is not.
     while wait_of(&report) < TimeDelta::seconds(30) {
         server.plan(Fault::server_error(502, false));
         later(&world, seconds(2));
@@ -145,7 +145,7 @@ fn a_backoff_ends_by_itself() {
 }
 
 #[test]
-fn a_refused_token_is_not_hammered_with_and_status_says_what_to_do() {
+fn a_refused_token_is_not_tried_again_at_once_and_status_says_what_to_do() {
     for (fault, words) in [
         (Fault::unauthorized(), "the token is not valid"),
         (Fault::forbidden(), "the token may not write this Gist"),
@@ -198,7 +198,7 @@ fn a_pause_ends_after_a_day_or_with_another_token() {
 }
 
 #[test]
-fn the_list_tells_how_often_and_why_not() {
+fn the_list_shows_how_often_an_event_was_tried_and_why_it_failed() {
     for (fault, state, words) in [
         (Fault::unauthorized(), "pending", "HTTP 401"),
         (Fault::server_error(502, true), "sending", "HTTP 502"),
@@ -254,7 +254,7 @@ fn the_list_tells_how_often_and_why_not() {
 }
 
 #[test]
-fn what_goes_elsewhere_keeps_the_reason_why_it_did_not_leave_before() {
+fn events_that_go_to_another_destination_keep_the_reason_why_they_were_not_sent_before() {
     let (server, world, _) = after(Fault::server_error(502, false));
     std::fs::write(world.out(), "no directory").expect("writes");
     world.flush(["--to", &world.out_target()]);

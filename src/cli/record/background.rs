@@ -1,5 +1,5 @@
-//! `record --flush`: starts a flush in a session of its own. It inherits no open file, and `record`
-//! does not wait for it.
+//! `record --flush`: starts a flush in a session of its own. It inherits no open files, and
+//! `record` does not wait for it.
 
 use std::ffi::OsString;
 use std::io;
@@ -16,7 +16,7 @@ pub(super) fn start_flush(settings: &Settings, config: Option<&Path>) -> Result<
         arguments.extend(["--config".into(), config.into()]);
     }
     arguments.extend(["flush".into(), "--detached".into()]);
-    // When it can't be started, the event is safe all the same, and the next flush sends it.
+    // If it can't be started, the event is safe anyway, and the next flush sends it.
     let _ = start(&program, &arguments);
     Ok(())
 }
@@ -34,8 +34,8 @@ fn start(program: &Path, arguments: &[OsString]) -> io::Result<()> {
         .map(drop)
 }
 
-/// Not by the standard library: there a child inherits our own streams even when it gets others,
-/// and whoever reads our output would wait for the end of the flush.
+/// Starts a process without the standard library, which lets a child inherit our own streams even
+/// when it gets others. A program that reads our output would then wait for the end of the flush.
 #[cfg(windows)]
 fn start(program: &Path, arguments: &[OsString]) -> io::Result<()> {
     use winsafe::co::CREATE;
@@ -50,7 +50,7 @@ fn start(program: &Path, arguments: &[OsString]) -> io::Result<()> {
         None,
         None,
         inherit_handles,
-        // Neither the caller's console nor his Ctrl-C.
+        // Detached from the caller's console and its Ctrl-C.
         CREATE::DETACHED_PROCESS | CREATE::NEW_PROCESS_GROUP,
         &[],
         None,
@@ -60,9 +60,9 @@ fn start(program: &Path, arguments: &[OsString]) -> io::Result<()> {
     .map_err(|error| io::Error::from_raw_os_error(error.raw().cast_signed()))
 }
 
-/// Closes what this process inherited besides the three standard streams, so that the flush keeps
-/// none of the caller's pipes open and none of his locks held. Our own files are closed by now, and
-/// Rust passes none of them on to another program.
+/// Closes everything that this process inherited except the three standard streams, so that the
+/// flush does not keep the caller's pipes open or its locks held. Our own files are already closed,
+/// and Rust passes none of them to a child.
 #[cfg(unix)]
 fn close_inherited() {
     let open = std::fs::read_dir("/dev/fd").map(|names| {
@@ -70,10 +70,10 @@ fn close_inherited() {
         let names = names.flatten().map(|entry| entry.file_name());
         names.filter_map(number).collect()
     });
-    // Where the system does not list them, try the usual numbers.
+    // If the system can't list them, try the usual numbers.
     let open: Vec<i32> = open.unwrap_or_else(|_| (0..1024).collect());
     for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2) {
-        // The directory that was listed is closed by now, so this can fail.
+        // This fails for the directory that was listed, which is closed by now.
         let _ = nix::unistd::close(descriptor);
     }
 }

@@ -1,5 +1,5 @@
-//! The flags of an event, made from the table of events: their definitions for clap, and the
-//! metadata that they stand for.
+//! The flags of an event, generated from the table of events: their definitions for clap, and their
+//! conversion to metadata.
 
 use std::ffi::OsStr;
 
@@ -12,7 +12,7 @@ use crate::event::table::{Unit, Words};
 use crate::event::{EventSpec, FieldSpec, Kind};
 use crate::json::{Object, Value};
 
-/// An event as it stands on a command line.
+/// The flags that a command line gives for an event.
 #[derive(Debug)]
 pub(super) struct Given {
     pub(super) event: &'static EventSpec,
@@ -26,7 +26,8 @@ impl Given {
         Self { event, values }
     }
 
-    /// Adds the value of a flag. A list grows; any other flag is given once, or this is `None`.
+    /// Adds the value of a flag. A list can be given repeatedly; repeating any other flag returns
+    /// `None`.
     pub(super) fn add(&mut self, field: &'static FieldSpec, value: Value<'static>) -> Option<()> {
         let mut values = self.values.iter_mut();
         match values.find(|(known, _)| known.flag == field.flag) {
@@ -48,7 +49,7 @@ impl Given {
         given.map(|(_, value)| value)
     }
 
-    /// The flags that clap has read.
+    /// The flags that clap has parsed.
     pub(super) fn from_matches(event: &'static EventSpec, matches: &ArgMatches) -> Self {
         let mut given = Self::new(event);
         for (field, _) in event.flags() {
@@ -70,8 +71,8 @@ impl Given {
         given
     }
 
-    /// The metadata that the flags stand for. A number that has a range goes by its own name; a list
-    /// without a flag is empty.
+    /// Converts the flags to metadata. The raw number for a range goes under its own field name; a
+    /// list whose flag is not given is empty.
     pub(super) fn metadata(&self) -> Object<'static> {
         let given = |field: &FieldSpec| {
             let value = self.value(field)?.clone();
@@ -88,7 +89,7 @@ impl Given {
         self.event.fields.iter().filter_map(field).collect()
     }
 
-    /// The flags with a word that is not in their list, and the word that is recorded instead.
+    /// The flags with an unknown word, and the word that is recorded instead.
     pub(super) fn replaced(&self) -> impl Iterator<Item = (&'static FieldSpec, &'static str)> {
         self.event.flags().filter_map(|(field, _)| {
             let Words { list, otherwise } = field.kind.words()?;
@@ -110,8 +111,8 @@ impl PartialEq for Given {
     }
 }
 
-/// The subcommand of an event. Its flags are defined when it is asked for, since one process
-/// records one event.
+/// The subcommand of an event. Its flags are defined lazily, since one process records only one
+/// event.
 pub(super) fn command(event: &'static EventSpec) -> Command {
     Command::new(event.name).about(event.help).defer(define)
 }
@@ -127,12 +128,12 @@ fn define(command: Command) -> Command {
         .allow_negative_numbers(true)
 }
 
-/// A command line that records an event of this kind.
+/// An example command line that records this event.
 pub(in crate::cli) fn example(event: &EventSpec) -> String {
     format!("jmo-telemetry record {} {}", event.name, event.example)
 }
 
-/// The flags that must be given, and that there are others.
+/// The usage line: the required flags, followed by `[OPTIONS]`.
 fn usage(event: &EventSpec) -> String {
     let required = event.flags().map(|(field, _)| field);
     let required: Vec<_> = required
@@ -173,8 +174,8 @@ fn arg(field: &'static FieldSpec) -> Option<Arg> {
     )
 }
 
-/// Reads a flag's value. It knows the words of its list, for help and completions, and takes others
-/// too: what becomes of those is for the event to say.
+/// clap's parser for the value of a flag. It lists the known words for help and completions but
+/// accepts others, too; the event decides what an unknown word becomes.
 #[derive(Clone)]
 struct FlagValue(Kind);
 
@@ -202,7 +203,7 @@ impl TypedValueParser for FlagValue {
     }
 }
 
-/// The value of a flag. No message repeats it.
+/// Parses the value of a flag. No error message repeats it.
 pub(super) fn parse(kind: Kind, text: &str) -> Result<Value<'static>, &'static str> {
     let word = |word: &str| Value::text(word.to_owned());
     match kind {
@@ -243,7 +244,7 @@ fn non_negative(text: &str) -> Option<f64> {
     number.filter(|number: &f64| number.is_finite() && *number >= 0.0)
 }
 
-/// Seconds of `412`, `412s`, `7m30s`.
+/// Parses `412`, `412s` or `7m30s` as seconds.
 fn seconds(text: &str) -> Result<f64, &'static str> {
     let with_units = || humantime::parse_duration(text).ok();
     non_negative(text)

@@ -26,9 +26,9 @@ use crate::limits::RECORD_WAIT;
 use crate::record::{preview, stamp, store};
 use crate::settings::Settings;
 
-const ABOUT: &str = "Record an event: it is on disk when the command returns, and uploaded later";
+const ABOUT: &str = "Record an event: it is on disk when the command returns and is uploaded later";
 
-/// What was asked of `record`.
+/// The arguments of `record`.
 #[derive(Debug)]
 #[cfg_attr(test, derive(PartialEq))]
 pub(super) struct Args {
@@ -42,13 +42,13 @@ enum What {
     Nothing,
     Event(Given),
     Stdin,
-    /// An event beside `--stdin`.
+    /// An event and `--stdin`, which is an error.
     Both,
 }
 
 #[derive(Debug, ClapArgs)]
 struct StdinArg {
-    /// Read events from stdin, one JSON object a line
+    /// Read events from stdin, one JSON object per line
     #[arg(long)]
     stdin: bool,
 }
@@ -57,7 +57,7 @@ struct StdinArg {
 #[derive(Debug, Default, ClapArgs)]
 #[cfg_attr(test, derive(PartialEq))]
 struct Options {
-    /// Then start an upload in the background, and return at once
+    /// Start an upload in the background afterwards, and return at once
     #[arg(long, global = true)]
     flush: bool,
     /// Check the event, print the line that would be recorded, and record nothing
@@ -137,7 +137,7 @@ impl Args {
         config: Option<&Path>,
         out: &mut Out,
     ) -> Result<Code, Failure> {
-        self.refuse_what_does_nothing()?;
+        self.refuse_useless_flags()?;
         let Self { what, options } = self;
         let mut report = Report::new(options.json);
         let (recorded, has_input) = match what {
@@ -149,18 +149,18 @@ impl Args {
             }
         };
         report.warn_of_drops(settings.spool_max, out);
-        // Also after a failure half-way, since what came before it is recorded.
+        // Also after a failure half-way, because the events before it are recorded.
         report.print(out)?;
         let code = recorded?;
-        // With an empty input, only the flush was wanted.
+        // An empty input means that only the flush was wanted.
         if options.flush && (has_input || report.has_recorded()) {
             background::start_flush(settings, config)?;
         }
         Ok(code)
     }
 
-    /// Refuses flags that would have no effect: they are mistakes.
-    fn refuse_what_does_nothing(&self) -> Result<(), Failure> {
+    /// Refuses flags that would have no effect, because they are mistakes.
+    fn refuse_useless_flags(&self) -> Result<(), Failure> {
         let usage = |error: &str| Err(Failure::new(Code::Usage, error));
         let Options {
             flush,
@@ -175,23 +175,25 @@ impl Args {
                 let hint = format!("name one of {}, or use --stdin", names.join(", "));
                 Err(Failure::new(Code::Usage, "no event is named").hint(hint))
             }
-            What::Both => usage("--stdin takes the events from the input; name none beside it"),
+            What::Both => {
+                usage("--stdin reads events from the input; it can't be combined with an event")
+            }
             What::Stdin if scanner_version.is_some() => usage(
-                "--scanner-version does nothing beside --stdin: each line has its own `version`",
+                "--scanner-version has no effect with --stdin: each line has its own `version`",
             ),
             What::Stdin if python_version.is_some() => usage(
-                "--python-version does nothing beside --stdin: each line has its own `python_version`",
+                "--python-version has no effect with --stdin: each line has its own `python_version`",
             ),
             _ if *flush && *dry_run => {
-                usage("--flush does nothing beside --dry-run, which records nothing")
+                usage("--flush has no effect with --dry-run, which records nothing")
             }
             _ => Ok(()),
         }
     }
 }
 
-/// Records the event of the flags. While telemetry is disabled, errors in the event are not reported,
-/// except with `--dry-run`.
+/// Records the event that the flags describe. While telemetry is disabled, errors in the event are
+/// reported only with `--dry-run`.
 fn one(
     given: Given,
     options: &Options,
@@ -244,7 +246,7 @@ fn one(
     Ok(Code::Done)
 }
 
-/// The draft of an event's example.
+/// A draft from an event's example.
 pub(super) fn example_draft(event: &'static EventSpec) -> Draft {
     let words = event.example.split(' ');
     let command = flags::command(event).no_binary_name(true);
@@ -262,8 +264,8 @@ pub(super) fn example_draft(event: &'static EventSpec) -> Draft {
     .expect("an example is an event")
 }
 
-/// Reports what clap found wrong with a command line of `record`. While telemetry is disabled, errors
-/// in the event are not reported.
+/// Reports clap's error for a command line of `record`. While telemetry is disabled, errors in the
+/// event are not reported.
 pub(super) fn refused(
     error: clap::Error,
     arguments: &[OsString],
@@ -297,7 +299,7 @@ pub(super) fn refused(
             flags.join(", --")
         ));
     } else if unknown_flag && has("--stdin") {
-        out.say("hint: with --stdin the fields of an event are in its line");
+        out.say("hint: with --stdin, each line contains the fields of its event");
     }
     code
 }

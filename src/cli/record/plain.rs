@@ -1,6 +1,6 @@
-//! The command line of an event as programs write it: whole flag names, each followed by its value.
-//! It is read here, by the same table, because clap takes a tenth of the time of a `record` to build
-//! its definitions. Any command line that is less plain, or wrong, is left to clap.
+//! Reads the plain command lines that programs write: full flag names, each followed by its value.
+//! They are parsed here, with the same table, because clap needs a tenth of the time of a `record`
+//! to build its definitions. Any other command line, including wrong ones, is left to clap.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use super::{Args, Options, What};
 use crate::event::{EventSpec, Kind};
 use crate::json::Value;
 
-/// `--config` and the rest, if that is all there is to them.
+/// Reads `--config` and the other arguments; `None` if clap must read this command line.
 pub(in crate::cli) fn read(arguments: &[OsString]) -> Option<(Option<PathBuf>, Args)> {
     let (event, rest) = arguments.split_first()?;
     let event = EventSpec::named(event.to_str()?)?;
@@ -20,7 +20,7 @@ pub(in crate::cli) fn read(arguments: &[OsString]) -> Option<(Option<PathBuf>, A
     let mut words = rest.iter().map(|word| word.to_str());
     while let Some(word) = words.next() {
         let flag = word?.strip_prefix("--")?;
-        // A value that begins with `-` may be a flag or a negative number: clap decides.
+        // A value that begins with `-` may be a flag or a negative number, so clap decides.
         let mut value = || {
             let word = words.next()?;
             word.filter(|word| !word.is_empty() && !word.starts_with('-'))
@@ -103,7 +103,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(3000))]
 
         #[test]
-        fn what_is_read_here_is_what_clap_reads(
+        fn clap_reads_the_same(
             event in prop::sample::select(event_names().collect::<Vec<_>>()),
             rest in prop::collection::vec(prop::sample::select(words()), 0..6),
         ) {

@@ -1,5 +1,5 @@
-//! What `record` says: nothing when all is well, warnings and errors on stderr, and with `--json`
-//! one object on stdout.
+//! The output of `record`: nothing on success, warnings and errors on stderr, and with `--json` one
+//! object on stdout.
 
 use std::collections::BTreeMap;
 
@@ -14,18 +14,18 @@ use crate::cli::words;
 use crate::event::Payload;
 use crate::record::Stored;
 
-/// What there is to say at the end.
+/// What is reported at the end.
 #[derive(Debug, Default)]
 pub(super) struct Report {
-    /// Whether `--json` was asked for. Only then are lists kept that grow with the input.
+    /// Whether `--json` was given. Lists that grow with the input are kept only in that case.
     json: bool,
     /// Events that are stored, with their `seq`.
     stored: Vec<(Option<i64>, Uuid)>,
     has_recorded: bool,
     rejected: Vec<Rejected>,
-    /// Names of fields that were left out, and how often.
+    /// The names of fields that were left out, and how often.
     dropped_fields: BTreeMap<String, usize>,
-    /// How many events, of these or of earlier ones, were dropped because the spool is full.
+    /// How many events, new or old, were dropped because the spool is full.
     dropped: usize,
     /// What `--dry-run` would have recorded.
     shown: Vec<Box<RawValue>>,
@@ -46,7 +46,7 @@ struct Object<'r> {
 /// An event that was not recorded.
 #[derive(Debug, Serialize)]
 pub(super) struct Rejected {
-    /// Its line of the input, from 1; none for the event of a command line.
+    /// Its line of the input, counted from 1; `None` for an event from the command line.
     pub(super) line: Option<usize>,
     pub(super) error: String,
 }
@@ -59,7 +59,7 @@ impl Report {
         }
     }
 
-    /// Counts events that were stored, and takes back those that were dropped to make room for them.
+    /// Adds stored events, and removes those that were dropped to make room for them.
     pub(super) fn recorded(&mut self, stored: Stored) {
         self.has_recorded |= !stored.events.is_empty();
         self.dropped += stored.dropped;
@@ -72,7 +72,7 @@ impl Report {
         }
     }
 
-    /// Warns of events that were dropped because the spool is full.
+    /// Warns about events that were dropped because the spool is full.
     pub(super) fn warn_of_drops(&self, max_bytes: u64, out: &mut Out) {
         if self.dropped > 0 {
             out.say(format_args!(
@@ -84,7 +84,7 @@ impl Report {
         }
     }
 
-    /// Says what is wrong with a line of the input.
+    /// Reports what is wrong with a line of the input.
     pub(super) fn reject(&mut self, rejected: Rejected, out: &mut Out) {
         if let Some(line) = rejected.line {
             out.say(format_args!("error: line {line}: {}", rejected.error));
@@ -99,7 +99,7 @@ impl Report {
         *self.dropped_fields.entry(field).or_default() += times;
     }
 
-    /// Warns of what was changed in the flags of an event.
+    /// Warns about values of flags that were changed.
     pub(super) fn warn_of_changes(&self, given: &Given, out: &mut Out) {
         for (field, word) in given.replaced() {
             let flag = field.long().unwrap_or(field.name);
@@ -119,11 +119,11 @@ impl Report {
         }
     }
 
-    /// Warns of fields that were left out of the input.
+    /// Warns about fields of the input that were left out.
     pub(super) fn warn_of_fields(&self, out: &mut Out) {
         for (field, times) in &self.dropped_fields {
             let why = match field.as_str() {
-                "version" | "python_version" => "is no version number",
+                "version" | "python_version" => "is not a version number",
                 _ => "is not known",
             };
             let times = match times {
@@ -136,7 +136,7 @@ impl Report {
         }
     }
 
-    /// Shows what would be recorded.
+    /// Prints what would be recorded.
     pub(super) fn show(&mut self, payloads: &[Payload], out: &mut Out) -> Result<(), Failure> {
         for payload in payloads {
             let line = payload.as_str().to_owned();
@@ -150,7 +150,7 @@ impl Report {
         Ok(())
     }
 
-    /// Prints the object of `--json`, if it was asked for.
+    /// Prints the object of `--json`, if that was given.
     pub(super) fn print(&self, out: &mut Out) -> Result<(), Failure> {
         if !self.json {
             return Ok(());

@@ -1,5 +1,5 @@
-//! `record --stdin`: one event a line, to the end of the input. While one batch is made durable, the
-//! next is read on another thread.
+//! `record --stdin`: one event per line, up to the end of the input. While one batch is made
+//! durable, another thread reads the next one.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Stdin};
@@ -18,8 +18,8 @@ use crate::limits::{
 use crate::record::{RecordError, preview, stamp, store};
 use crate::settings::Settings;
 
-/// Records every good line of the input, or with `dry_run` only prints what it would record. Bad
-/// lines are reported as they come.
+/// Records every valid line of the input, or with `dry_run` only prints what would be recorded.
+/// Invalid lines are reported immediately.
 pub(super) fn record(
     settings: &Settings,
     dry_run: bool,
@@ -44,7 +44,7 @@ pub(super) fn record(
             let (home, consent) = (&settings.home, &settings.consent);
             let deadline = Deadline::after(patience);
             let stored = store(home, consent, &batch.payloads, settings.spool_max, deadline)?;
-            // Whoever was waited for in vain is not waited for again with each batch.
+            // If one batch waited in vain for another process, the next batches don't wait again.
             if stored.overflowed() {
                 patience = Duration::ZERO;
             }
@@ -57,11 +57,11 @@ pub(super) fn record(
         let read = || {
             for batch in &mut batches {
                 if sender.send(batch).is_err() {
-                    // The other side has failed, and says why.
+                    // The other thread has failed and reports why.
                     break;
                 }
             }
-            // The other side waits for batches until the sender is gone.
+            // The other thread waits for batches until the sender is dropped.
             drop(sender);
         };
         thread::Builder::new().spawn_scoped(scope, read).ok()?;
@@ -69,31 +69,31 @@ pub(super) fn record(
     });
     match piped {
         Some(done) => done?,
-        // Without a second thread, read and store in turn.
+        // Without a second thread, reading and storing alternate.
         None => batches.try_for_each(&mut finish)?,
     }
     Ok(code)
 }
 
-/// What was read at once.
+/// The events that are read and stored together.
 #[derive(Default)]
 struct Batch {
     payloads: Vec<Payload>,
     /// Names of fields that were left out, and how often.
     dropped: BTreeMap<String, usize>,
     rejected: Vec<Rejected>,
-    /// Why the input could not be read to its end.
+    /// Why the input could not be read to the end.
     failed: Option<io::Error>,
 }
 
-/// stdin in bounded batches. While telemetry is disabled its lines are read and thrown away, so that
+/// stdin in bounded batches. While telemetry is disabled, its lines are read and discarded, so that
 /// the program that writes them gets no broken pipe.
 struct Input<'s> {
     lines: BufReader<Stdin>,
     number: usize,
     settings: &'s Settings,
     dry_run: bool,
-    /// What is left of the time that stamping may take, of all batches together.
+    /// What is left of the time that stamping may take for all batches together.
     patience: Duration,
     ended: bool,
 }
@@ -114,7 +114,7 @@ impl<'s> Input<'s> {
         self.dry_run || self.settings.consent.now().enabled
     }
 
-    /// Reads up to the next batch, or the end.
+    /// Reads the next batch, or less at the end of the input.
     fn read(&mut self, drafts: &mut Vec<Draft>, batch: &mut Batch) -> io::Result<()> {
         let wanted = self.is_wanted();
         let mut line = Vec::new();
@@ -179,8 +179,8 @@ impl Iterator for Input<'_> {
     }
 }
 
-/// Reads one line without its line break. Of a line that is too long, it keeps just enough to show
-/// that. Gives 0 at the end of the input.
+/// Reads one line without its line break. Keeps only the beginning of a line that is too long.
+/// Returns 0 at the end of the input.
 fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<usize> {
     let read = input
         .by_ref()

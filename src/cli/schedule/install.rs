@@ -1,4 +1,4 @@
-//! `schedule install`: gives the flush to a scheduler of this machine.
+//! `schedule install`: sets up a regular flush with a scheduler of this machine.
 
 use std::path::Path;
 
@@ -12,13 +12,13 @@ use crate::schedule::machine::Plan;
 use crate::schedule::{Every, Job, Machine, Scheduler};
 use crate::settings::Settings;
 
-/// Schedule a regular flush, in place of an earlier schedule
+/// Schedule a regular flush, replacing an earlier schedule
 #[derive(Debug, ClapArgs)]
 #[command(
     after_help = "Examples:\n  jmo-telemetry schedule install\n  jmo-telemetry schedule install --every 1h --with cron\n  jmo-telemetry schedule install --dry-run"
 )]
 pub(super) struct InstallArgs {
-    /// How often: a number of minutes that divides an hour, or of hours that divides a day
+    /// How often: minutes that divide an hour evenly, or hours that divide a day evenly
     #[arg(long, value_name = "TIME", default_value = "15m")]
     every: Every,
     /// Which scheduler to use [default: the one that this machine has]
@@ -32,7 +32,7 @@ pub(super) struct InstallArgs {
     json: bool,
 }
 
-/// What `schedule install --json` says.
+/// The output of `schedule install --json`.
 #[derive(Debug, Serialize)]
 struct Installed {
     installed: bool,
@@ -99,7 +99,7 @@ impl InstallArgs {
     }
 }
 
-/// Removes our schedule from all other schedulers, so that there is only one.
+/// Removes our schedule from all other schedulers, so that only one remains.
 fn replace_others(machine: &Machine, kept: Scheduler) -> Vec<String> {
     let others = Scheduler::of_this_system()
         .iter()
@@ -108,7 +108,7 @@ fn replace_others(machine: &Machine, kept: Scheduler) -> Vec<String> {
         Ok(_) => None,
         Err(error) if error.is_not_installed() => None,
         Err(error) => Some(format!(
-            "could not see whether {} holds an earlier schedule: {}",
+            "could not check whether {} has an earlier schedule: {}",
             scheduler.name(),
             Failure::from(error).message()
         )),
@@ -116,7 +116,7 @@ fn replace_others(machine: &Machine, kept: Scheduler) -> Vec<String> {
     failed.collect()
 }
 
-/// Variables that a flush here would use, and a scheduled one does not have.
+/// Variables that a flush in this shell would use, but a scheduled one does not see.
 fn unseen_variables(settings: &Settings) -> Vec<String> {
     const OTHERS: [&str; 4] = [
         "JMO_TELEMETRY_SPOOL_MAX",
@@ -149,7 +149,7 @@ fn show_plan(plan: &Plan, out: &mut Out) -> Result<(), Failure> {
     let several = plan.files.len() > 1;
     for file in &plan.files {
         if several {
-            // A comment in a unit.
+            // A comment in the syntax of a unit.
             out.line(format_args!("# {}", file.path.display()))?;
         } else {
             out.say(format_args!("would write {}:", file.path.display()));

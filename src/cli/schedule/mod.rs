@@ -1,4 +1,4 @@
-//! `schedule`: the regular flush, given to the machine's scheduler.
+//! `schedule`: a regular flush by the machine's scheduler.
 
 mod install;
 mod show;
@@ -46,7 +46,7 @@ struct RemoveArgs {
     json: bool,
 }
 
-/// What `schedule remove --json` says.
+/// The output of `schedule remove --json`.
 #[derive(Debug, Serialize)]
 struct Removed {
     removed: Vec<Scheduler>,
@@ -85,10 +85,10 @@ impl RemoveArgs {
     }
 }
 
-/// Removes the schedule from whoever holds it.
+/// Removes the schedule from every scheduler that has it.
 ///
 /// # Errors
-/// When one of them fails. The others were asked nevertheless.
+/// When one of them fails. The others have been tried nevertheless.
 pub(super) fn remove(settings: &Settings, out: &mut Out) -> Result<Vec<Scheduler>, Failure> {
     let machine = Machine::new(&settings.environment, &settings.home);
     let _lock = machine.lock()?;
@@ -110,10 +110,11 @@ pub(super) fn remove(settings: &Settings, out: &mut Out) -> Result<Vec<Scheduler
     last.map_or(Ok(removed), Err)
 }
 
-/// For `disable` and `forget`: removes the schedule if that was asked for, else mentions that it stays.
+/// For `disable` and `forget`: removes the schedule if `--schedule` was given, else mentions that
+/// it stays.
 ///
 /// # Errors
-/// When it was to be removed and can't be.
+/// When it should be removed but can't be.
 pub(super) fn remove_or_mention(
     settings: &Settings,
     wanted_gone: bool,

@@ -1,4 +1,4 @@
-//! `schedule show`: what is scheduled, and whether it does its work.
+//! `schedule show`: what is scheduled, and whether it works.
 
 use std::path::Path;
 
@@ -33,10 +33,10 @@ pub(in crate::cli) struct Shown {
     place: Option<String>,
     every: Option<String>,
     program: Option<String>,
-    /// The home that it flushes, when that is not the default one.
+    /// The home that it flushes, if that is not the default one.
     home: Option<String>,
     last_run_at: Option<DateTime<Utc>>,
-    /// Why it does not do its work, and what to do.
+    /// Why it does not work, and what to do.
     problem: Option<String>,
     /// Schedulers that could not be asked.
     unknown: Vec<String>,
@@ -57,7 +57,7 @@ impl ShowArgs {
 }
 
 impl Shown {
-    /// Asks the machine's schedulers. One that can't be asked is reported, and is no failure.
+    /// Asks the machine's schedulers. One that can't be asked is reported, without making this fail.
     pub(in crate::cli) fn of(settings: &Settings) -> Self {
         let Findings { found, unknown } =
             Machine::new(&settings.environment, &settings.home).find();
@@ -82,7 +82,7 @@ impl Shown {
         }
     }
 
-    /// For people.
+    /// The same as lines of text.
     pub(in crate::cli) fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         match (self.scheduler, &self.every) {
@@ -122,7 +122,7 @@ impl Shown {
     }
 }
 
-/// What keeps a schedule from doing its work.
+/// Why a schedule does not work, if it does not.
 fn problem(found: &[Found]) -> Option<String> {
     const AGAIN: &str = "run `jmo-telemetry schedule install` again";
     let first = found.first()?;

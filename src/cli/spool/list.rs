@@ -1,4 +1,4 @@
-//! `spool list` and `spool show`: the events themselves.
+//! `spool list` and `spool show`: list events, or show one.
 
 use chrono::{DateTime, Utc};
 use clap::builder::PossibleValuesParser;
@@ -27,13 +27,13 @@ pub(super) struct ListArgs {
     /// Only events in this state
     #[arg(long)]
     state: Option<StateArg>,
-    /// Only events of this kind
+    /// Only this event
     #[arg(long, value_parser = PossibleValuesParser::new(event_names()))]
     event: Option<String>,
     /// Only the newest N events; 0 for all
     #[arg(long, value_name = "N", default_value_t = LIST_LIMIT)]
     limit: u32,
-    /// Print one JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     json: bool,
 }
@@ -84,7 +84,7 @@ impl ListArgs {
         const HEAD: [&str; 5] = ["seq", "age", "event", "state", "attempts or receipt"];
         let now = clock::now();
         if !out.is_terminal() {
-            // Nobody needs columns, so nothing has to be held until the widest row is known.
+            // Without aligned columns, rows can be printed before the widest one is known.
             out.line(HEAD.join("\t"))?;
             spool::list(&settings.home, &filter, |row| {
                 out.line(cells(&row, now).join("\t"))
@@ -111,7 +111,7 @@ fn cells(row: &Row, now: DateTime<Utc>) -> [String; 5] {
     ]
 }
 
-/// The last column: where it went, or how often it was tried and why it is not there.
+/// The last column: where the event was sent, or how often that was tried and why it failed.
 fn progress(row: &Row) -> String {
     let tried = match row.attempts {
         0 => "not tried yet".to_owned(),

@@ -1,4 +1,4 @@
-//! `spool …`: see, check and clean the spool.
+//! `spool …`: list, check and clean up the spool.
 
 mod list;
 
@@ -40,12 +40,12 @@ enum Command {
     /// Check the database, and that every recorded event is accounted for
     #[command(after_help = "Example:\n  jmo-telemetry spool check")]
     Check(JsonArgs),
-    /// Delete events that are too old, or too many, to be kept
+    /// Delete events that are too old or too many to keep
     #[command(after_help = "Example:\n  jmo-telemetry spool prune")]
     Prune(JsonArgs),
-    /// Delete the events that were not sent, or all events
+    /// Delete unsent events, or all events
     Purge(PurgeArgs),
-    /// Queue events that were held, so that they are sent again
+    /// Queue held events, so that they are sent again
     Retry(RetryArgs),
 }
 
@@ -62,7 +62,7 @@ struct JsonArgs {
     after_help = "Examples:\n  jmo-telemetry spool purge --pending\n  jmo-telemetry spool purge --all --yes"
 )]
 struct PurgeArgs {
-    /// Delete the events that were not sent: pending, sending and held ones
+    /// Delete unsent events: pending, sending and held ones
     #[arg(long, group = "what")]
     pending: bool,
     /// Delete all events
@@ -130,7 +130,7 @@ fn stats(settings: &Settings, json: bool, out: &mut Out) -> Result<Code, Failure
     Ok(Code::Done)
 }
 
-/// The numbers by their names, for people.
+/// The counts by name, for people.
 pub(super) fn counts(stats: &Stats) -> Vec<(&'static str, String)> {
     let dropped = stats
         .dropped
@@ -180,7 +180,7 @@ fn prune(settings: &Settings, json: bool, out: &mut Out) -> Result<Code, Failure
     show_deleted(deleted, "not sent in time", json, out)
 }
 
-/// Shows what was deleted; `unsent` says what the unsent events have in common.
+/// Prints what was deleted. `unsent` describes the unsent events among them.
 fn show_deleted(
     deleted: Deleted,
     unsent: &str,
@@ -217,14 +217,14 @@ impl PurgeArgs {
     }
 }
 
-/// Asks a person, and gives the answer; a program has to say `--yes`.
+/// Asks the user for confirmation. Without a terminal, `--yes` is required.
 pub(super) fn confirm(question: &str, yes: bool, out: &mut Out) -> Result<bool, Failure> {
     if yes {
         return Ok(true);
     }
     if !io::stdin().is_terminal() {
         return Err(Failure::new(Code::Usage, "nothing was deleted")
-            .hint("say --yes to delete without being asked"));
+            .hint("use --yes to delete without being asked"));
     }
     out.say(format_args!("{question} [y/N]"));
     let mut answer = String::new();

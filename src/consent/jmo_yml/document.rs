@@ -1,7 +1,7 @@
 //! A YAML document as a flat list of nodes, built by `reader`.
 //!
-//! Aliases are never expanded: an alias is a node that points to its target, so a "billion
-//! laughs" is as small here as in the file. Nothing recurses.
+//! Aliases are never expanded: an alias is a node that points to its target, so a "billion laughs"
+//! file takes no more memory here than in the file. Nothing recurses.
 
 use std::collections::HashSet;
 
@@ -30,7 +30,7 @@ pub(super) struct Document {
 
 impl Document {
     /// # Errors
-    /// What PyYAML's parser takes and its constructor does not.
+    /// When PyYAML's parser accepts the file but its constructor does not.
     pub(super) fn new(nodes: Vec<Node>) -> Result<Self, Problem> {
         let document = Self { nodes };
         document.check_collections()?;
@@ -49,9 +49,9 @@ impl Document {
         self.nodes[node].place
     }
 
-    /// The values of `key` in a mapping: as often as it is written there, else as the first
-    /// mapping has it that is merged in (`<<`), in PyYAML's order: the last `<<` before earlier
-    /// ones, but the first item of its list before later ones.
+    /// The values of `key` in a mapping, one for each time it is written there. If it is not
+    /// written there, its values in the first merged mapping (`<<`) that has it, in PyYAML's order:
+    /// the last `<<` comes first, but within its list the first item comes first.
     pub(super) fn lookup(&self, mapping: usize, key: Scalar) -> Vec<usize> {
         let mut seen = HashSet::new();
         let mut waiting = vec![mapping];
@@ -137,7 +137,7 @@ impl Document {
         }
     }
 
-    /// Each list is looked through once, however many aliases merge it.
+    /// Each list is checked only once, however many aliases merge it.
     fn check_merge(&self, value: usize, mergeable: &mut HashSet<usize>) -> Result<(), Problem> {
         let is_mapping = |node| self.kind(node) == Kind::Mapping;
         let fits = is_mapping(value)

@@ -1,17 +1,17 @@
-//! Reads `telemetry.enabled` out of the scanner's `jmo.yml`, with the meaning that
-//! PyYAML's `yaml.safe_load` gives the file.
+//! Reads `telemetry.enabled` from the scanner's `jmo.yml`, with the meaning that PyYAML's
+//! `yaml.safe_load` gives to the file.
 //!
-//! The scanner and we read the same file, and they must not differ in one direction: nothing
-//! that PyYAML takes for a "no", or refuses to read, may become a "yes" here. So this module is
-//! strict where it is in doubt: every [`Problem`] disables, like a "no". It never keeps or
-//! repeats text of the file: `scalar` reduces each value to what it means for us.
+//! The scanner reads the same file with PyYAML. Nothing that PyYAML reads as a "no", or refuses to
+//! read, may become a "yes" here. So this module is strict when in doubt: every [`Problem`]
+//! disables telemetry, like a "no". It never keeps or repeats text of the file: `scalar` reduces
+//! each value to what it means for us.
 //!
-//! - `reader`: the parser's events, with PyYAML's stricter rules
-//! - `document`: the nodes, and how keys are looked up in them
-//! - `scalar`: what one value means, by the rules of YAML 1.1
+//! - `reader`: reads the parser's events and applies PyYAML's stricter rules
+//! - `document`: holds the nodes and looks up keys
+//! - `scalar`: decides what one value means, by the rules of YAML 1.1
 //!
-//! There is no fast path for a file without the word "telemetry": a file that the scanner
-//! cannot parse disables too, and only parsing can tell.
+//! There is no fast path for a file without the word "telemetry", because a file that the scanner
+//! can't parse also disables telemetry, and only parsing can tell.
 
 mod document;
 mod reader;
@@ -22,11 +22,11 @@ use std::fmt;
 use document::{Document, Kind};
 use scalar::Scalar;
 
-/// Far above any `jmo.yml` written by hand, and low enough that the worst text found of this size
-/// is read in 0.7 s.
+/// The largest file that is read: far larger than any `jmo.yml` written by hand, but small enough
+/// that even the worst text found takes only 0.7 s.
 pub(crate) const MAX_BYTES: usize = 4 * 1024 * 1024;
 
-/// Where in `jmo.yml` something stands, 1-based; columns count characters.
+/// A position in `jmo.yml`, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     /// The line.
@@ -35,34 +35,34 @@ pub struct Place {
     pub column: usize,
 }
 
-/// What `jmo.yml` says of telemetry.
+/// What `jmo.yml` says about telemetry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Setting {
     /// Nothing.
     Unset,
-    /// That it is enabled, at this place.
+    /// It is enabled, at this position.
     Enabled(Place),
-    /// That it is not enabled, at this place.
+    /// It is disabled, at this position.
     Disabled(Place),
 }
 
-/// Why `jmo.yml` cannot be trusted, which disables telemetry.
+/// Why `jmo.yml` can't be used. That disables telemetry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Problem {
-    /// Over [`MAX_BYTES`].
+    /// It is larger than [`MAX_BYTES`].
     TooLarge,
-    /// PyYAML would read UTF-16 with a byte order mark too; we take it for a mistake.
+    /// It is not UTF-8. (PyYAML would also read UTF-16 with a byte order mark.)
     NotUtf8(Place),
-    /// PyYAML refuses the file here, or we do because the two could read it differently.
+    /// PyYAML refuses the file here, or might read it differently than we do.
     Syntax {
         /// Where.
         place: Place,
-        /// What is wrong, in fixed words.
+        /// What is wrong; never text of the file.
         what: &'static str,
     },
     /// The file is a list or a single value.
     NotAMapping(Place),
-    /// The setting is neither a yes nor a no.
+    /// The value of the setting is neither a yes nor a no.
     Senseless(Place),
 }
 
@@ -86,13 +86,13 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What the `jmo.yml` with these bytes says of telemetry.
+/// Reads what a `jmo.yml` with this content says about telemetry.
 ///
-/// Besides `telemetry: {enabled: …}` this understands `telemetry: no` (and `yes`), and takes a
-/// top-level `telemetry.enabled: no` for the opt-out that it was meant to be.
+/// Besides `telemetry: {enabled: …}`, this accepts `telemetry: no` (and `yes`), and treats a
+/// top-level `telemetry.enabled: no` as the opt-out that it was meant to be.
 ///
 /// # Errors
-/// A [`Problem`] wherever PyYAML would raise, and wherever the setting makes no sense.
+/// A [`Problem`] when PyYAML would raise an exception, and when the setting makes no sense.
 pub(crate) fn telemetry_enabled(text: &[u8]) -> Result<Setting, Problem> {
     if text.len() > MAX_BYTES {
         return Err(Problem::TooLarge);
@@ -149,8 +149,8 @@ fn enabled(document: &Document, node: usize) -> Result<Setting, Problem> {
     }
 }
 
-/// One verdict from those of a key that is written more than once. PyYAML takes the last; here
-/// a no among them wins, then a problem: who wrote "no" anywhere meant it.
+/// Combines the values of a key that is written more than once. PyYAML uses the last one. Here a
+/// "no" wins, then a problem, because somebody who wrote "no" anywhere meant it.
 fn strictest(verdicts: impl Iterator<Item = Result<Setting, Problem>>) -> Result<Setting, Problem> {
     let mut answer = Ok(Setting::Unset);
     for verdict in verdicts {
@@ -164,7 +164,7 @@ fn strictest(verdicts: impl Iterator<Item = Result<Setting, Problem>>) -> Result
 }
 
 impl Place {
-    /// The place of what follows `text`.
+    /// The position right after `text`.
     fn after(text: &str) -> Self {
         let line_start = text.rfind('\n').map_or(0, |newline| newline + 1);
         Self {

@@ -1,9 +1,10 @@
-//! From the text of a YAML file to its nodes, or to the reason why PyYAML would not load it.
+//! Turns the text of a YAML file into nodes, or into the reason why PyYAML would not load it.
 //!
-//! `granit-parser` follows YAML 1.2, with PyYAML's leniency about indentation. What PyYAML, which
-//! follows YAML 1.1, refuses or reads differently is refused here: its line breaks and tabs, keys
-//! of several lines, `?` inside flow collections, repeated anchors, a second document, values that
-//! cannot be built. Each check was found by comparing the two on generated files.
+//! `granit-parser` follows YAML 1.2, but is as lenient about indentation as PyYAML, which follows
+//! YAML 1.1. Everything that PyYAML refuses or reads differently is refused here: line breaks and
+//! tabs of YAML 1.1, keys that span several lines, `?` inside flow collections, repeated anchors, a
+//! second document, values that can't be constructed. These checks were found by comparing the two
+//! on generated files.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -13,13 +14,14 @@ use granit_parser::{Event, Marker, Parser, ScalarStyle, Span, StructureStyle, Ta
 use super::document::{Document, Kind, Node};
 use super::{Place, Problem, scalar};
 
-/// PyYAML recurses, and at some depth raises; nobody nests a configuration this deep.
+/// The deepest nesting that is accepted. PyYAML recurses and raises an exception at some depth; no
+/// real configuration is nested this deeply.
 const MAX_DEPTH: usize = 100;
 
 const BLANK: [char; 4] = [' ', '\t', '\n', '\r'];
 
 /// # Errors
-/// A [`Problem`] wherever PyYAML would raise.
+/// A [`Problem`] when PyYAML would raise an exception.
 pub(super) fn read(text: &str) -> Result<Document, Problem> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     check_characters(text)?;
@@ -45,20 +47,20 @@ struct Reader<'a> {
     text: &'a str,
     nodes: Vec<Node>,
     open: Vec<Open>,
-    /// The target of each anchor, by the parser's number for it.
+    /// The node of each anchor, by the parser's number for the anchor.
     anchors: Vec<usize>,
     names: HashSet<String>,
     documents: usize,
-    /// The bytes of each scalar, and whether tabs are content there. Kept only for a text with
+    /// The byte range of each scalar, and whether tabs in it are content. Kept only if the text has
     /// tabs.
     scalars: Option<Vec<(Range<usize>, bool)>>,
 }
 
-/// A collection whose end has not come.
+/// A collection whose end has not been reached.
 struct Open {
     node: usize,
     style: StructureStyle,
-    /// In a mapping, whether a key comes next.
+    /// Whether the next node is a key of this mapping.
     wants_key: bool,
 }
 
@@ -94,15 +96,16 @@ impl<'a> Reader<'a> {
                 let plain = style == ScalarStyle::Plain;
                 self.check_key(span)?;
                 if self.open.is_empty() && self.nodes.is_empty() && !plain {
-                    // PyYAML ends a block scalar where the next line is not indented, and then
-                    // finds more than one document; the parser here takes all of it for text.
+                    // PyYAML ends a block scalar where a line is not indented, and then finds a
+                    // second document. granit-parser reads all of it as text.
                     return Err(syntax(here, "a document that is a single text"));
                 }
                 if plain && self.in_flow() && (text.contains('?') || text.starts_with(':')) {
                     return Err(syntax(here, "an unquoted `?` or `:` in a flow collection"));
                 }
                 if let (Some(scalars), Some(bytes)) = (&mut self.scalars, span.byte_range()) {
-                    // Only an empty block scalar's range has its header, where a tab is none.
+                    // Only the range of an empty block scalar includes its header, where a tab is
+                    // not content.
                     scalars.push((bytes, !plain && !text.is_empty()));
                 }
                 let scalar = scalar::meaning(&text, plain, self.core_tag(tag.as_deref(), span)?)
@@ -157,7 +160,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Anchors come right after their node, numbered upwards from 1.
+    /// Stores the anchor of the last node. The parser numbers anchors upwards from 1.
     fn anchor(&mut self, number: usize, name: &str, place: Place) -> Result<(), Problem> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
         if !name.bytes().all(allowed) {
@@ -188,8 +191,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Takes one document, and before it only comments and the directive that is harmless:
-    /// `%TAG` could give any tag another meaning.
+    /// Accepts a single document, with only comments and `%YAML` before it. `%TAG` could change the
+    /// meaning of any tag.
     fn check_start(&mut self, span: &Span) -> Result<(), Problem> {
         let here = place(&span.start);
         self.documents += 1;
@@ -211,8 +214,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The part of a tag after `!!`. Tags outside YAML's core need a constructor, which
-    /// `yaml.safe_load` mostly lacks. To YAML 1.1, brackets and commas are part of a tag.
+    /// The part of a tag after `!!`. Tags outside YAML's core need a constructor, and
+    /// `yaml.safe_load` lacks most of them. In YAML 1.1, brackets and commas are part of a tag.
     fn core_tag<'t>(&self, tag: Option<&'t Tag>, span: &Span) -> Result<Option<&'t str>, Problem> {
         let Some(tag) = tag else {
             return Ok(None);
@@ -224,7 +227,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What follows the name of an anchor or alias: PyYAML does not let a value start at once.
+    /// Checks what follows the name of an anchor or alias. PyYAML requires a space before a value.
     fn check_name(&self, span: &Span) -> Result<(), Problem> {
         let after = self.after(span);
         if after.is_empty() || after.starts_with(BLANK) || after.starts_with([',', ']', '}']) {
@@ -249,7 +252,7 @@ impl<'a> Reader<'a> {
             .is_some_and(|parent| parent.style == StructureStyle::Flow)
     }
 
-    /// To YAML 1.1, a mapping's key is not empty, and shares a line with its colon.
+    /// Checks a key of a mapping. In YAML 1.1 it is not empty and is on the same line as its colon.
     fn check_key(&self, span: &Span) -> Result<(), Problem> {
         let is_key = self.open.last().is_some_and(|parent| {
             parent.wants_key && self.nodes[parent.node].kind == Kind::Mapping
@@ -272,7 +275,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// PyYAML takes tabs only in quoted and block scalars and in comments.
+    /// PyYAML accepts tabs only in quoted and block scalars and in comments.
     fn check_tabs(&self) -> Result<(), Problem> {
         let mut scalars = self.scalars.iter().flatten().peekable();
         let mut gap = 0;
@@ -299,8 +302,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Refuses the characters that PyYAML refuses, and those that end a line in YAML 1.1 only:
-/// whatever follows them could be a comment to one reader and a setting to the other.
+/// Refuses the characters that PyYAML refuses, and those that end a line only in YAML 1.1: what
+/// follows them could be a comment for one reader and a setting for the other.
 fn check_characters(text: &str) -> Result<(), Problem> {
     let allowed = |character: char| match character {
         '\u{85}' | '\u{2028}' | '\u{2029}' | '\u{feff}' => false,

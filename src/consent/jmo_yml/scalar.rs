@@ -1,17 +1,17 @@
-//! What one scalar means, by the rules of YAML 1.1 as PyYAML's `SafeLoader` applies them.
+//! The meaning of a scalar, by the rules of YAML 1.1 as PyYAML's `SafeLoader` applies them.
 
-/// All that matters of a scalar, as a key or as a value.
+/// What a scalar means for us, as a key or as a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scalar {
     /// The key `telemetry`.
     Telemetry,
-    /// The key `enabled`; as a value, a word for yes.
+    /// The key `enabled`. As a value, a word for yes.
     Enabled,
-    /// The key `telemetry.enabled`, which the scanner does not know, but people write.
+    /// The key `telemetry.enabled`, which people write although the scanner does not know it.
     TelemetryEnabled,
     /// A plain `<<`.
     Merge,
-    /// A plain `=`, which PyYAML takes as a key and refuses as a value.
+    /// A plain `=`, which PyYAML accepts as a key and refuses as a value.
     Default,
     Null,
     /// A false boolean, a zero, or a word for no.
@@ -23,11 +23,12 @@ pub(super) enum Scalar {
     Other,
 }
 
-/// PyYAML's integers and floats overflow at some length; no number in a configuration is this long.
+/// The longest number that is accepted. PyYAML's numbers overflow at some length; no real
+/// configuration has one this long.
 const MAX_NUMBER: usize = 300;
 
-/// The meaning of a scalar with its core tag (`str` for `!!str`), or `None` where PyYAML raises
-/// or might.
+/// The meaning of a scalar with this core tag (`str` for `!!str`). `None` if PyYAML raises an
+/// exception, or might.
 pub(super) fn meaning(text: &str, plain: bool, tag: Option<&str>) -> Option<Scalar> {
     match tag {
         None if plain => implicit(text),
@@ -60,8 +61,8 @@ fn implicit(text: &str) -> Option<Scalar> {
     }
 }
 
-/// A string. These words are strings to PyYAML, true as any text is; to a person they are an
-/// answer.
+/// The meaning of a string. PyYAML would treat any string as true, but for people these words are a
+/// yes or a no.
 fn word(text: &str) -> Scalar {
     match text {
         "telemetry" => return Scalar::Telemetry,
@@ -94,7 +95,7 @@ fn boolean(text: &str) -> Option<Scalar> {
     }
 }
 
-/// An integer: `Some(None)` where it looks like one and has no digits, so that PyYAML raises.
+/// An integer. `Some(None)` for one without digits, for which PyYAML raises an exception.
 fn integer(text: &str) -> Option<Option<Scalar>> {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let digits = if let Some(digits) = unsigned.strip_prefix("0b") {
@@ -148,7 +149,8 @@ fn float(text: &str) -> Option<Scalar> {
     Some(if is_zero { Scalar::No } else { Scalar::Other })
 }
 
-/// A date or a time: whether there is such a day and hour; PyYAML raises where there is not.
+/// Whether a date or a time exists, if the text looks like one. PyYAML raises an exception for one
+/// that does not exist.
 fn timestamp(text: &str) -> Option<bool> {
     let mut rest = text;
     let year = digits(&mut rest, 4, 4)?;
@@ -183,7 +185,7 @@ fn timestamp(text: &str) -> Option<bool> {
     Some(date && hour < 24 && minute < 60 && second < 60 && zone)
 }
 
-/// The time zone at the end of a timestamp: whether it is less than a day off.
+/// Whether the time zone at the end of a timestamp is valid: less than a day from UTC.
 fn zone(text: &str, is_absent: bool) -> Option<bool> {
     if is_absent || text == "Z" {
         return Some(true);
@@ -211,7 +213,7 @@ fn days(year: u32, month: u32) -> u32 {
     }
 }
 
-/// Takes between `least` and `most` digits off the front.
+/// Removes between `least` and `most` digits from the front.
 fn digits(rest: &mut &str, least: usize, most: usize) -> Option<u32> {
     let length = rest
         .bytes()

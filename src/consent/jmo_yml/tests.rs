@@ -1,4 +1,5 @@
-//! The differential check against PyYAML itself is not here, as it needs Python; its findings are.
+//! The comparison with PyYAML itself is not here, because it needs Python; the differences that it
+//! found are.
 
 use std::time::Duration;
 
@@ -167,14 +168,14 @@ fn every_spelling_of_a_yes_is_a_yes() {
 }
 
 #[test]
-fn what_is_neither_makes_no_sense() {
+fn any_other_value_makes_no_sense() {
     for value in SENSELESS {
         assert_senseless(&enabled_is(value));
     }
 }
 
 #[test]
-fn a_file_that_does_not_speak_of_telemetry_says_nothing() {
+fn a_file_that_does_not_mention_telemetry_sets_nothing() {
     for text in [
         "",
         "\n",
@@ -251,7 +252,7 @@ fn merged_keys_count_as_in_pyyaml() {
 }
 
 #[test]
-fn of_a_repeated_key_a_no_counts() {
+fn a_no_among_repeated_keys_wins() {
     assert_no("telemetry:\n  enabled: no\n  enabled: yes\n");
     assert_no("telemetry: {enabled: no}\ntelemetry: {enabled: yes}\n");
     assert_no("telemetry: {enabled: maybe}\ntelemetry: {enabled: no}\n");
@@ -331,7 +332,7 @@ fn characters_that_yaml_refuses_disable() {
 }
 
 #[test]
-fn what_pyyaml_takes_is_taken() {
+fn what_pyyaml_accepts_is_accepted() {
     for rest in [
         "tools: [\n  trivy,\n  semgrep,\n]",
         "x:\n- a\n- b: c\n  d: e",
@@ -360,7 +361,7 @@ fn what_pyyaml_takes_is_taken() {
 }
 
 #[test]
-fn a_file_that_is_no_mapping_disables() {
+fn a_file_that_is_not_a_mapping_disables() {
     for text in ["- a", "text", "[telemetry]", "0"] {
         assert!(
             matches!(read(text), Err(Problem::NotAMapping(_))),
@@ -370,7 +371,7 @@ fn a_file_that_is_no_mapping_disables() {
 }
 
 #[test]
-fn the_place_is_that_of_the_value() {
+fn the_position_is_that_of_the_value() {
     assert_eq!(
         read("# é\ntelemetry:\n  'é': 1\n  enabled: no\n"),
         Ok(Setting::Disabled(Place {
@@ -409,7 +410,7 @@ fn a_hostile_file_costs_little() {
     assert!(!deadline.passed(), "it took more than 20 s");
 }
 
-/// A document in which telemetry is off, in one of many ways.
+/// A document that disables telemetry, in one of many ways.
 fn opted_out() -> impl Strategy<Value = String> {
     let key = |name: &'static str| {
         select(vec![
@@ -457,7 +458,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
-    fn an_opt_out_is_seen_wherever_and_however_it_is_written(text in opted_out()) {
+    fn an_opt_out_is_recognized_wherever_and_however_it_is_written(text in opted_out()) {
         prop_assert!(matches!(read(&text), Ok(Setting::Disabled(_))), "{:?}", read(&text));
     }
 
@@ -468,10 +469,10 @@ proptest! {
     }
 
     #[test]
-    fn a_cut_or_a_stray_byte_makes_no_yes_of_a_no(
+    fn truncation_or_a_stray_byte_does_not_turn_a_no_into_a_yes(
         no in select(NO), at in any::<prop::sample::Index>(), byte in any::<u8>(), insert in any::<bool>(),
     ) {
-        // One byte makes "on" of "n", and "1" of "0": those are new answers, not misread ones.
+        // One byte can turn "n" into "on", and "0" into "1". Those are new answers, not misread ones.
         prop_assume!(!["n", "N"].contains(&no));
         let mut text = enabled_is(no).replace("yes", "x").into_bytes();
         let at = at.index(text.len());
@@ -500,7 +501,7 @@ proptest! {
 }
 
 #[test]
-fn no_tag_of_the_whole_document_hides_what_it_says() {
+fn no_tag_of_the_whole_document_hides_its_content() {
     for header in [
         "!!null >",
         "!!null |",

@@ -1,5 +1,5 @@
-//! What GitHub answers: a Gist as JSON, read as it comes. Of its files only what is asked for is
-//! kept, so that no answer, however large or strange, takes more memory than that.
+//! GitHub's answer: a Gist as JSON, parsed while it is received. Only the requested parts of its
+//! files are kept, so that no answer takes more memory than those, however large or strange it is.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -11,39 +11,39 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 
 use crate::limits::{ANSWER_BYTES, ANSWER_DEPTH, ANSWER_STRING_BYTES, GIST_FILES};
 
-/// What is kept of the files of a Gist.
-pub(super) trait Keep {
-    /// What is kept of a content.
+/// Which parts of a Gist's files are kept.
+pub(super) trait Extract {
+    /// What is kept of a file's content.
     type Content;
-    /// Whether contents are looked at, at all.
+    /// Whether contents are parsed at all.
     const CONTENTS: bool = true;
-    /// Whether anything is kept of the file of this name.
+    /// Whether the file of this name is kept.
     fn wants(&self, name: &str) -> bool;
-    /// What is kept of this content; `None` to treat it as not given.
+    /// Extracts what is kept of this content; `None` to treat it as missing.
     fn content(&mut self, content: &str) -> Option<Self::Content>;
 }
 
-/// A Gist as the API gives it.
+/// A Gist as the API returns it.
 pub(super) struct GistAnswer<C> {
     pub(super) id: String,
     pub(super) description: Option<String>,
-    /// More files than are listed: GitHub lists 300.
+    /// Whether there are more files than the 300 that GitHub lists.
     pub(super) truncated: bool,
-    /// The commit that it is: the first of its history.
+    /// The commit of this state of the Gist: the first in its history.
     pub(super) commit: Option<String>,
-    /// The name and the `raw_url` of one file that is listed, whichever it is.
+    /// The name and the `raw_url` of any one of the listed files.
     pub(super) example: Option<(String, String)>,
-    /// The names of all files that are listed.
+    /// The names of all listed files.
     pub(super) names: HashSet<String>,
     /// The files that were wanted.
     pub(super) files: BTreeMap<String, FileAnswer<C>>,
 }
 
-/// A file as the API gives it.
+/// A file as the API returns it.
 pub(super) struct FileAnswer<C> {
     pub(super) size: Option<u64>,
     pub(super) raw_url: Option<String>,
-    /// The content is not all of it.
+    /// Whether the content is incomplete.
     pub(super) truncated: bool,
     pub(super) content: Option<C>,
 }
@@ -60,7 +60,7 @@ impl<C> Default for FileAnswer<C> {
 }
 
 /// Reads a Gist.
-pub(super) fn read<K: Keep>(
+pub(super) fn read<K: Extract>(
     body: impl Read,
     keep: &mut K,
 ) -> serde_json::Result<GistAnswer<K::Content>> {
@@ -77,12 +77,12 @@ pub(super) fn read<K: Keep>(
     Ok(gist)
 }
 
-/// A body of JSON that ends with an error where a text is longer or a value is nested deeper than
-/// any of GitHub's: the parser keeps a text and a nesting in memory until it has seen their end.
+/// A JSON body that fails when a string is longer, or a value is nested more deeply, than in any
+/// answer of GitHub. The parser would have to hold such a string or such nesting in memory.
 struct Bounded<R> {
     inner: R,
     depth: usize,
-    /// The length of the text that is open.
+    /// The length of the current string so far, inside a string.
     string: Option<usize>,
     escaped: bool,
 }
@@ -118,14 +118,14 @@ impl<R: Read> Read for Bounded<R> {
 
 struct GistSeed<'k, K>(&'k mut K);
 
-impl<'de, K: Keep> DeserializeSeed<'de> for GistSeed<'_, K> {
+impl<'de, K: Extract> DeserializeSeed<'de> for GistSeed<'_, K> {
     type Value = GistAnswer<K::Content>;
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
         json.deserialize_map(self)
     }
 }
 
-impl<'de, K: Keep> Visitor<'de> for GistSeed<'_, K> {
+impl<'de, K: Extract> Visitor<'de> for GistSeed<'_, K> {
     type Value = GistAnswer<K::Content>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -191,16 +191,16 @@ impl<'de> Visitor<'de> for NewestVisitor {
     }
 }
 
-struct FilesSeed<'k, K: Keep>(&'k mut K, &'k mut GistAnswer<K::Content>);
+struct FilesSeed<'k, K: Extract>(&'k mut K, &'k mut GistAnswer<K::Content>);
 
-impl<'de, K: Keep> DeserializeSeed<'de> for FilesSeed<'_, K> {
+impl<'de, K: Extract> DeserializeSeed<'de> for FilesSeed<'_, K> {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
         json.deserialize_any(self)
     }
 }
 
-impl<'de, K: Keep> Visitor<'de> for FilesSeed<'_, K> {
+impl<'de, K: Extract> Visitor<'de> for FilesSeed<'_, K> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -239,14 +239,14 @@ impl<'de, K: Keep> Visitor<'de> for FilesSeed<'_, K> {
 
 struct FileSeed<'k, K>(&'k mut K);
 
-impl<'de, K: Keep> DeserializeSeed<'de> for FileSeed<'_, K> {
+impl<'de, K: Extract> DeserializeSeed<'de> for FileSeed<'_, K> {
     type Value = Option<FileAnswer<K::Content>>;
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
         json.deserialize_any(self)
     }
 }
 
-impl<'de, K: Keep> Visitor<'de> for FileSeed<'_, K> {
+impl<'de, K: Extract> Visitor<'de> for FileSeed<'_, K> {
     type Value = Option<FileAnswer<K::Content>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -279,14 +279,14 @@ impl<'de, K: Keep> Visitor<'de> for FileSeed<'_, K> {
 
 struct ContentSeed<'k, 'de, K>(&'k mut K, PhantomData<&'de ()>);
 
-impl<'de, K: Keep> DeserializeSeed<'de> for ContentSeed<'_, 'de, K> {
+impl<'de, K: Extract> DeserializeSeed<'de> for ContentSeed<'_, 'de, K> {
     type Value = Option<K::Content>;
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
         json.deserialize_option(self)
     }
 }
 
-impl<'de, K: Keep> Visitor<'de> for ContentSeed<'_, 'de, K> {
+impl<'de, K: Extract> Visitor<'de> for ContentSeed<'_, 'de, K> {
     type Value = Option<K::Content>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -306,11 +306,11 @@ impl<'de, K: Keep> Visitor<'de> for ContentSeed<'_, 'de, K> {
     }
 }
 
-/// Reads an answer and keeps all of it.
+/// Reads an answer, keeping every file.
 #[cfg(fuzzing)]
 pub(crate) fn read_for_fuzzing(body: &[u8]) {
     struct All;
-    impl Keep for All {
+    impl Extract for All {
         type Content = usize;
         fn wants(&self, _: &str) -> bool {
             true

@@ -1,4 +1,4 @@
-//! GitHub's API for one Gist: its address, and the token to ask with, if there is one.
+//! GitHub's API for one Gist: its address, and the token for requests, if there is one.
 
 use std::time::Duration;
 
@@ -15,17 +15,17 @@ use crate::env::Environment;
 /// The API of github.com.
 const GITHUB_API: &str = "https://api.github.com";
 
-/// The token and the API's base that belong together.
+/// A token and the API's base URL that it is for.
 #[derive(Debug, Clone, Default)]
 pub(in crate::destination) struct Access {
     /// The token, if there is one.
     pub(in crate::destination) token: Option<Token>,
-    /// The API's base, when it is not GitHub's own.
+    /// The API's base URL, if it is not GitHub's own.
     pub(in crate::destination) api: Option<String>,
 }
 
 impl Access {
-    /// What the environment gives.
+    /// The token and the API from the environment.
     pub(in crate::destination) fn given(environment: &Environment) -> Result<Self, ConfigError> {
         Ok(Self {
             token: config::token(environment, info::TOKEN, info::TOKEN_FILE)?,
@@ -33,9 +33,9 @@ impl Access {
         })
     }
 
-    /// What belongs to this Gist: the environment's token goes to the environment's API or to
-    /// GitHub's own, never to one that a file names; a remembered token goes where it was
-    /// remembered for.
+    /// The token and the API for this Gist. A token from the environment is sent to the API from
+    /// the environment or to GitHub's own, never to one that a file names. A remembered token is
+    /// sent only to the API that was remembered with it.
     pub(in crate::destination) fn find(
         config: &Config<'_>,
         target: &Target,
@@ -71,7 +71,7 @@ impl Api {
         if !is_safe(&url) {
             return Err(UploadError::InsecureApi);
         }
-        // It would end up in receipts and messages, which are no place for a secret.
+        // They would end up in receipts and messages, where no secret may be.
         if !url.username().is_empty() || url.password().is_some() {
             return Err(UploadError::SecretInApi);
         }
@@ -82,7 +82,7 @@ impl Api {
         })
     }
 
-    /// Where the Gist is asked for.
+    /// The URL of the Gist.
     pub(super) fn url(&self) -> &Url {
         &self.url
     }
@@ -92,7 +92,7 @@ impl Api {
         self.authorization.is_some()
     }
 
-    /// Makes a request; `finish` adds what it is about.
+    /// Makes a request. `finish` adds its body and its own headers.
     pub(super) fn send(
         &self,
         method: &Method,
@@ -111,15 +111,15 @@ impl Api {
         })
     }
 
-    /// Asks for a file at an address that an answer named: without the token, and without anything
-    /// else that the API is told. Only https, and on this machine only where the API itself is: an
-    /// answer from elsewhere must not make us ask a service of this machine.
+    /// Requests a file from an address that an answer named, without the token and the headers for
+    /// the API. Only https is allowed, and this machine only if the API is on it too: a remote
+    /// answer must not make us send a request to a service on this machine.
     pub(super) fn raw(&self, address: &str, timeout: Duration) -> Result<Response, String> {
         let url = Url::parse(address)
             .ok()
             .filter(is_safe)
-            .filter(|url| !leads_here(url) || is_loopback(&self.url))
-            .ok_or("its address is not one that may be asked")?;
+            .filter(|url| !may_be_this_machine(url) || is_loopback(&self.url))
+            .ok_or("requests to its address are not allowed")?;
         self.client
             .get(url)
             .timeout(timeout)
@@ -135,8 +135,8 @@ fn bearer(token: &Token) -> Result<HeaderValue, UploadError> {
     Ok(value)
 }
 
-/// Whether an address may lead to this machine, by any of its names.
-fn leads_here(url: &Url) -> bool {
+/// Whether an address may be that of this machine, under any of its names.
+fn may_be_this_machine(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_end_matches('.');
     let ip = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
     host == "localhost"
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_from_elsewhere_makes_us_ask_nothing_on_this_machine_and_nothing_in_the_clear() {
+    fn a_remote_answer_causes_no_request_to_this_machine_and_none_in_plain_text() {
         let api = Api::new("0123456789abcdef0123", &Access::default()).expect("GitHub's");
         for address in [
             "http://gist.githubusercontent.com/raw/x",
@@ -172,14 +172,14 @@ mod tests {
             let asked = api.raw(address, Duration::ZERO);
             let refused = asked.expect_err(address);
             assert_eq!(
-                refused, "its address is not one that may be asked",
+                refused, "requests to its address are not allowed",
                 "{address}"
             );
         }
         let asked = api.raw("https://gist.invalid/x", Duration::ZERO);
         assert_ne!(
             asked.expect_err("no such host"),
-            "its address is not one that may be asked"
+            "requests to its address are not allowed"
         );
     }
 }

@@ -1,4 +1,5 @@
-//! What a Gist is called, how one is named and configured, and what to do when it can't be read.
+//! Describes Gists for help and messages: names, environment variables, examples, and advice when
+//! one can't be read.
 
 use crate::destination::info::{KindInfo, Variable};
 use crate::destination::read_error::ReadError;
@@ -9,10 +10,10 @@ pub(super) const ID: &str = "JMO_TELEMETRY_GIST_ID";
 pub(super) const TOKEN: &str = "JMO_TELEMETRY_GITHUB_TOKEN";
 /// The file that holds the token.
 pub(super) const TOKEN_FILE: &str = "JMO_TELEMETRY_GITHUB_TOKEN_FILE";
-/// The API's base.
+/// The API's base URL.
 pub(super) const API: &str = "JMO_TELEMETRY_GITHUB_API";
 
-/// A Gist, in words.
+/// The description of Gists for help and messages.
 pub(in crate::destination) const INFO: KindInfo = KindInfo {
     word: "gist",
     name: "Gist",
@@ -24,7 +25,7 @@ pub(in crate::destination) const INFO: KindInfo = KindInfo {
          file that JMO_TELEMETRY_GITHUB_TOKEN_FILE names",
     ),
     configure_hint: Some(
-        "name it: --from gist:ID, or JMO_TELEMETRY_GIST_ID, or `jmo-telemetry connect gist ID`",
+        "use --from gist:ID, JMO_TELEMETRY_GIST_ID or `jmo-telemetry connect gist ID`",
     ),
     connect_examples: &[
         "jmo-telemetry connect gist 0123456789abcdef    # asks for the token",

@@ -1,5 +1,5 @@
-//! A GitHub Gist as a destination: files of it are written by their names, several in one request,
-//! and the answer to each request is the whole Gist.
+//! A GitHub Gist as a destination. One request writes several of its files by name, and the answer
+//! to each request is the whole Gist.
 
 mod answer;
 mod api;
@@ -17,7 +17,7 @@ use serde::Serialize;
 
 #[cfg(fuzzing)]
 pub(crate) use self::answer::read_for_fuzzing;
-use self::answer::{FileAnswer, GistAnswer, Keep};
+use self::answer::{Extract, FileAnswer, GistAnswer};
 pub(super) use self::api::Access;
 use self::api::Api;
 pub(super) use self::info::{INFO, read_advice};
@@ -34,7 +34,7 @@ use crate::destination::verdict::Verdict;
 use crate::env::Environment;
 use crate::limits::{GITHUB_WRITE_SPACING, REQUEST_TIMEOUT, SEGMENT_BYTES, SEGMENTS_PER_REQUEST};
 
-/// What a Gist can do and wants.
+/// What a Gist can do, and its limits.
 pub(super) const CAPABILITIES: Capabilities = Capabilities {
     segments_grow: true,
     max_bytes: SEGMENT_BYTES,
@@ -45,7 +45,7 @@ pub(super) const CAPABILITIES: Capabilities = Capabilities {
     uses_network: true,
 };
 
-/// The Gist that the environment names: the user's own choice.
+/// The Gist that the environment names. It counts as the user's own choice.
 pub(super) fn named_by(environment: &Environment) -> Result<Option<Chosen>, ConfigError> {
     let named = environment.get(info::ID).map(|id| Target::gist(id.trim()));
     let target = named.transpose().map_err(|source| ConfigError::Variable {
@@ -68,7 +68,7 @@ impl Gist {
     pub(super) fn new(id: &str, access: &Access) -> Result<Self, UploadError> {
         let token = access.token.as_ref().ok_or(UploadError::NoToken)?;
         let api = Api::new(id, access)?;
-        // Salted with the address and cut, so that it tells a change and nothing else.
+        // Salted with the address and truncated, so that it reveals a change and nothing else.
         let fingerprint = segment::sha256(format!("{}\n{}", api.url(), token.expose()).as_bytes())
             [..16]
             .to_owned();
@@ -80,12 +80,12 @@ impl Gist {
         })
     }
 
-    fn get<K: Keep>(&self, timeout: Duration, keep: &mut K) -> Answer<GistAnswer<K::Content>> {
+    fn get<K: Extract>(&self, timeout: Duration, keep: &mut K) -> Answer<GistAnswer<K::Content>> {
         self.send(&Method::GET, &[], timeout, keep)
     }
 
-    /// Changes the Gist; the answer is the whole of it.
-    fn patch<K: Keep>(
+    /// Changes the Gist. The answer is the whole Gist.
+    fn patch<K: Extract>(
         &self,
         body: &impl Serialize,
         timeout: Duration,
@@ -95,8 +95,8 @@ impl Gist {
         self.send(&Method::PATCH, &body, timeout, keep)
     }
 
-    /// Makes a request and reads the Gist that is the answer.
-    fn send<K: Keep>(
+    /// Makes a request and reads the Gist from the answer.
+    fn send<K: Extract>(
         &self,
         method: &Method,
         body: &[u8],
@@ -116,7 +116,7 @@ impl Gist {
         let response = response.map_err(|error| Unconfirmed::later(describe(error)))?;
         let status = response.status();
         if status != StatusCode::OK && status != StatusCode::CREATED {
-            return Err(advised(refusal(response)));
+            return Err(with_advice(refusal(response)));
         }
         let status = status.as_u16();
         let gist = answer::read(response, keep).map_err(|error| {
@@ -143,8 +143,8 @@ impl Gist {
         file.raw_url.clone().unwrap_or_else(url)
     }
 
-    /// A file as it is there. GitHub gives no content of a file that is too large, or when another
-    /// one is; what matters is then read from where it is.
+    /// A file as it is there. GitHub omits the content of a file that is too large, and sometimes
+    /// of others when one file is. If such a file matters, it is read from its `raw_url`.
     fn remote_file(
         &self,
         name: &str,
@@ -172,8 +172,8 @@ impl Gist {
     }
 }
 
-/// With what somebody can do about it.
-fn advised(unconfirmed: Unconfirmed) -> Unconfirmed {
+/// Adds what the user can do about it.
+fn with_advice(unconfirmed: Unconfirmed) -> Unconfirmed {
     let advice = match (unconfirmed.verdict, unconfirmed.http_status) {
         (Verdict::Refused(_), Some(401)) => {
             "the token is not valid; make a new one with the scope `gist`, and connect again"
@@ -192,10 +192,10 @@ fn advised(unconfirmed: Unconfirmed) -> Unconfirmed {
     }
 }
 
-/// The sizes of these files.
+/// Keeps the sizes of these files.
 struct Sizes<'n>(HashSet<&'n str>);
 
-impl Keep for Sizes<'_> {
+impl Extract for Sizes<'_> {
     type Content = ();
     const CONTENTS: bool = false;
     fn wants(&self, name: &str) -> bool {
@@ -206,10 +206,10 @@ impl Keep for Sizes<'_> {
     }
 }
 
-/// What the files that are named like segments hold.
+/// Keeps the content of files that are named like segments.
 struct Contents;
 
-impl Keep for Contents {
+impl Extract for Contents {
     type Content = RemoteFile;
     fn wants(&self, name: &str) -> bool {
         segment::is_name(name)
@@ -234,7 +234,7 @@ impl Destination for Gist {
 
     fn write(&mut self, files: &[SegmentFile], timeout: Duration) -> Answer<Vec<Receipt>> {
         let deadline = Deadline::after(timeout);
-        // A database that somebody changed would lead to any file of the Gist.
+        // If somebody tampered with the database, a name could be that of any file of the Gist.
         if let Some(file) = files.iter().find(|file| !segment::is_name(&file.name)) {
             let name = file.name.escape_debug();
             return Err(Unconfirmed::later(format!(
@@ -255,7 +255,7 @@ impl Destination for Gist {
             .iter()
             .map(|file| self.proof_of_write(&proof, file, &mut unlisted))
             .collect::<Result<_, _>>()
-            .map_err(|why| why.judged(http_status.unwrap_or_default()))?;
+            .map_err(|why| why.into_unconfirmed(http_status.unwrap_or_default()))?;
         Ok(Confirmed {
             proof: receipts,
             http_status,
@@ -307,7 +307,7 @@ impl Destination for Gist {
         names
             .iter()
             .try_for_each(|name| self.proof_of_deletion(&proof, name, &mut unlisted))
-            .map_err(|why| why.judged(http_status.unwrap_or_default()))?;
+            .map_err(|why| why.into_unconfirmed(http_status.unwrap_or_default()))?;
         Ok(Confirmed {
             proof: (),
             http_status,
@@ -317,12 +317,12 @@ impl Destination for Gist {
     fn probe(&mut self, timeout: Duration) -> Answer<()> {
         let mut nothing = Sizes(HashSet::new());
         let seen = self.get(timeout, &mut nothing)?;
-        // Only the owner gets past this, and it says what is there already.
+        // Writes the description that is already there, which only the owner may do.
         let description = seen.proof.description.unwrap_or_default();
         let unchanged = HashMap::from([("description", description)]);
         let http_status = match self.patch(&unchanged, timeout, &mut nothing) {
             Ok(answer) => answer.http_status,
-            // "Nothing to change" is an answer to somebody who may change things.
+            // A conflict means that nothing changed, which also shows that we may write.
             Err(answer) if answer.verdict == Verdict::Conflict => answer.http_status,
             Err(other) => return Err(other),
         };

@@ -1,4 +1,5 @@
-//! What proves a write or a deletion: the answer, or where it does not list all files, the file itself.
+//! What proves a write or a deletion: the answer, or the file itself if the answer does not list
+//! all files.
 
 use super::Gist;
 use super::answer::GistAnswer;
@@ -8,8 +9,8 @@ use crate::destination::http::unproven;
 use crate::destination::segment::{Receipt, SegmentFile};
 
 impl Gist {
-    /// The proof of a write: the answer names our file with our size; or it does not list all files,
-    /// and ours, read by itself, has our content.
+    /// The proof of a write: the answer lists our file with our size. If it does not list all
+    /// files: our file, read on its own, has our content.
     pub(super) fn proof_of_write(
         &self,
         gist: &GistAnswer<()>,
@@ -19,7 +20,11 @@ impl Gist {
         let ours = Receipt::of(file.content.as_bytes(), String::new());
         let url = match gist.files.get(&file.name) {
             Some(found) if found.size == Some(ours.bytes as u64) => self.place(found),
-            Some(_) => return Err(Unproven::Answer("the answer gives our file another size")),
+            Some(_) => {
+                return Err(Unproven::Answer(
+                    "the answer gives a different size for our file",
+                ));
+            }
             None if !gist.truncated => {
                 return Err(Unproven::Answer("the answer does not name our file"));
             }
@@ -35,8 +40,8 @@ impl Gist {
         Ok(Receipt { url, ..ours })
     }
 
-    /// The proof of a deletion: the answer does not list the file; or it does not list all files, and
-    /// this one is not there.
+    /// The proof of a deletion: the answer does not list the file, and if it does not list all
+    /// files, reading the file on its own finds nothing.
     pub(super) fn proof_of_deletion(
         &self,
         gist: &GistAnswer<()>,
@@ -60,20 +65,20 @@ impl Gist {
 
 /// Why an answer proves nothing.
 pub(super) enum Unproven {
-    /// What it says.
+    /// Because of what it says.
     Answer(&'static str),
-    /// It does not list all files, and one of ours could not be confirmed by itself.
+    /// It does not list all files, and one of ours could not be confirmed on its own.
     Unlisted(String),
 }
 
 impl Unproven {
-    pub(super) fn judged(self, status: u16) -> Unconfirmed {
+    pub(super) fn into_unconfirmed(self, status: u16) -> Unconfirmed {
         match self {
             Self::Answer(why) => unproven(status, why),
             Self::Unlisted(why) => unproven(
                 status,
                 &format!(
-                    "the Gist has more files than GitHub lists (300), and ours could not be read by itself ({why}); connect another Gist or a collector"
+                    "the Gist has more files than GitHub lists (300), and ours could not be read on its own ({why}); connect another Gist or a collector"
                 ),
             ),
         }

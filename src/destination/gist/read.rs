@@ -1,6 +1,6 @@
-//! A Gist as a source: reading what was collected. No token is needed for that, but with one GitHub
-//! allows 5,000 requests an hour instead of 60. It goes to the API alone; a `raw_url` is on another
-//! host and is read without it.
+//! A Gist as a source: reading what was collected. This needs no token, but with one GitHub allows
+//! 5,000 requests an hour instead of 60. The token is sent only to the API; a `raw_url` is on
+//! another host and is read without it.
 
 use std::io::{self, BufReader, Read};
 
@@ -8,14 +8,14 @@ use reqwest::blocking::Response;
 use reqwest::header::{ETAG, IF_NONE_MATCH};
 use reqwest::{Method, StatusCode};
 
-use super::answer::{self, FileAnswer, Keep};
+use super::answer::{self, Extract, FileAnswer};
 use super::api::{Access, Api};
 use crate::destination::http::{describe, refusal};
 use crate::destination::read_error::ReadError;
 use crate::destination::{Kind, Target, UploadError};
 use crate::limits::{RAW_FILE_BYTES, VIEW_CONTENT_BYTES, VIEW_TIMEOUT};
 
-/// One Gist, for reading.
+/// Reads one Gist.
 #[derive(Debug)]
 pub(crate) struct GistReader {
     target: Target,
@@ -23,23 +23,23 @@ pub(crate) struct GistReader {
     api: Api,
 }
 
-/// What the API answered.
+/// The answer of the API.
 #[derive(Debug)]
 pub(crate) enum Fetched {
-    /// It is still what had this ETag.
+    /// The Gist still has the given ETag.
     NotModified,
-    /// What it holds.
+    /// Its content.
     Listing(Listing),
 }
 
-/// What a Gist holds.
+/// The content of a Gist.
 #[derive(Debug)]
 pub(crate) struct Listing {
-    /// For asking whether it changed.
+    /// The ETag, for asking later whether the Gist has changed.
     pub etag: Option<String>,
-    /// More files are there than the API lists.
+    /// Whether there are more files than the API lists.
     pub more_files: bool,
-    /// In the order of their names.
+    /// The files, sorted by name.
     pub files: Vec<GistFile>,
 }
 
@@ -48,20 +48,20 @@ pub(crate) struct Listing {
 pub(crate) struct GistFile {
     /// Its name.
     pub name: String,
-    /// Its whole size in bytes, if the API says so.
+    /// Its full size in bytes, if the API gives it.
     pub size: Option<u64>,
-    /// What it holds.
+    /// Its content.
     pub content: Content,
 }
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Debug)]
 pub(crate) enum Content {
     /// All of it.
     Whole(String),
-    /// The answer has not all of it; this is where it is.
-    Elsewhere(String),
-    /// The answer has not all of it, and does not say where it is.
+    /// The answer does not have all of it. This is its `raw_url`.
+    AtUrl(String),
+    /// The answer does not have all of it and gives no `raw_url`.
     Unknown,
 }
 
@@ -69,7 +69,7 @@ impl GistReader {
     /// Contacts nobody.
     ///
     /// # Errors
-    /// When the API base is not usable.
+    /// When the API's base URL is not usable.
     pub(in crate::destination) fn new(
         target: &Target,
         access: &Access,
@@ -90,14 +90,14 @@ impl GistReader {
         &self.target
     }
 
-    /// Where it is asked for.
+    /// The URL that is requested.
     #[must_use]
     pub(crate) fn address(&self) -> &str {
         self.api.url().as_str()
     }
 
-    /// Asks for the Gist, or whether it still is what had this ETag. `advance` is told of each part
-    /// of the answer.
+    /// Requests the Gist, if it no longer has this ETag. `advance` is called with the size of each
+    /// part of the answer as it arrives.
     ///
     /// # Errors
     /// When there is no usable answer.
@@ -128,7 +128,7 @@ impl GistReader {
     ) -> Result<Listing, ReadError> {
         let etag = response.headers().get(ETAG);
         let etag = etag.and_then(|etag| etag.to_str().ok()).map(str::to_owned);
-        let body = Watched {
+        let body = WithProgress {
             inner: response,
             advance,
         };
@@ -160,7 +160,7 @@ impl GistReader {
     /// Reads a file from its `raw_url`, without the token.
     ///
     /// # Errors
-    /// When it can't be read, as a fragment for people.
+    /// A reason for people to read.
     pub(crate) fn fetch_raw(
         &self,
         raw_url: &str,
@@ -171,7 +171,7 @@ impl GistReader {
             return Err(format!("HTTP {}", response.status().as_u16()));
         }
         let mut content = Vec::new();
-        let body = Watched {
+        let body = WithProgress {
             inner: response.take(RAW_FILE_BYTES),
             advance,
         };
@@ -182,12 +182,12 @@ impl GistReader {
     }
 }
 
-/// The contents of files of lines, as far as there is memory for them.
+/// Keeps the contents of JSONL files, up to a memory limit.
 struct Lines {
     left: usize,
 }
 
-impl Keep for Lines {
+impl Extract for Lines {
     type Content = String;
     fn wants(&self, name: &str) -> bool {
         name.to_ascii_lowercase().ends_with(".jsonl")
@@ -199,8 +199,8 @@ impl Keep for Lines {
 }
 
 impl FileAnswer<String> {
-    /// One file over GitHub's limit can blank the contents of others, so what matters is whether
-    /// all of it is here.
+    /// A file over GitHub's size limit can blank the contents of others, so a content is used only
+    /// if it has its full size.
     fn named(self, name: String) -> GistFile {
         let whole = self.content.filter(|content| {
             !self.truncated && self.size.is_none_or(|size| size == content.len() as u64)
@@ -210,20 +210,20 @@ impl FileAnswer<String> {
             size: self.size,
             content: match (whole, self.raw_url) {
                 (Some(content), _) => Content::Whole(content),
-                (None, Some(url)) => Content::Elsewhere(url),
+                (None, Some(url)) => Content::AtUrl(url),
                 (None, None) => Content::Unknown,
             },
         }
     }
 }
 
-/// A body that tells of each part that has come.
-struct Watched<'w, R> {
+/// A body that reports each part as it arrives.
+struct WithProgress<'w, R> {
     inner: R,
     advance: &'w mut dyn FnMut(u64),
 }
 
-impl<R: Read> Read for Watched<'_, R> {
+impl<R: Read> Read for WithProgress<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
         (self.advance)(read as u64);

@@ -1,9 +1,10 @@
-//! Files beyond the 300 that GitHub lists of a Gist. Many machines share one, and each knows its own
-//! files by their names: such a file is read by itself, from where its neighbours are.
+//! Reads files beyond the 300 that GitHub lists of a Gist. Many machines can share one Gist. Each
+//! knows the names of its own files, so it reads an unlisted file from an address next to that of a
+//! listed one.
 //!
-//! A file that is listed gives the pattern: its `raw_url` is `…/raw/HASH/NAME`, and any commit may
-//! stand for the hash. The commit is the one that the answer is about, so what is read is neither
-//! older nor newer than the answer.
+//! The `raw_url` of a listed file gives the pattern: it is `…/raw/HASH/NAME`, and the hash may also
+//! be that of a commit. The commit is that of the answer, so what is read is neither older nor
+//! newer than the answer.
 
 use std::io::Read as _;
 use std::time::Duration;
@@ -23,12 +24,12 @@ pub(super) struct Unlisted<'g> {
     commit: Option<&'g str>,
     example: Option<&'g (String, String)>,
     deadline: Deadline,
-    /// Whether a file that is known to be there could be read like this.
+    /// Whether a file that is known to exist could be read in this way.
     works: Option<bool>,
 }
 
 impl<'g> Unlisted<'g> {
-    /// Of this answer. Contacts nobody yet.
+    /// The unlisted files of this answer. Contacts nobody yet.
     pub(super) fn of<C>(gist: &'g Gist, answer: &'g GistAnswer<C>, timeout: Duration) -> Self {
         Self {
             gist,
@@ -39,21 +40,21 @@ impl<'g> Unlisted<'g> {
         }
     }
 
-    /// Reads a file. `None` when it is not there.
+    /// Reads a file. `None` when it does not exist.
     ///
     /// # Errors
-    /// When there is no telling, as a fragment for people.
+    /// When that can't be determined; a reason for people to read.
     pub(super) fn read(&mut self, name: &str) -> Result<Option<RemoteFile>, String> {
         let url = self.address(name).ok_or("GitHub does not say where")?;
         match self.get(&url)? {
             Some(content) => Ok(Some(RemoteFile::of(&content, url))),
-            // "Not found" is the answer of a place that shows nothing to anybody, too.
+            // "Not found" is also the answer of a server that does not serve such addresses at all.
             None if self.works()? => Ok(None),
             None => Err("HTTP 404: Not Found".to_owned()),
         }
     }
 
-    /// Whether the file that the answer does list is found at an address of the same pattern.
+    /// Whether a file that the answer lists is found at an address of the same pattern.
     fn works(&mut self) -> Result<bool, String> {
         if let Some(works) = self.works {
             return Ok(works);
@@ -71,17 +72,17 @@ impl<'g> Unlisted<'g> {
         read_raw(&self.gist.api, url, self.deadline.left())
     }
 
-    /// Where a file of this name is, if it is there.
+    /// The address of a file of this name, if it exists.
     fn address(&self, name: &str) -> Option<String> {
         let (_, example) = self.example?;
         address_beside(example, self.commit, name)
     }
 }
 
-/// Reads a segment from an address that an answer named. `None` when nothing is there.
+/// Reads a segment from an address that an answer named. `None` when there is none.
 ///
 /// # Errors
-/// When there is no telling, as a fragment for people.
+/// When that can't be determined; a reason for people to read.
 pub(super) fn read_raw(
     api: &Api,
     address: &str,
@@ -102,8 +103,8 @@ pub(super) fn read_raw(
     }
 }
 
-/// The address of a file, by the one of another file and by the commit that both are of. Without a
-/// commit it is that of the newest.
+/// The address of a file in the same commit as another file whose address is known. Without a
+/// commit, the address of its newest version.
 fn address_beside(example: &str, commit: Option<&str>, name: &str) -> Option<String> {
     let mut url = Url::parse(example).ok()?;
     url.set_query(None);
@@ -124,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_looked_for_beside_another_in_the_commit_of_the_answer() {
+    fn a_file_is_looked_for_next_to_another_in_the_commit_of_the_answer() {
         let blob = "0".repeat(40);
         let commit = "1".repeat(40);
         let base = "https://gist.githubusercontent.com/octocat/aa5a315d61ae9438b18d/raw";

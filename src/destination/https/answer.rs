@@ -1,4 +1,4 @@
-//! What a collector answers to a batch, and whether that proves that it has it.
+//! A collector's answer to a batch, and whether it proves that the collector has the batch.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::destination::segment::{Receipt, RejectedLine, SegmentFile};
 use crate::event::Payload;
 
-/// What a collector says of a batch.
+/// A collector's answer to a batch.
 #[derive(Debug, Deserialize)]
 pub(super) struct BatchAnswer {
     batch: String,
@@ -24,7 +24,7 @@ struct LineAnswer {
     reason: Reason,
 }
 
-/// Why a line was not taken. Another word than these is no collector's.
+/// Why a line was rejected. An answer with any other word is not a collector's.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Reason {
@@ -47,12 +47,12 @@ impl Reason {
     }
 }
 
-/// A segment's name without its ending: what makes a repeat known as one.
+/// The idempotency key: the segment's name without its ending. By it the collector recognizes a repeat.
 pub(super) fn key(file: &SegmentFile) -> &str {
     file.name.strip_suffix(".jsonl").unwrap_or(&file.name)
 }
 
-/// The proof: key and hash are ours, and every line of ours is accounted for once.
+/// The proof: the key and the hash are ours, and each of our lines is accounted for exactly once.
 pub(super) fn proof(
     file: &SegmentFile,
     answer: BatchAnswer,
@@ -63,7 +63,7 @@ pub(super) fn proof(
         return Err("the answer is of another batch");
     }
     if answer.sha256 != receipt.sha256 {
-        return Err("the answer has another hash than what was sent");
+        return Err("the answer's hash is not that of what was sent");
     }
     let lines: Vec<&str> = file.content.lines().collect();
     let taken = answer.accepted.checked_add(answer.duplicates);
@@ -113,7 +113,7 @@ mod tests {
         }
     }
 
-    fn judged(change: impl Fn(&mut serde_json::Value)) -> Result<Receipt, &'static str> {
+    fn judge(change: impl Fn(&mut serde_json::Value)) -> Result<Receipt, &'static str> {
         let file = file();
         let mut answer = json!({
             "batch": "events-20261122-0123456789abcdef",
@@ -128,8 +128,8 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_accounts_for_every_line_is_a_proof_and_no_other_is() {
-        let receipt = judged(|_| {}).expect("a proof");
+    fn only_an_answer_that_accounts_for_every_line_is_a_proof() {
+        let receipt = judge(|_| {}).expect("a proof");
         let rejected = RejectedLine {
             line: 1,
             reason: "rejected: schema".to_owned(),
@@ -141,7 +141,7 @@ mod tests {
                 "batch",
                 json!("events-20261122-0123456789abcdee"),
             ),
-            ("another hash", "sha256", json!("0".repeat(64))),
+            ("the answer's hash", "sha256", json!("0".repeat(64))),
             ("counts", "accepted", json!(2)),
             ("counts", "duplicates", json!(u64::MAX)),
             ("counts", "rejected", json!([])),
@@ -168,14 +168,14 @@ mod tests {
             ("no answer", "accepted", json!(-1)),
             ("no answer", "accepted", json!("1")),
         ] {
-            let answer = judged(|answer| answer[field] = value.clone());
+            let answer = judge(|answer| answer[field] = value.clone());
             assert!(
                 answer.as_ref().is_err_and(|text| text.contains(why)),
                 "{why}: {answer:?}"
             );
         }
         let twice = json!({"line": 2, "event_id": null, "reason": "schema"});
-        let answer = judged(|answer| {
+        let answer = judge(|answer| {
             answer["accepted"] = json!(0);
             answer["rejected"] = json!([twice, twice]);
         });

@@ -1,4 +1,5 @@
-//! What a collector is called, how one is named and configured, and what to do when it can't be read.
+//! Describes collectors for help and messages: names, environment variables, examples, and advice
+//! when one can't be read.
 
 use crate::destination::info::{KindInfo, Variable};
 use crate::destination::read_error::ReadError;
@@ -10,7 +11,7 @@ pub(super) const TOKEN: &str = "JMO_TELEMETRY_COLLECTOR_TOKEN";
 /// The file that holds that token.
 pub(super) const TOKEN_FILE: &str = "JMO_TELEMETRY_COLLECTOR_TOKEN_FILE";
 
-/// A collector, in words.
+/// The description of collectors for help and messages.
 pub(in crate::destination) const INFO: KindInfo = KindInfo {
     word: "collector",
     name: "collector",
@@ -48,7 +49,7 @@ pub(in crate::destination) fn read_advice(error: &ReadError) -> Option<&'static 
             Some("set JMO_TELEMETRY_COLLECTOR_TOKEN to the collector's STATS_TOKEN")
         }
         ReadError::Refused { .. } => {
-            Some("there is no collector at this address; see that it is complete")
+            Some("there is no collector at this address; check that it is complete")
         }
         ReadError::Limited { .. } => None,
         ReadError::Later(_) => Some("try again when the collector can be reached"),

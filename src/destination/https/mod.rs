@@ -1,5 +1,6 @@
-//! A collector as a destination: each segment is one request, which needs no token. The service
-//! answers line by line, knows every event by its id, and gives nothing back to who sends.
+//! A collector as a destination. Each segment is one request, which needs no token. The collector
+//! answers for each line, recognizes every event by its id, and shows senders nothing of what it
+//! has.
 
 mod answer;
 mod info;
@@ -34,7 +35,7 @@ use crate::limits::{
     SEGMENT_BYTES,
 };
 
-/// What a collector can do and wants.
+/// What a collector can do, and its limits.
 pub(super) const CAPABILITIES: Capabilities = Capabilities {
     segments_grow: false,
     max_bytes: SEGMENT_BYTES,
@@ -45,7 +46,7 @@ pub(super) const CAPABILITIES: Capabilities = Capabilities {
     uses_network: true,
 };
 
-/// The collector that the environment names. The user may not have set it himself, so the notice
+/// The collector that the environment names. The user may not have set the variable, so the notice
 /// comes first.
 pub(super) fn named_by(environment: &Environment) -> Result<Option<Chosen>, ConfigError> {
     let Some(text) = environment.get(info::ENDPOINT) else {
@@ -54,7 +55,7 @@ pub(super) fn named_by(environment: &Environment) -> Result<Option<Chosen>, Conf
     chosen_by_others(info::ENDPOINT, text.trim()).map(Some)
 }
 
-/// The collector that was named when the program was compiled. The notice comes first.
+/// The collector that was set when the program was compiled. The notice comes first.
 pub(super) fn built_in() -> Result<Option<Chosen>, ConfigError> {
     const NAME: &str = "JMO_TELEMETRY_DEFAULT_ENDPOINT";
     match option_env!("JMO_TELEMETRY_DEFAULT_ENDPOINT") {
@@ -90,7 +91,7 @@ impl Collector {
         })
     }
 
-    /// Posts a body and reads the JSON that is the answer.
+    /// Posts a body and reads the JSON answer.
     fn post<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -111,11 +112,11 @@ impl Collector {
     }
 }
 
-/// The JSON of a success, of a bounded size.
+/// Reads the JSON of a successful answer, up to a size limit.
 fn read<T: DeserializeOwned>(response: Response) -> Result<(T, u16), Unconfirmed> {
     let status = response.status();
     if status != StatusCode::OK {
-        return Err(advised(refusal(response)));
+        return Err(with_advice(refusal(response)));
     }
     let mut body = Vec::new();
     response
@@ -129,20 +130,20 @@ fn read<T: DeserializeOwned>(response: Response) -> Result<(T, u16), Unconfirmed
     Ok((answer, status.as_u16()))
 }
 
-/// With what somebody can do about it.
-fn advised(unconfirmed: Unconfirmed) -> Unconfirmed {
+/// Adds what the user can do about it.
+fn with_advice(unconfirmed: Unconfirmed) -> Unconfirmed {
     let (verdict, advice) = match (unconfirmed.verdict, unconfirmed.http_status) {
         (Verdict::Refused(_), Some(410)) => (
             Verdict::Refused(COLLECTOR_CLOSED_PAUSE),
-            "the collector is closed for good or for a while; it is asked again after a week",
+            "the collector is closed, for good or for a while; it is tried again after a week",
         ),
         (verdict @ Verdict::Refused(_), Some(404)) => (
             verdict,
-            "there is no collector at this address; see that it is complete",
+            "there is no collector at this address; check that it is complete",
         ),
         (verdict @ Verdict::Refused(_), _) => (
             verdict,
-            "something at this address wants a login, and a collector wants none; see that it is right",
+            "the server at this address asks for a login, which a collector never does; check the address",
         ),
         _ => return unconfirmed,
     };
@@ -153,7 +154,7 @@ fn advised(unconfirmed: Unconfirmed) -> Unconfirmed {
     }
 }
 
-fn packed(content: &str) -> Vec<u8> {
+fn gzip(content: &str) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder
         .write_all(content.as_bytes())
@@ -166,7 +167,7 @@ impl Destination for Collector {
         &self.target
     }
 
-    /// Nothing but the address, so that a pause ends when that changes.
+    /// Only the address, so that a pause ends when it changes.
     fn fingerprint(&self) -> String {
         segment::sha256(self.address.as_bytes())[..16].to_owned()
     }
@@ -179,7 +180,7 @@ impl Destination for Collector {
         let mut receipts = Vec::new();
         let mut http_status = None;
         for file in files {
-            let body = packed(&file.content);
+            let body = gzip(&file.content);
             let (answer, status) = self.post("/v1/events", timeout, |request| {
                 request
                     .header(CONTENT_TYPE, "application/x-ndjson")
@@ -198,7 +199,7 @@ impl Destination for Collector {
         })
     }
 
-    /// A collector shows nothing to who sends.
+    /// A collector does not show senders what it has.
     fn look(&mut self, _: Wanted<'_>, _: Duration) -> Answer<Seen> {
         Err(Unconfirmed::later("a collector can't be looked at"))
     }
@@ -230,7 +231,7 @@ impl Destination for Collector {
         })
     }
 
-    /// Asks whether it is well; nothing of this machine's is told.
+    /// Asks whether the collector is running. Sends nothing about this machine.
     fn probe(&mut self, timeout: Duration) -> Answer<()> {
         let url = self.url("/healthz")?;
         let deadline = Deadline::after(timeout.min(REQUEST_TIMEOUT));
@@ -249,8 +250,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_content_is_packed_into_the_same_bytes() {
+    fn the_same_content_is_compressed_into_the_same_bytes() {
         let content = "the same lines\n".repeat(100);
-        assert_eq!(packed(&content), packed(&content));
+        assert_eq!(gzip(&content), gzip(&content));
     }
 }

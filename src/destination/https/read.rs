@@ -1,4 +1,4 @@
-//! A collector as a source: its raw events page by page, for who has the maintainer's token.
+//! A collector as a source: reads its raw events page by page, with the maintainer's token.
 
 use std::io::Read as _;
 
@@ -23,7 +23,7 @@ pub(in crate::destination) fn token(
     config::token(environment, info::TOKEN, info::TOKEN_FILE)
 }
 
-/// One collector, for reading.
+/// Reads one collector.
 #[derive(Debug)]
 pub(crate) struct CollectorReader {
     target: Target,
@@ -35,9 +35,9 @@ pub(crate) struct CollectorReader {
 /// One page of raw events.
 #[derive(Debug)]
 pub(crate) struct EventsPage {
-    /// For asking whether it changed.
+    /// The ETag, for asking later whether the page has changed.
     pub etag: Option<String>,
-    /// Its lines; nothing where it is still what had the ETag that was given.
+    /// Its lines; `None` if the page still has the given ETag.
     pub lines: Option<Vec<u8>>,
     /// Whether another page follows.
     pub has_next: bool,
@@ -70,7 +70,7 @@ impl CollectorReader {
         &self.target
     }
 
-    /// Where a page is: of the events since a day, those after an event.
+    /// The URL of a page: the events since a day, beginning after the given event.
     #[must_use]
     pub(crate) fn page(&self, since: Option<NaiveDate>, after: Option<Uuid>) -> String {
         let since = since.map(|day| format!("since={day}"));
@@ -79,7 +79,7 @@ impl CollectorReader {
         format!("{}/v1/events?{}", self.address, query.join("&"))
     }
 
-    /// Asks for a page, or whether it still is what had this ETag.
+    /// Requests a page, if it no longer has this ETag.
     ///
     /// # Errors
     /// When there is no usable answer.

@@ -1,39 +1,39 @@
-//! A flush as plain data: what `src/flush` does between two of its requests. `None` is a flush that
-//! was killed.
+//! A flush as plain data: what `src/flush` does between two requests. `None` stands for a flush
+//! that was killed.
 
 use std::collections::BTreeSet;
 
 use chrono::DateTime;
 
 use super::destination::{Answer, Destination, Network};
-use super::rules::{Event, Kind, Mend, Name, Rules};
+use super::rules::{Event, Kind, Name, Rules, Safeguard};
 use super::spool::{Batch, Halved, Life, Spool};
 use crate::destination::verdict::{HttpAnswer, Verdict, judge};
 use crate::flush::batch_size::BatchSize;
 use crate::flush::control::Control;
 
-/// A flush that waits for an answer.
+/// A flush that is waiting for an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Flush {
     waits_for: Waiting,
-    /// What is sent and answered next, one by one.
+    /// The changes that are sent next, one by one.
     steps: Vec<Batch>,
     looked: bool,
     taken: BTreeSet<Name>,
     batch_size: BatchSize,
     control: Control,
-    /// Events in files that other homes have written since this flush looked.
+    /// Events in files that another home has written since this flush looked.
     pub(super) written_by_others: BTreeSet<Event>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Waiting {
-    /// The look saw this.
+    /// What the look saw.
     Look(Destination),
     Answer(Answer),
 }
 
-/// What a flush works with: its home's disk, the destination, and what the network does.
+/// The environment of a flush: its home's disk, the destination, and the behavior of the network.
 pub(super) struct Around<'a> {
     pub(super) rules: &'a Rules,
     pub(super) day: u8,
@@ -43,7 +43,7 @@ pub(super) struct Around<'a> {
     pub(super) life: Life,
 }
 
-/// How a flush goes on after a step.
+/// What a flush does after a step.
 enum Next {
     Assign,
     Send,
@@ -51,11 +51,11 @@ enum Next {
 }
 
 impl Flush {
-    /// Starts a flush and brings it to its first answer, or to its end.
+    /// Starts a flush and runs it to its first answer or to its end.
     pub(super) fn start(around: &mut Around<'_>) -> Option<Option<Self>> {
         around.spool.import(around.rules, &mut around.life)?;
         let capabilities = around.rules.capabilities;
-        let looks = capabilities.can_look && around.rules.has(Mend::LooksFirst);
+        let looks = capabilities.can_look && around.rules.has(Safeguard::LooksFirst);
         let flush = Self {
             waits_for: Waiting::Answer(Answer::Nothing),
             steps: Vec::new(),
@@ -68,7 +68,7 @@ impl Flush {
         flush.go_on(around, Next::Assign)
     }
 
-    /// Goes on from an answer to the next one, or to the end.
+    /// Runs from one answer to the next, or to the end.
     pub(super) fn next(mut self, around: &mut Around<'_>) -> Option<Option<Self>> {
         around.spool.import(around.rules, &mut around.life)?;
         let next = match &self.waits_for {
@@ -91,7 +91,7 @@ impl Flush {
             }
             Waiting::Answer(answer) => {
                 let answer = answer.clone();
-                self.hear(around, &answer)?
+                self.process(around, &answer)?
             }
         };
         self.go_on(around, next)
@@ -124,10 +124,10 @@ impl Flush {
         }
     }
 
-    /// Puts the next steps together. `false` at the end.
+    /// Builds the next steps. Returns `false` when there are none.
     fn assign(&mut self, around: &mut Around<'_>) -> Option<bool> {
         let mut limits = self.batch_size.limits(usize::MAX);
-        if self.control.is_needed() && around.rules.has(Mend::HoldsWithAControl) {
+        if self.control.is_needed() && around.rules.has(Safeguard::HoldsWithAControl) {
             (limits.segments, limits.events) = (1, 1);
         }
         let avoided = (&self.taken, self.control.suspects());
@@ -154,7 +154,7 @@ impl Flush {
         Some(!self.steps.is_empty())
     }
 
-    /// Makes a request. Its answer is that of the destination or of the network.
+    /// Makes a request. The answer comes from the destination or from the network.
     fn send(&mut self, around: &mut Around<'_>) -> Option<Answer> {
         let step = self.steps.last().expect("something to send");
         let (done, told) = match around.network {
@@ -173,11 +173,11 @@ impl Flush {
         Some(told.unwrap_or(answer))
     }
 
-    /// Notes what came of a request.
-    fn hear(&mut self, around: &mut Around<'_>, answer: &Answer) -> Option<Next> {
+    /// Processes the answer to a request.
+    fn process(&mut self, around: &mut Around<'_>, answer: &Answer) -> Option<Next> {
         let believed = Answer::Proof(Vec::new());
         let answer = match answer {
-            Answer::Status(200) if !around.rules.has(Mend::WantsProof) => &believed,
+            Answer::Status(200) if !around.rules.has(Safeguard::WantsProof) => &believed,
             Answer::Status(409) if self.is_there(around) => &believed,
             other => other,
         };
@@ -194,14 +194,14 @@ impl Flush {
         };
         let is_deletion = self.steps.last().is_some_and(|step| step.files.is_empty());
         match verdict {
-            // It looks and tries again (`exchange.rs`).
+            // The program looks and tries again (`exchange.rs`).
             Verdict::Conflict => Some(Next::Send),
             Verdict::Rejected if !is_deletion => self.rejected(around),
             verdict => self.fail(around, verdict).map(|()| Next::End),
         }
     }
 
-    /// Whether a look shows what was just sent.
+    /// Whether a look would show what was just sent.
     fn is_there(&self, around: &Around<'_>) -> bool {
         let Some(step) = self.steps.last().filter(|step| !step.files.is_empty()) else {
             return false;
@@ -244,7 +244,7 @@ impl Flush {
 
     /// The content was rejected (`rejected.rs`).
     fn rejected(&mut self, around: &mut Around<'_>) -> Option<Next> {
-        let controls = around.rules.has(Mend::HoldsWithAControl);
+        let controls = around.rules.has(Safeguard::HoldsWithAControl);
         if !self.control.rejected() && controls {
             return self.fail(around, Verdict::Rejected).map(|()| Next::End);
         }
@@ -271,8 +271,8 @@ impl Flush {
         Some(Next::Assign)
     }
 
-    /// Whether it keeps the other copies on its machine out, which it does from its look on.
+    /// Whether it locks out other copies on the same machine, which it does from its look on.
     pub(super) fn locks(&self, rules: &Rules) -> bool {
-        rules.kind == Kind::Dir && rules.has(Mend::LocksTheDirectory)
+        rules.kind == Kind::Dir && rules.has(Safeguard::LocksTheDirectory)
     }
 }

@@ -1,4 +1,4 @@
-//! A destination and the network before it, as plain data.
+//! A destination and the network in front of it, as plain data.
 
 use std::collections::BTreeSet;
 
@@ -9,20 +9,20 @@ use crate::destination::{Seen, Wanted};
 /// What happens to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Network {
-    /// It is done and its answer comes.
+    /// It is carried out and its answer arrives.
     Well,
-    /// No answer comes; it was done or not.
+    /// No answer arrives; the request may have been carried out or not.
     Lost { done: bool },
-    /// Somebody else answers 200.
+    /// A captive portal answers 200.
     Portal,
-    /// Another request was in the way; GitHub says so of done ones, too.
+    /// The answer is 409. GitHub may give it even if the request was carried out.
     Conflict { done: bool },
     /// The destination refuses us.
     Refused,
 }
 
 impl Network {
-    /// What can happen to a write to a destination of this kind, beside nothing.
+    /// What can go wrong with a write to a destination of this kind.
     pub(super) fn troubles(kind: Kind) -> &'static [Self] {
         const LOST: [Network; 2] = [Network::Lost { done: false }, Network::Lost { done: true }];
         match kind {
@@ -40,23 +40,23 @@ impl Network {
     }
 }
 
-/// What the destination itself does not take.
+/// What the destination itself rejects.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(super) enum Rejects {
     #[default]
     Nothing,
-    /// A blocked account, a Gist that is full.
+    /// Everything: a blocked account, or a Gist that is full.
     Everything,
-    /// What one event holds.
+    /// One event, because of its content.
     Only(Event),
 }
 
-/// What came back.
+/// What the flush receives.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Answer {
-    /// The proof, with the events that were not taken.
+    /// A proof, with the events that were rejected.
     Proof(Lines),
-    /// A status without a proof.
+    /// A status without proof.
     Status(u16),
     /// Nothing.
     Nothing,
@@ -64,7 +64,7 @@ pub(super) enum Answer {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Destination {
-    /// Files by their names, in the order of names; at a collector each event is a file of its own.
+    /// The files by name, sorted.
     pub(super) files: Vec<(Name, Lines)>,
     /// The events of a collector.
     pub(super) events: Lines,
@@ -72,7 +72,7 @@ pub(super) struct Destination {
 }
 
 impl Destination {
-    /// How often an event is there.
+    /// How many times an event is there.
     pub(super) fn count(&self, event: Event) -> usize {
         let all = self
             .files
@@ -107,8 +107,8 @@ impl Destination {
         self.files.retain(|(name, _)| !names.contains(name));
     }
 
-    /// Takes a request that came through, and answers it. A directory's files are written one by
-    /// one, by the process itself.
+    /// Carries out a request and answers it. The files of a directory are written one by one, by
+    /// the process itself.
     pub(super) fn take(&mut self, kind: Kind, batch: &Batch, life: &mut Life) -> Option<Answer> {
         let is_rejected = |event: &Event| match self.rejects {
             Rejects::Nothing => false,

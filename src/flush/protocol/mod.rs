@@ -1,10 +1,11 @@
-//! A check of the delivery protocol: a small pure model of spools, network and destination, and a
-//! search through every world that can come to be within a bound. What the program decides by pure
-//! functions the model asks these functions; what it does in SQL stands in `spool.rs` again.
+//! A check of the delivery protocol: a small pure model of spools, network and destination, and an
+//! exhaustive search through every state of this world that can be reached within given bounds.
+//! Where the program decides with pure functions, the model calls the same functions. What the
+//! program does in SQL is written again in `spool.rs`.
 //!
-//! What the model takes for granted: a request that a flush gave up on is over before that home's
-//! next flush looks; a destination that rejects everything, or one event, does so for all of a
-//! flush; what somebody deletes at the destination is his.
+//! Assumptions of the model: a request that a flush gave up on is over before the next flush of
+//! that home looks; a destination that rejects everything, or one event, does so for a whole flush;
+//! nothing is promised about events that somebody deletes at the destination.
 
 mod delivery;
 mod destination;
@@ -13,11 +14,11 @@ mod search;
 mod spool;
 mod world;
 
-use self::rules::{Kind, Mend, Rules};
+use self::rules::{Kind, Rules, Safeguard};
 use self::search::{Seen, search};
 use self::world::Bounds;
 
-/// Two events, one trouble and two disasters make the simplest of all that was ever found; the third
+/// Every bug that was ever found shows with two events, one trouble and two disasters. A third
 /// event needs a second segment.
 const BOUNDS: [Bounds; 2] = [
     Bounds {
@@ -34,7 +35,7 @@ const BOUNDS: [Bounds; 2] = [
     },
 ];
 
-/// Each event is at the destination once, none is missing, in every world within the bounds.
+/// In every state within the bounds, each event is at the destination once, and none is missing.
 fn check(kind: Kind) -> [Seen; 2] {
     let rules = Rules::new(kind, &[]);
     BOUNDS.map(|bounds| {
@@ -62,7 +63,7 @@ fn to_a_collector_each_event_goes_once_whatever_happens() {
     );
 }
 
-/// But for what two copies write at the same moment, which does happen in the model.
+/// Except for what two copies write at the same moment, which does happen in the model.
 #[test]
 fn to_a_gist_each_event_goes_once_whatever_happens() {
     let seen = check(Kind::Gist);
@@ -73,14 +74,14 @@ fn to_a_gist_each_event_goes_once_whatever_happens() {
     );
 }
 
-/// The simplest way to go wrong without these mends.
-fn found_without(kind: Kind, without: &'static [Mend]) -> String {
+/// The shortest way to an error without these safeguards.
+fn found_without(kind: Kind, without: &'static [Safeguard]) -> String {
     found(&Rules::new(kind, without), BOUNDS[0])
 }
 
 fn found(rules: &Rules, bounds: Bounds) -> String {
     match search(rules, bounds) {
-        Ok(seen) => panic!("nothing is found: {rules:?} {seen:?}"),
+        Ok(seen) => panic!("no error was found: {rules:?} {seen:?}"),
         Err(wrong) => wrong.to_string(),
     }
 }
@@ -93,7 +94,7 @@ fn without_a_look_a_restored_home_writes_over_what_was_sent() {
         copies: false,
         ..BOUNDS[0]
     };
-    let rules = Rules::new(Kind::Dir, &[Mend::LooksFirst]);
+    let rules = Rules::new(Kind::Dir, &[Safeguard::LooksFirst]);
     insta::assert_snapshot!(found(&rules, bounds), @r"
     e1 was sent, and is not at the destination:
       1. home 0 records an event
@@ -115,7 +116,7 @@ fn without_a_look_a_restored_home_writes_over_what_was_sent() {
 
 #[test]
 fn without_a_look_a_copied_home_writes_over_what_was_sent() {
-    insta::assert_snapshot!(found_without(Kind::Dir, &[Mend::LooksFirst]), @r"
+    insta::assert_snapshot!(found_without(Kind::Dir, &[Safeguard::LooksFirst]), @r"
     e1 was sent, and is not at the destination:
       1. home 0 records an event
          destination: nothing; home 0: e0 pending
@@ -134,7 +135,7 @@ fn without_a_look_a_copied_home_writes_over_what_was_sent() {
 
 #[test]
 fn without_a_look_and_with_days_in_names_what_was_pending_at_the_backup_arrives_twice() {
-    let without = &[Mend::LooksFirst, Mend::NamesFollowFromEvents];
+    let without = &[Safeguard::LooksFirst, Safeguard::NamesFollowFromEvents];
     insta::assert_snapshot!(found_without(Kind::Dir, without), @r"
     e0 is 2 times at the destination:
       1. home 0 records an event
@@ -154,9 +155,9 @@ fn without_a_look_and_with_days_in_names_what_was_pending_at_the_backup_arrives_
 
 #[test]
 fn without_finding_it_in_the_database_an_event_of_the_overflow_is_there_twice() {
-    insta::assert_snapshot!(found_without(Kind::Gist, &[Mend::ImportsOnce]), @r"
+    insta::assert_snapshot!(found_without(Kind::Gist, &[Safeguard::ImportsOnce]), @r"
     e0 is twice in the spool of home 0:
-      1. home 0 records an event; its commit fails, and did not
+      1. home 0 records an event; its commit seems to fail but succeeds
          destination: nothing; home 0: e0 pending overflow e0
       2. home 0 flushes, up to the next answer
          destination: nothing; home 0: e0 sending e0 sending (flushing)
@@ -165,7 +166,7 @@ fn without_finding_it_in_the_database_an_event_of_the_overflow_is_there_twice() 
 
 #[test]
 fn without_a_control_a_destination_that_takes_nothing_has_an_event_held() {
-    insta::assert_snapshot!(found_without(Kind::Gist, &[Mend::HoldsWithAControl]), @r"
+    insta::assert_snapshot!(found_without(Kind::Gist, &[Safeguard::HoldsWithAControl]), @r"
     e0 is held in home 0, and nothing is wrong with it:
       1. home 0 records an event
          destination: nothing; home 0: e0 pending
@@ -183,20 +184,20 @@ fn without_a_control_a_destination_that_takes_nothing_has_an_event_held() {
 }
 
 #[test]
-fn each_mend_is_needed() {
-    let needed: [(Kind, &[Mend]); 9] = [
-        (Kind::Gist, &[Mend::LooksFirst]),
-        (Kind::Gist, &[Mend::LeavesForeignFiles]),
-        (Kind::Gist, &[Mend::TakesWhatArrived]),
-        (Kind::Gist, &[Mend::WantsProof]),
-        (Kind::Dir, &[Mend::TakesWhatArrived]),
-        (Kind::Dir, &[Mend::LocksTheDirectory]),
-        (Kind::Collector, &[Mend::ImportsOnce]),
-        (Kind::Collector, &[Mend::HoldsWithAControl]),
-        (Kind::Collector, &[Mend::WantsProof]),
+fn each_safeguard_is_needed() {
+    let needed: [(Kind, &[Safeguard]); 9] = [
+        (Kind::Gist, &[Safeguard::LooksFirst]),
+        (Kind::Gist, &[Safeguard::LeavesForeignFiles]),
+        (Kind::Gist, &[Safeguard::TakesWhatArrived]),
+        (Kind::Gist, &[Safeguard::WantsProof]),
+        (Kind::Dir, &[Safeguard::TakesWhatArrived]),
+        (Kind::Dir, &[Safeguard::LocksTheDirectory]),
+        (Kind::Collector, &[Safeguard::ImportsOnce]),
+        (Kind::Collector, &[Safeguard::HoldsWithAControl]),
+        (Kind::Collector, &[Safeguard::WantsProof]),
     ];
-    for (kind, mend) in needed {
-        // It panics where nothing is found.
-        drop(found_without(kind, mend));
+    for (kind, safeguard) in needed {
+        // Panics when no error is found.
+        drop(found_without(kind, safeguard));
     }
 }

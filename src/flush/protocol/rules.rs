@@ -1,5 +1,5 @@
-//! What a model is about: the kind of destination, which mends are in force, and the names that stand
-//! for small numbers.
+//! The configuration of a model: the kind of destination, the safeguards in force, and the segment
+//! names, which the model represents by small numbers.
 
 use uuid::Uuid;
 
@@ -9,16 +9,16 @@ use crate::destination::{Capabilities, Target};
 /// An event, by its number in the order of recording.
 pub(super) type Event = u8;
 
-/// The most events that a model may record.
+/// The most events that a model can record.
 pub(super) const EVENTS: Event = 4;
 
-/// Bytes of each event's payload; what matters is only that they are all the same.
+/// The size of each event's payload in bytes. Only matters in that it is the same for all.
 pub(super) const PAYLOAD: usize = 100;
 
-/// Events in a segment, so that the second or third one seals it.
+/// Events per segment: few, so that segments are sealed within the bounds.
 const EVENTS_PER_SEGMENT: usize = 2;
 
-/// Segments in a request, at most.
+/// The most segments in a request.
 const SEGMENTS_PER_REQUEST: usize = 2;
 
 /// A kind of destination.
@@ -29,37 +29,37 @@ pub(super) enum Kind {
     Collector,
 }
 
-/// A part of the protocol that can be taken out, to see what it is there for.
+/// A part of the protocol that can be switched off, to see what goes wrong without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mend {
+pub(super) enum Safeguard {
     /// A flush looks at the destination before it writes.
     LooksFirst,
-    /// A segment whose file was written by a copy is left to it.
+    /// A segment whose file a copy has written is left to that copy.
     LeavesForeignFiles,
-    /// A waiting event that stands in a file there is taken as sent.
+    /// A waiting event that is in a file at the destination counts as sent.
     TakesWhatArrived,
-    /// A segment's name follows from its first event alone, and not from the day.
+    /// The name of a segment depends only on its first event, not on the day.
     NamesFollowFromEvents,
-    /// A flush to a directory keeps the copies on the same machine out until it has written.
+    /// A flush to a directory locks out copies on the same machine until it has written.
     LocksTheDirectory,
-    /// An event that is in the database is not imported again.
+    /// An event that is already in the database is not imported again.
     ImportsOnce,
-    /// An event is held only when something else was taken in between.
+    /// An event is held only if something else was accepted in the meantime.
     HoldsWithAControl,
-    /// Only an answer that names our file is believed.
+    /// Only an answer that names our file counts as a confirmation.
     WantsProof,
 }
 
-/// The name of a segment, as the place of its text in [`Rules::names`].
+/// The name of a segment, represented by its index in [`Rules::names`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Name {
     text: u8,
-    /// The day that it was made, where names hold that.
+    /// The day on which it was created, if names contain the day.
     day: u8,
 }
 
 impl Name {
-    /// What stands for the number of the segment's row.
+    /// A number that stands for the id of the segment's row.
     pub(super) fn id(self) -> i64 {
         i64::from(self.day) << 8 | i64::from(self.text)
     }
@@ -74,20 +74,20 @@ impl Name {
     }
 }
 
-/// All that stays the same while a model is searched.
+/// Everything that stays the same during a search.
 #[derive(Debug)]
 pub(super) struct Rules {
     pub(super) kind: Kind,
     pub(super) capabilities: Capabilities,
-    without: &'static [Mend],
+    without: &'static [Safeguard],
     names: Vec<String>,
-    /// The text of the name of each event's n-th segment.
+    /// The text of the name of the n-th segment that starts with each event.
     texts: Vec<Vec<u8>>,
 }
 
 impl Rules {
-    /// The rules for this kind of destination, with some mends taken out.
-    pub(super) fn new(kind: Kind, without: &'static [Mend]) -> Self {
+    /// The rules for this kind of destination, with some safeguards switched off.
+    pub(super) fn new(kind: Kind, without: &'static [Safeguard]) -> Self {
         let target = match kind {
             Kind::Dir => Ok(Target::dir("out")),
             Kind::Gist => Target::gist("0123456789abcdef"),
@@ -108,7 +108,7 @@ impl Rules {
         .with_names()
     }
 
-    /// All names that there can be, by the program's own rule.
+    /// Adds all possible names, as the program would choose them.
     fn with_names(mut self) -> Self {
         for event in 0..EVENTS {
             let names = (0..=u32::from(EVENTS)).map(|nth| segment::name(id(event), nth));
@@ -124,15 +124,15 @@ impl Rules {
         self
     }
 
-    /// Whether this mend is in force.
-    pub(super) fn has(&self, mend: Mend) -> bool {
-        !self.without.contains(&mend)
+    /// Whether this safeguard is in force.
+    pub(super) fn has(&self, safeguard: Safeguard) -> bool {
+        !self.without.contains(&safeguard)
     }
 
-    /// The name of a segment that starts with this event, made on this day.
+    /// The name of a segment that starts with this event and was created on this day.
     pub(super) fn name(&self, first: Event, nth: u32, day: u8) -> Name {
         let text = self.texts[usize::from(first)][usize::try_from(nth).expect("a small number")];
-        let day = if self.has(Mend::NamesFollowFromEvents) {
+        let day = if self.has(Safeguard::NamesFollowFromEvents) {
             0
         } else {
             day
@@ -140,7 +140,7 @@ impl Rules {
         Name { text, day }
     }
 
-    /// A name as text, for the parts of the program that want it so.
+    /// A name as text, for functions of the program that need text.
     pub(super) fn text(&self, name: Name) -> String {
         format!(
             "{}{}",
@@ -163,19 +163,19 @@ impl Rules {
         let place = self.names.iter().position(|known| known == text);
         place
             .and_then(|place| u8::try_from(place).ok())
-            .expect("a name of this model's")
+            .expect("a name from this model")
     }
 }
 
-/// The id of an event, as a `UUIDv7`: all of one day.
+/// The id of an event, as a `UUIDv7`. All ids are from the same day.
 pub(super) fn id(event: Event) -> Uuid {
     const MS: u128 = 1_795_600_000_000;
     Uuid::from_u128(((MS + u128::from(event)) << 80) | (7 << 76) | (2 << 62))
 }
 
-/// The event of an id.
+/// The event with this id.
 pub(super) fn event(id: &Uuid) -> Event {
     (0..EVENTS)
         .find(|event| self::id(*event) == *id)
-        .expect("an event of this model's")
+        .expect("an event from this model")
 }

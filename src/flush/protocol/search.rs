@@ -1,5 +1,5 @@
-//! Every world that can come to be, breadth first, so that the first one that is wrong is as simple
-//! as can be.
+//! A breadth-first search through all reachable states, so that the first error found has the
+//! shortest story.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -9,16 +9,16 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use super::rules::Rules;
 use super::world::{Bounds, Move, World};
 
-/// What a search that found nothing wrong has seen.
+/// Statistics of a search that found no error.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) worlds: usize,
     pub(super) settled: usize,
-    /// Worlds in which two homes have written at the same moment.
+    /// States in which two homes have written at the same moment.
     pub(super) raced: usize,
 }
 
-/// How the simplest wrong world comes to be.
+/// The shortest story that leads to an error.
 #[derive(Debug)]
 pub(super) struct Counterexample(String);
 
@@ -28,17 +28,17 @@ impl fmt::Display for Counterexample {
     }
 }
 
-/// How a world was reached first, and where it goes when nothing more goes wrong.
+/// How a state was first reached, and which state follows when nothing more goes wrong.
 struct Node {
     from: usize,
     what: Option<Move>,
     calm: Option<usize>,
 }
 
-/// Looks at every world within these bounds.
+/// Looks at every state within these bounds.
 pub(super) fn search(rules: &Rules, bounds: Bounds) -> Result<Seen, Counterexample> {
     let first = World::new(bounds);
-    // Of a world that was seen only its 64 bits of hash are kept.
+    // Only a 64-bit hash is kept of each known state.
     let mut known = HashMap::from([(fingerprint(&first), 0)]);
     let mut nodes = vec![Node {
         from: 0,
@@ -77,7 +77,7 @@ pub(super) fn search(rules: &Rules, bounds: Bounds) -> Result<Seen, Counterexamp
             }
         }
         if calm.is_some() && nodes[place].calm.is_none() {
-            return Err(tell(&nodes, place, "nothing goes on"));
+            return Err(tell(&nodes, place, "nothing can happen any more"));
         }
     }
     match never_settles(&nodes) {
@@ -92,9 +92,9 @@ fn fingerprint(world: &World) -> u64 {
     hasher.finish()
 }
 
-/// A world that comes back to itself although nothing goes wrong any more.
+/// A state that is reached again and again although nothing goes wrong any more.
 fn never_settles(nodes: &[Node]) -> Option<usize> {
-    // The walk that has been here last.
+    // The last walk that visited each node.
     let mut walks = vec![usize::MAX; nodes.len()];
     for walk in 0..nodes.len() {
         let mut place = walk;
@@ -110,7 +110,7 @@ fn never_settles(nodes: &[Node]) -> Option<usize> {
     None
 }
 
-/// The way to a world, a line for each move.
+/// The story that leads to a state, one line per move.
 fn story(rules: &Rules, bounds: Bounds, nodes: &[Node], last: usize, why: &str) -> String {
     let way = std::iter::successors(Some(last), |place| (*place > 0).then(|| nodes[*place].from));
     let mut moves: Vec<_> = way.filter_map(|place| nodes[place].what).collect();

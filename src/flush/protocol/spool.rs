@@ -1,9 +1,9 @@
-//! The spool as plain data: what `src/spool` does in SQL, a transaction each. `None` is a process
-//! that was killed before a transaction was committed.
+//! The spool as plain data. Each function does what `src/spool` does in SQL, in one transaction.
+//! `None` stands for a process that was killed before a transaction was committed.
 
 use std::collections::BTreeSet;
 
-use super::rules::{Event, Mend, Name, PAYLOAD, Rules, event, id};
+use super::rules::{Event, Name, PAYLOAD, Rules, Safeguard, event, id};
 use crate::destination::segment::{self, Receipt, SegmentFile};
 use crate::destination::{RemoteFile, Seen};
 use crate::spool::{BatchLimits, State};
@@ -11,12 +11,12 @@ use crate::spool::{BatchLimits, State};
 /// The events of a file, in their order.
 pub(super) type Lines = Vec<Event>;
 
-/// How many more steps a process lives for; without a number, for all of them.
+/// The number of steps before the process is killed; `None` if it is not killed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Life(pub(super) Option<usize>);
 
 impl Life {
-    /// `None` when it is killed right before its next step.
+    /// Takes one step. `None` when the process is killed right before it.
     pub(super) fn lives(&mut self) -> Option<()> {
         match &mut self.0 {
             None => Some(()),
@@ -42,11 +42,11 @@ pub(super) struct Segment {
     pub(super) sealed: bool,
     pub(super) stale: bool,
     pub(super) confirmed: Option<Lines>,
-    /// Everything that was sent since, or is about to be.
+    /// Everything that was sent since then, or is about to be.
     pub(super) attempted: Vec<Lines>,
 }
 
-/// A segment as it is sent.
+/// The content of a segment as it is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct File {
     pub(super) name: Name,
@@ -55,7 +55,7 @@ pub(super) struct File {
 }
 
 impl File {
-    /// The same for the program.
+    /// The same in the program's own type.
     pub(super) fn as_sent(&self, rules: &Rules) -> SegmentFile {
         SegmentFile {
             id: 0,
@@ -67,14 +67,14 @@ impl File {
     }
 }
 
-/// What one assignment gives.
+/// The result of one assignment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Batch {
     pub(super) files: Vec<File>,
     pub(super) stale: Vec<Name>,
 }
 
-/// What became of a segment whose content was rejected.
+/// What was done with a segment whose content was rejected.
 #[derive(Debug, PartialEq)]
 pub(super) enum Halved {
     Smaller,
@@ -82,15 +82,15 @@ pub(super) enum Halved {
     Settled,
 }
 
-/// What lies on the disk of a home: the database and `overflow.jsonl`.
+/// What is on the disk of a home: the database and `overflow.jsonl`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Spool {
-    /// In the order of `seq`.
+    /// Sorted by `seq`.
     pub(super) rows: Vec<Row>,
-    /// In the order of their making.
+    /// In the order of creation.
     pub(super) segments: Vec<Segment>,
     pub(super) overflow: Lines,
-    /// Whether the last try to deliver failed.
+    /// Whether the last attempt to deliver failed.
     pub(super) failed: bool,
 }
 
@@ -103,12 +103,12 @@ impl Spool {
         });
     }
 
-    /// Events that wait for a flush, wherever they are.
+    /// Whether any events wait for a flush.
     pub(super) fn waits(&self) -> bool {
         !self.overflow.is_empty() || self.rows.iter().any(is_waiting)
     }
 
-    /// What waits in the overflow becomes rows, and then leaves it (`import.rs`).
+    /// Imports the overflow: its events become rows, and then it is emptied (`import.rs`).
     pub(super) fn import(&mut self, rules: &Rules, life: &mut Life) -> Option<()> {
         if self.overflow.is_empty() {
             return Some(());
@@ -116,7 +116,7 @@ impl Spool {
         life.lives()?;
         for event in self.overflow.clone() {
             let known = self.rows.iter().any(|row| row.event == event);
-            if !known || !rules.has(Mend::ImportsOnce) {
+            if !known || !rules.has(Safeguard::ImportsOnce) {
                 self.record(event);
             }
         }
@@ -125,7 +125,7 @@ impl Spool {
         Some(())
     }
 
-    /// Puts a request together (`assign.rs`).
+    /// Builds a request (`assign.rs`).
     pub(super) fn assign(
         &mut self,
         rules: &Rules,
@@ -171,7 +171,7 @@ impl Spool {
         Some(batch)
     }
 
-    /// Segments with rows under way first, then the open ones.
+    /// Segments with `sending` rows first, then the open ones.
     fn unfinished(&self) -> Vec<Name> {
         let (under_way, others): (Vec<_>, Vec<_>) = self
             .segments
@@ -230,7 +230,7 @@ impl Spool {
             if *events == 0 {
                 break;
             }
-            if !segment::takes(count * PAYLOAD, count, PAYLOAD, &limits.destination) {
+            if !segment::has_room_for(count * PAYLOAD, count, PAYLOAD, &limits.destination) {
                 seals = true;
                 break;
             }
@@ -257,7 +257,7 @@ impl Spool {
             .segments
             .iter_mut()
             .find(|segment| segment.name == name);
-        found.expect("a segment of this spool's")
+        found.expect("a segment of this spool")
     }
 
     /// The files that may be written again, and the events that may be sent or are in these files.
@@ -276,7 +276,8 @@ impl Spool {
         (files, events)
     }
 
-    /// Takes note of what is at the destination (`reconcile.rs`). Whether anything changed.
+    /// Updates the spool with what is at the destination (`reconcile.rs`). Returns whether anything
+    /// changed.
     pub(super) fn reconcile(
         &mut self,
         rules: &Rules,
@@ -303,7 +304,7 @@ impl Spool {
                     attempted: Vec::new(),
                 });
             }
-            if rules.has(Mend::TakesWhatArrived) {
+            if rules.has(Safeguard::TakesWhatArrived) {
                 changed |= self.arrive(name, there, &mut waiting);
             }
         }
@@ -333,7 +334,7 @@ impl Spool {
             Some(&attempted.join(" ")),
             |id| rows.contains(&event(id)),
         );
-        if ours || !rules.has(Mend::LeavesForeignFiles) {
+        if ours || !rules.has(Safeguard::LeavesForeignFiles) {
             return false;
         }
         let lines = lines_of(there);
@@ -349,7 +350,7 @@ impl Spool {
         true
     }
 
-    /// What waits here and is in the file is sent.
+    /// Marks waiting events that are in the file as sent.
     fn arrive(&mut self, name: Name, there: &RemoteFile, waiting: &mut BTreeSet<usize>) -> bool {
         let lines = lines_of(there);
         let arrived: Vec<_> = waiting
@@ -365,7 +366,7 @@ impl Spool {
         !arrived.is_empty()
     }
 
-    /// Stores the receipts (`Writer::confirm`). `rejected` are events that were not taken.
+    /// Stores the receipts (`Writer::confirm`). `rejected` are the events that were not accepted.
     pub(super) fn confirm(
         &mut self,
         batch: &Batch,
@@ -398,7 +399,7 @@ impl Spool {
         segment.confirmed = Some(file.lines.clone());
     }
 
-    /// Notes a try that confirmed nothing (`Writer::failed`).
+    /// Stores an attempt that confirmed nothing (`Writer::failed`).
     pub(super) fn fail(&mut self, batch: &Batch, gives_back: bool, life: &mut Life) -> Option<()> {
         life.lives()?;
         if gives_back {
@@ -440,7 +441,7 @@ impl Spool {
         }
     }
 
-    /// Holds what was rejected in a segment (`Writer::hold`).
+    /// Holds the rejected events of a segment (`Writer::hold`).
     pub(super) fn hold(&mut self, name: Name, life: &mut Life) -> Option<()> {
         life.lives()?;
         for row in self.under_way(name) {
@@ -457,7 +458,7 @@ impl Spool {
         self.rows.iter_mut().filter(is_under_way)
     }
 
-    /// Puts held events back (`Writer::retry`).
+    /// Makes held events pending again (`Writer::retry`).
     pub(super) fn retry(&mut self) {
         for row in self.rows.iter_mut().filter(|row| row.state == State::Held) {
             row.state = State::Pending;

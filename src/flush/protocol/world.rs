@@ -1,20 +1,21 @@
-//! The whole of it: homes, a backup, a destination; what can happen; what must never be.
+//! The state of the whole model (homes, a backup, a destination), what can happen in it, and what
+//! must never be true.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 
 use super::delivery::{Around, Flush};
 use super::destination::{Destination, Network, Rejects};
-use super::rules::{EVENTS, Event, Kind, Mend, Name, Rules};
+use super::rules::{EVENTS, Event, Kind, Name, Rules, Safeguard};
 use super::spool::{Life, Spool};
 use crate::spool::State;
 
-/// How many of each kind of trouble there are at most.
+/// The bounds of a search: how much can happen at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Bounds {
     /// Events that are recorded.
     pub(super) events: u8,
-    /// Kills, answers that are lost or wrong, commits that fail, destinations that reject.
+    /// Kills, lost or wrong answers, failing commits, and destinations that reject.
     pub(super) troubles: u8,
     /// Backups, restores, copies, deletions at the destination, and new days.
     pub(super) disasters: u8,
@@ -22,7 +23,7 @@ pub(super) struct Bounds {
     pub(super) copies: bool,
 }
 
-/// A home: what lies on its disk, and the flush that runs there.
+/// A home: what is on its disk, and the flush that is running there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Home {
     pub(super) disk: Spool,
@@ -31,20 +32,20 @@ pub(super) struct Home {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct World {
-    /// The first one, and its copy.
+    /// The first home, and its copy.
     pub(super) homes: Vec<Home>,
     backup: Option<Spool>,
     pub(super) destination: Destination,
     day: u8,
     left: Bounds,
     recorded: Event,
-    /// Events that a home has ever seen confirmed.
+    /// Events that were confirmed to any home at any time.
     confirmed: BTreeSet<Event>,
-    /// Events that somebody deleted at the destination: no promise holds for them.
+    /// Events that somebody deleted at the destination. Nothing is promised about them.
     deleted: BTreeSet<Event>,
     /// Events that the destination has really rejected.
     rejected: BTreeSet<Event>,
-    /// Events that two homes wrote to a Gist at the same moment: the one exception.
+    /// Events that two homes wrote to a Gist at the same moment, the one exception.
     raced: BTreeSet<Event>,
 }
 
@@ -55,7 +56,7 @@ pub(super) enum Way {
     Plain,
     /// The database can't be written: it goes to `overflow.jsonl`.
     Overflow,
-    /// The commit fails, and the row is in the database all the same.
+    /// The commit seems to fail, but the row is in the database.
     Both,
 }
 
@@ -63,9 +64,9 @@ pub(super) enum Way {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Move {
     Record(usize, Way),
-    /// A flush starts or goes on, up to its next answer or its end.
+    /// A flush starts or continues, up to its next answer or its end.
     Flush(usize, Network),
-    /// The same, killed before so many more steps.
+    /// The same, but it is killed after this many steps.
     Kill(usize, usize),
     Backup,
     Restore,
@@ -94,8 +95,7 @@ impl World {
         }
     }
 
-    /// What happens when nothing more goes wrong, one thing after the other; `None` when all is
-    /// settled.
+    /// The next move when nothing more goes wrong; `None` when everything is settled.
     pub(super) fn calm(&self) -> Option<Move> {
         let runs = |home: &Home| home.flush.is_some();
         if let Some(n) = self.homes.iter().position(runs) {
@@ -113,7 +113,7 @@ impl World {
         waiting.map(|n| Move::Flush(n, Network::Well))
     }
 
-    /// Everything that can happen now, and the world after it. What is calm comes first.
+    /// Everything that can happen now, and the state after it. Moves without trouble come first.
     pub(super) fn moves(&self, rules: &Rules) -> Vec<(Move, Self)> {
         let mut moves: Vec<_> = self.calm().into_iter().collect();
         let homes = 0..self.homes.len();
@@ -121,7 +121,7 @@ impl World {
             moves.push(Move::Record(n, Way::Plain));
             moves.push(Move::Flush(n, Network::Well));
         }
-        // Only what there is room for is tried out.
+        // Only moves within the bounds are tried.
         if self.left.troubles > 0 {
             for n in homes.clone() {
                 moves.extend([Way::Overflow, Way::Both].map(|way| Move::Record(n, way)));
@@ -145,7 +145,7 @@ impl World {
         worlds
     }
 
-    /// The world after this; `None` where it can't happen.
+    /// The state after this move; `None` if it can't happen.
     pub(super) fn after(&self, rules: &Rules, what: Move) -> Option<Self> {
         let mut world = self.clone();
         match what {
@@ -155,7 +155,7 @@ impl World {
                     world.spend_trouble()?;
                 }
                 let ends = world.flush(rules, n, network, Life(None))?;
-                // A fault that no request has met is none.
+                // A fault that affects no request is not a move of its own.
                 (network == Network::Well || ends.is_some()).then_some(())?;
             }
             Move::Kill(n, steps) => {
@@ -192,7 +192,7 @@ impl World {
                 world.destination.delete(&[name]);
             }
             Move::NewDay => {
-                (!rules.has(Mend::NamesFollowFromEvents)).then_some(())?;
+                (!rules.has(Safeguard::NamesFollowFromEvents)).then_some(())?;
                 world.spend_disaster()?;
                 world.day += 1;
             }
@@ -208,7 +208,7 @@ impl World {
                     world.spend_trouble()?;
                 }
                 if let Rejects::Only(event) = rejects {
-                    // What it took once it takes again.
+                    // It does not begin to reject what it has already accepted.
                     (event >= world.recorded).then_some(())?;
                     world.rejected.insert(event);
                 }
@@ -235,7 +235,7 @@ impl World {
         Some(())
     }
 
-    /// Lets a flush go on. `None` where there is none to go on, `Some(None)` when it was killed.
+    /// Continues a flush. `None` when there is none to continue, `Some(None)` when it was killed.
     #[expect(
         clippy::option_option,
         reason = "it did not run, or it was killed, or it ran"
@@ -290,8 +290,8 @@ impl World {
             .any(|flush| flush.locks(rules))
     }
 
-    /// Two flushes of which neither could see what the other wrote have met: what both wrote, and
-    /// what one wrote over, is the one exception.
+    /// Notices when two flushes overlap and neither could see what the other wrote. What both
+    /// wrote, and what one wrote over, is the one exception.
     fn notice_writes(
         &mut self,
         rules: &Rules,
@@ -329,7 +329,7 @@ impl World {
         Some(())
     }
 
-    /// What must never be and is.
+    /// Describes a violation of what must always be true, if there is one.
     pub(super) fn wrong(&self) -> Option<String> {
         for (n, home) in self.homes.iter().enumerate() {
             for (seq, row) in home.disk.rows.iter().enumerate() {
@@ -441,7 +441,7 @@ impl fmt::Display for Move {
             }
             Self::Record(n, Way::Both) => write!(
                 f,
-                "home {n} records an event; its commit fails, and did not"
+                "home {n} records an event; its commit seems to fail but succeeds"
             ),
             Self::Flush(n, Network::Well) => write!(f, "home {n} flushes, up to the next answer"),
             Self::Flush(n, network) => {

@@ -1,4 +1,4 @@
-//! Files of a schedule, written and put back.
+//! Writes the files of a schedule, and can undo that.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -8,7 +8,7 @@ use crate::files;
 use crate::limits::SMALL_FILE_BYTES;
 use crate::schedule::ScheduleError;
 
-/// How many folders of a path are not there.
+/// How many folders of a path do not exist.
 pub(super) fn missing(dir: &Path) -> usize {
     dir.ancestors().take_while(|dir| !dir.exists()).count()
 }
@@ -21,7 +21,7 @@ fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Sch
     }
 }
 
-/// A file's content; `None` when it is not there. What is no ordinary file is not waited for.
+/// The content of a file; `None` when it does not exist. What is no ordinary file is not waited for.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, ScheduleError> {
     match files::read_given(path, SMALL_FILE_BYTES) {
         Ok(content) => Ok(Some(content)),
@@ -30,7 +30,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, ScheduleError> {
     }
 }
 
-/// Deletes a file that may be gone.
+/// Deletes a file, which may already be gone.
 pub(super) fn delete(path: &Path) -> Result<(), ScheduleError> {
     match fs::remove_file(path) {
         Err(error) if !files::is_missing(&error) => Err(failed("delete", path)(error)),
@@ -45,11 +45,11 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     file.finish()
 }
 
-/// Files that were written, and what they were before.
+/// The files that were written, and their previous content.
 #[derive(Debug, Default)]
 pub(super) struct Written {
     files: Vec<(PathBuf, Option<Vec<u8>>)>,
-    /// Folders that were made, the innermost first.
+    /// The folders that were created, the innermost first.
     folders: Vec<PathBuf>,
 }
 
@@ -68,9 +68,9 @@ impl Written {
         replace(path, content).map_err(failed("write", path))
     }
 
-    /// Puts back what was there.
+    /// Restores the previous state.
     pub(super) fn undo(self) {
-        // The failure that led here is the one that is told.
+        // Errors are ignored, because the failure that led here is the one that is reported.
         for (path, before) in self.files {
             let _ = match before {
                 Some(content) => replace(&path, &content),

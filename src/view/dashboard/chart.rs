@@ -1,4 +1,4 @@
-//! The chart over time: a column for each day or few days, four rows high in steps of an eighth.
+//! The chart over time: one column per day or per several days, four rows high with eight steps each.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,10 +9,10 @@ use super::layout::ratio;
 use super::{Paint, number, plural};
 
 const HEIGHT: usize = 4;
-/// A single day is not drawn as wide as the terminal.
+/// The widest column for one day, so that few days don't fill the terminal.
 const WIDEST_DAY: usize = 4;
 
-/// Draws it; nothing when there are no days.
+/// Draws the chart, if there are any days.
 pub(super) fn per_day(
     text: &mut String,
     days: &BTreeMap<NaiveDate, u64>,
@@ -30,9 +30,9 @@ pub(super) fn per_day(
     }
 }
 
-/// The days that are worth a column. A clock that was wrong must not make the chart a decade wide,
-/// so nothing after tomorrow is drawn, nor what lies more than a year before all other days and is
-/// less than a hundredth of the events.
+/// The days to draw. A machine with a wrong clock must not stretch the chart to a decade. So days
+/// after tomorrow are left out, and days more than a year before all others if they have less than
+/// a hundredth of the events.
 fn drawn(days: &BTreeMap<NaiveDate, u64>, today: NaiveDate) -> BTreeMap<&NaiveDate, &u64> {
     let tomorrow = today + Days::new(1);
     let mut drawn: BTreeMap<_, _> = days.range(..=tomorrow).collect();
@@ -80,7 +80,7 @@ fn draw(text: &mut String, days: &BTreeMap<&NaiveDate, &u64>, width: usize, pain
             .iter()
             .map(|count| {
                 let cell = cell(*count, most, row);
-                // Wide columns stand apart.
+                // Wide columns have a gap between them.
                 cell.repeat(wide.max(2) - 1) + if wide > 1 { " " } else { "" }
             })
             .collect();
@@ -98,7 +98,7 @@ fn draw(text: &mut String, days: &BTreeMap<&NaiveDate, &u64>, width: usize, pain
     let _ = writeln!(text, "{}", paint.faint(&axis));
 }
 
-/// The part of a column that lies in a row, counted from below. Any event is at least an eighth.
+/// The part of a column in one row; rows are counted from the bottom. Even one event fills an eighth.
 fn cell(count: u64, most: u64, row: usize) -> &'static str {
     const EIGHTHS: [&str; 9] = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
     #[expect(

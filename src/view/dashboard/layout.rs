@@ -1,4 +1,4 @@
-//! Blocks of rows beside each other, as many as fit; and tables.
+//! Arranges blocks of rows side by side, as many as fit, and tables.
 
 use std::fmt::Write as _;
 
@@ -20,19 +20,19 @@ pub(super) struct Row {
     name: String,
     value: String,
     share: String,
-    /// Of the longest bar in the block.
+    /// The length of its bar, as a share of the longest bar in the block.
     bar: Option<f64>,
 }
 
-/// The least and the most that a block is wide, and the gap between two.
+/// The minimum and maximum width of a block, and the gap between two blocks.
 const NARROW: usize = 38;
 const WIDE: usize = 64;
 const GAP: usize = 3;
-/// A bar that is shorter shows nothing.
+/// The minimum width for bars; shorter ones would be useless.
 const LEAST_BAR: usize = 8;
 
 impl Block {
-    /// The counts in their order, with their share of `of`.
+    /// A block of these counts, in their order, each with its share of `of`.
     pub(super) fn of(title: &'static str, mut counts: Vec<(&str, u64)>, of: Option<u64>) -> Self {
         let hidden = counts.split_off(counts.len().min(ROWS));
         let most = counts.iter().map(|(_, count)| *count).max().unwrap_or(0);
@@ -59,7 +59,7 @@ impl Block {
         Self { title, rows }
     }
 
-    /// Painted lines, each with its width.
+    /// The lines with colours, each with its width without them.
     fn lines(&self, width: usize, paint: Paint) -> Vec<(String, usize)> {
         let mut lines = vec![(paint.title(self.title), self.title.width())];
         if self.rows.is_empty() {
@@ -97,7 +97,7 @@ impl Block {
     }
 }
 
-/// A bar in steps of an eighth of a column. Any count is at least an eighth.
+/// A bar in steps of an eighth of a column. Any count is at least an eighth long.
 fn bar(ratio: f64, width: usize) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     #[expect(
@@ -129,8 +129,7 @@ fn blanks(count: usize) -> String {
     " ".repeat(count)
 }
 
-/// The text, cut to a width. A `…` stands for what is left out; it comes after a whole word where
-/// there is one.
+/// Shortens text to a width, with `…` for what is left out, after a whole word if possible.
 pub(super) fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
@@ -152,7 +151,7 @@ pub(super) fn cut(text: &str, width: usize) -> String {
     }
 }
 
-/// Writes the parts on as few lines as they need. No part is divided between lines.
+/// Writes the parts on as few lines as possible, without splitting a part.
 pub(super) fn wrapped(text: &mut String, parts: &[String], width: usize) {
     let mut line = String::new();
     for part in parts {
@@ -169,7 +168,7 @@ pub(super) fn wrapped(text: &mut String, parts: &[String], width: usize) {
     let _ = writeln!(text, "{line}");
 }
 
-/// The blocks in as many columns as fit, each under the shortest one.
+/// Writes the blocks in as many columns as fit. Each block goes under the shortest column so far.
 pub(super) fn columns(text: &mut String, blocks: &[Block], width: usize, paint: Paint) {
     let count = ((width + GAP) / (NARROW + GAP)).clamp(1, 4);
     let each = ((width - GAP * (count - 1)) / count).min(WIDE);
@@ -199,7 +198,7 @@ pub(super) fn columns(text: &mut String, blocks: &[Block], width: usize, paint: 
     }
 }
 
-/// Rows with aligned columns; the last one takes what is left.
+/// Writes rows with aligned columns. The last column gets the remaining width.
 pub(super) fn table<const N: usize>(text: &mut String, rows: &[[String; N]], width: usize) {
     let mut widths = [0; N];
     for row in rows {
@@ -217,7 +216,7 @@ pub(super) fn table<const N: usize>(text: &mut String, rows: &[[String; N]], wid
                 widths[index].min(left)
             };
             let cell = cut(cell, room);
-            // An empty column takes no room.
+            // An empty column takes no space.
             let gap = match widths[index] {
                 0 => String::new(),
                 widest => blanks((widest + 2).saturating_sub(cell.width())),

@@ -1,5 +1,5 @@
-//! The dashboard in the terminal: text in, text out. Each row says its name and number before its
-//! bar, so it reads well without colour and aloud.
+//! The dashboard for the terminal, as text. Each row has its name and its number before its bar, so
+//! that it can be read without colours and by a screen reader.
 
 mod chart;
 mod layout;
@@ -15,18 +15,18 @@ use crate::spool::Stats;
 use crate::terminal::clean;
 use layout::Block;
 
-/// Everything that the dashboard shows beside the events, and how.
+/// What the dashboard needs in addition to the collected events.
 #[derive(Debug)]
 pub(crate) struct Frame<'f> {
     /// The width in columns.
     pub width: usize,
-    /// Whether it may have colours.
+    /// Whether to use colours.
     pub colour: bool,
     /// The name of the source.
     pub source: &'f str,
-    /// The time.
+    /// The current time.
     pub now: DateTime<Utc>,
-    /// Puts the distance between a time and now into words.
+    /// Describes a time relative to now, such as "2 h ago".
     pub relative: fn(DateTime<Utc>, DateTime<Utc>) -> String,
     /// This machine's own spool.
     pub local: &'f Local,
@@ -37,13 +37,13 @@ pub(crate) struct Frame<'f> {
 pub(crate) struct Local {
     /// The anonymous id.
     pub id: Option<String>,
-    /// Scans counted here.
+    /// How many scans were counted on this machine.
     pub scans: u64,
-    /// The spool's numbers, or why there are none.
+    /// The statistics of the spool, or why they can't be read.
     pub stats: Result<Stats, String>,
 }
 
-/// Escape sequences, or nothing.
+/// Whether to write escape sequences for colours.
 #[derive(Debug, Clone, Copy)]
 struct Paint(bool);
 
@@ -125,7 +125,7 @@ fn head(text: &mut String, collected: &Collected, frame: &Frame<'_>, paint: Pain
     }
 }
 
-/// Rows of one list that are shown; the others are counted together.
+/// The most rows shown of one list; the rest is counted in one row.
 const ROWS: usize = 12;
 
 fn blocks(summary: &Summary) -> Vec<Block> {
@@ -140,7 +140,7 @@ fn blocks(summary: &Summary) -> Vec<Block> {
     summary.dimensions().map(block).collect()
 }
 
-/// This machine's own numbers, which add up.
+/// The numbers of this machine's spool, as a sum.
 fn local(text: &mut String, local: &Local, width: usize, paint: Paint) {
     let _ = writeln!(text, "\n{}", paint.title("This machine's spool"));
     let id = local.id.as_deref().unwrap_or("none yet");
@@ -166,7 +166,7 @@ fn local(text: &mut String, local: &Local, width: usize, paint: Paint) {
     layout::wrapped(text, &sum, width);
 }
 
-/// From this width on, the last events have room for the date beside "2 h ago".
+/// From this width on, there is room for the date of the last events in addition to "2 h ago".
 const ROOM_FOR_DATES: usize = 110;
 
 fn recent(text: &mut String, collected: &Collected, frame: &Frame<'_>, width: usize, paint: Paint) {
@@ -266,7 +266,7 @@ mod tests {
         pass.finish()
     }
 
-    /// Some of everything, in numbers that anybody can check.
+    /// Some of everything, in numbers that are easy to check.
     fn some_of_everything() -> String {
         let mut lines = String::new();
         let mut add = |n: usize, event: &str, metadata: &str| {
@@ -313,14 +313,14 @@ mod tests {
     }
 
     #[test]
-    fn at_80_columns_no_word_of_ours_is_cut() {
+    fn at_80_columns_no_word_from_our_vocabularies_is_cut() {
         let text = shown(&read(&some_of_everything()), 80, false);
         let after_words = text.matches(" …").count();
         assert_eq!(text.matches('…').count(), after_words, "{text}");
     }
 
     #[test]
-    fn no_line_is_wider_than_the_terminal_and_no_event_speaks_to_it() {
+    fn no_line_is_wider_than_the_terminal_and_no_event_controls_it() {
         let mut lines = String::new();
         for n in 0..300 {
             let _ = writeln!(

@@ -1,9 +1,8 @@
-//! `--html`: one page that needs nothing from anywhere, and says so in its own
-//! Content-Security-Policy: only the scripts and the style of this file, known by their hashes, may
-//! run, and nothing may be loaded or sent.
+//! `--html`: one self-contained page. Its Content-Security-Policy allows only its own scripts and
+//! style, identified by their hashes, and forbids loading or sending anything.
 //!
-//! `chart.umd.min.js` is Chart.js 4.6.1 as its npm package `chart.js` has it in `dist/`,
-//! without the last line, which names a source map; its licence (MIT) is beside it.
+//! `chart.umd.min.js` is Chart.js 4.6.1 from `dist/` of its npm package `chart.js`, without the
+//! last line, which names a source map. Its licence (MIT) is in the file next to it.
 
 use std::io::{self, Write};
 
@@ -33,7 +32,7 @@ struct Data<'d> {
     cube: CubeData<'d>,
 }
 
-/// Writes the page, a part at a time, since its data can be large.
+/// Writes the page part by part, because its data can be large.
 ///
 /// # Errors
 /// When it can't be written.
@@ -78,7 +77,7 @@ pub(crate) fn page(
     out.write_all(rest.as_bytes())
 }
 
-/// JSON that can't end the element it stands in, nor start another.
+/// A JSON format without characters that could end the surrounding HTML element or start another one.
 struct Embedded;
 
 impl Formatter for Embedded {
@@ -121,7 +120,7 @@ mod tests {
             assert!(!asset.contains("sourceMappingURL"));
         }
         assert!(!STYLE.contains("</") && !STYLE.contains("url(") && !STYLE.contains("@import"));
-        // A browser reads \r\n as \n, and then the hash would not fit.
+        // A browser reads \r\n as \n, and then the hash would not match.
         assert!(
             [PAGE, CHARTS, SCRIPT, STYLE]
                 .iter()

@@ -1,5 +1,5 @@
-//! A collector: its raw events, page by page in the order of their ids. Each page is kept under the
-//! home with its ETag, so the next look asks only whether it changed.
+//! A collector: its raw events, page by page, in the order of their ids. Each page is cached in the
+//! home with its ETag, so that the next view only asks whether it has changed.
 
 use std::io::Read as _;
 
@@ -13,7 +13,7 @@ use crate::home::{CachedLines, Home};
 use crate::limits::COLLECTOR_PAGES;
 use crate::request;
 
-/// A collector, and the home that keeps what it held.
+/// A collector, and the home with the cache.
 #[derive(Debug)]
 pub(super) struct CollectorSource {
     reader: CollectorReader,
@@ -34,7 +34,7 @@ impl CollectorSource {
         }
     }
 
-    /// The lines of a page, and whether another follows.
+    /// The lines of a page, and whether another page follows.
     fn page(&self, address: &str) -> Result<(Vec<u8>, bool), ViewError> {
         let cached = self.home.cached_lines(address);
         let etag = cached.as_ref().map(|cached| cached.etag.as_str());
@@ -61,8 +61,8 @@ impl CollectorSource {
         Ok((lines, page.has_next))
     }
 
-    /// Without a cache the numbers are the same, so what keeps us from writing one is nobody's
-    /// trouble.
+    /// Caches a page. Failing to do so is not an error, because the numbers are the same without a
+    /// cache.
     fn keep(&self, address: &str, page: &EventsPage, lines: &[u8]) {
         let Some(etag) = &page.etag else { return };
         if let Ok(mut cache) = self.home.cache_lines(address, etag, &[])
@@ -97,7 +97,7 @@ impl Source for CollectorSource {
     fn read(&mut self, pass: &mut Pass<'_>) -> Result<(), ViewError> {
         if let Some(until) = request::rate_limited(&self.home, self.reader.target()) {
             return Err(self.fail(ReadError::Limited {
-                why: "the collector asked to be left alone".to_owned(),
+                why: "the collector asked us to wait".to_owned(),
                 until,
                 with_token: true,
             }));

@@ -1,4 +1,4 @@
-//! A directory: every `.jsonl` file right in it.
+//! A directory: every `.jsonl` file directly in it.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -22,7 +22,7 @@ impl DirSource {
         Self { path: path.into() }
     }
 
-    /// Paths in the order of names.
+    /// The paths, sorted by name.
     fn files(&self) -> io::Result<Vec<PathBuf>> {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.path)? {
@@ -36,7 +36,7 @@ impl DirSource {
     }
 }
 
-/// Whether the name is one of a JSONL file.
+/// Whether this is the name of a JSONL file.
 pub(super) fn is_jsonl(name: impl AsRef<Path>) -> bool {
     let extension = name.as_ref().extension().and_then(OsStr::to_str);
     extension.is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl"))
@@ -47,7 +47,7 @@ impl Source for DirSource {
         format!("dir:{}", self.path.display())
     }
 
-    /// A file that can't be read does not keep the others from being counted; the notes name it.
+    /// A file that can't be read is named in the notes; the others are still counted.
     fn read(&mut self, pass: &mut Pass<'_>) -> Result<(), ViewError> {
         let files = self.files().map_err(|source| ViewError::Read {
             path: self.path.clone(),

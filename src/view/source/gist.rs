@@ -1,5 +1,5 @@
-//! A Gist: our segments and the former module's single file. What it held is kept under the home
-//! with its ETag, so the next look costs nothing of the rate limit.
+//! A Gist: our segments, and the former module's single file. Its content is cached in the home
+//! with its ETag, so that viewing it again does not count against the rate limit.
 
 use super::dir::is_jsonl;
 use super::{Pass, Source, ViewError};
@@ -10,7 +10,7 @@ use crate::home::{CachedLines, Home, NewCache};
 use crate::request;
 use crate::terminal::clean;
 
-/// A Gist, and the home that keeps what it held.
+/// A Gist, and the home with the cache.
 #[derive(Debug)]
 pub(super) struct GistSource {
     reader: GistReader,
@@ -33,7 +33,7 @@ impl GistSource {
             );
         }
         let etag = listing.etag.as_deref();
-        // Without a cache the numbers are the same, so it is no failure when none can be written.
+        // Failing to write the cache is not an error, because the numbers are the same without it.
         let mut cache = etag.and_then(|etag| {
             self.home
                 .cache_lines(self.reader.address(), etag, &incomplete)
@@ -53,7 +53,7 @@ impl GistSource {
                     pass.lines(&name, content.as_slice())?;
                 }
                 Err(Missing { why, some }) => {
-                    // The next look may find all of it.
+                    // Not cached, because the next request may return the whole file.
                     cache = None;
                     pass.incomplete(format!("failed to read all of {name}: {why}"));
                     pass.lines(&name, some.as_slice())?;
@@ -66,7 +66,7 @@ impl GistSource {
         Ok(())
     }
 
-    /// All of a file, wherever it is.
+    /// The whole content of a file, from the answer or from its `raw_url`.
     fn content(&self, file: GistFile, pass: &mut Pass<'_>) -> Result<Vec<u8>, Missing> {
         let nothing = |why: String| Missing {
             why,
@@ -74,7 +74,7 @@ impl GistSource {
         };
         let url = match file.content {
             Content::Whole(content) => return Ok(content.into_bytes()),
-            Content::Elsewhere(url) => url,
+            Content::AtUrl(url) => url,
             Content::Unknown => return Err(nothing("GitHub does not say where it is".to_owned())),
         };
         let content = self
@@ -91,7 +91,7 @@ impl GistSource {
     }
 }
 
-/// A file that could not be read, or not to its end.
+/// A file that could not be read, or not completely.
 struct Missing {
     why: String,
     some: Vec<u8>,
@@ -113,7 +113,7 @@ impl Source for GistSource {
         };
         if let Some(until) = request::rate_limited(&self.home, self.reader.target()) {
             return Err(fail(ReadError::Limited {
-                why: "GitHub asked to be left alone".to_owned(),
+                why: "GitHub asked us to wait".to_owned(),
                 until,
                 with_token: true,
             }));
@@ -144,7 +144,7 @@ impl Source for GistSource {
     }
 }
 
-/// Reads what was kept.
+/// Reads the cached content.
 fn again(cached: CachedLines, pass: &mut Pass<'_>) -> Result<(), ViewError> {
     for why in cached.incomplete {
         pass.incomplete(why);

@@ -1,4 +1,4 @@
-//! Where collected events are: one trait, one file per kind.
+//! The sources of collected events: one trait, one file per kind.
 
 mod collector;
 mod dir;
@@ -20,7 +20,7 @@ use crate::destination::{KINDS, Kind, Target};
 use crate::home::Home;
 use crate::settings::{Settings, SettingsError};
 
-/// What was sent to a destination, as a source; contacts nobody yet.
+/// A destination as a source. Contacts nobody yet.
 ///
 /// # Errors
 /// When it can't be used.
@@ -37,7 +37,7 @@ pub(crate) fn of(target: &Target, settings: &Settings) -> Result<Box<dyn Source>
     })
 }
 
-/// How each source is written, for people.
+/// How to write each kind of source, for help and messages.
 #[must_use]
 pub(crate) fn forms() -> String {
     let destinations: Vec<_> = KINDS.iter().map(|kind| kind.source_form).collect();
@@ -47,7 +47,7 @@ pub(crate) fn forms() -> String {
     )
 }
 
-/// What is at this path: every JSONL file of a directory, or one file.
+/// The source at this path: every JSONL file of a directory, or one file.
 #[must_use]
 pub(crate) fn at(path: &Path) -> Box<dyn Source> {
     if path.is_dir() {
@@ -69,14 +69,14 @@ pub(crate) fn stdin() -> Box<dyn Source> {
     Box::new(StdinSource)
 }
 
-/// A place that holds events.
+/// A place that contains events.
 pub(crate) trait Source {
-    /// Its name, in the words of `--from`.
+    /// Its name, as it is written for `--from`.
     fn name(&self) -> String;
 
-    /// Feeds everything it holds to `pass`, once.
+    /// Feeds all its content to `pass`, once.
     ///
     /// # Errors
-    /// When it can't be read, or `pass` can't go on.
+    /// When it can't be read, or `pass` fails.
     fn read(&mut self, pass: &mut Pass<'_>) -> Result<(), ViewError>;
 }

@@ -1,4 +1,4 @@
-//! The local spool: what this machine recorded, sent or not.
+//! The local spool: everything that this machine recorded, sent or not.
 
 use super::{Pass, Source, ViewError};
 use crate::home::Home;

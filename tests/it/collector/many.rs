@@ -1,4 +1,4 @@
-//! Many machines, a bad network and a service that is killed: in the end every event is there once.
+//! Many machines, a bad network, and a service that is killed: in the end every event is there once.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::support::world::World;
 
 const HOMES: usize = 20;
 
-/// All that a network and a service under load do to a request.
+/// Everything that a network and a busy service can do to a request.
 const WEATHER: [Option<Fault>; 12] = [
     Some(Fault::CutAfterCommit),
     None,
@@ -27,7 +27,7 @@ const WEATHER: [Option<Fault>; 12] = [
     Some(Fault::HalfAnswer),
 ];
 
-/// Flushes until nothing waits any more.
+/// Flushes until nothing is waiting any more.
 fn deliver(world: &World) {
     for _ in 0..600 {
         world.flush(["--now"]);
@@ -36,7 +36,7 @@ fn deliver(world: &World) {
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    panic!("something still waits: {}", world.status());
+    panic!("something is still waiting: {}", world.status());
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn twenty_homes_lose_and_double_nothing_while_the_network_fails_and_the_service_
             });
         }
         scope.spawn(|| {
-            // In the middle of it, the service dies twice.
+            // Meanwhile, the service is killed twice.
             for _ in 0..2 {
                 while proxy.seen().len() < 30 {
                     std::thread::yield_now();

@@ -7,7 +7,7 @@ use crate::support::collector::{Collector, TOKEN};
 use crate::view::browser::chromium;
 use crate::view::keyboard::Driver;
 
-/// Types into the field that asks for the token, and sends it.
+/// Types the token into its field and submits it.
 fn unlock(driver: &mut Driver, token: &str) {
     driver.until("document.activeElement.id === 'token'");
     driver.call("Input.insertText", json!({ "text": token }));
@@ -15,7 +15,7 @@ fn unlock(driver: &mut Driver, token: &str) {
 }
 
 #[test]
-fn the_page_of_a_collector_is_unlocked_once_and_follows_what_comes_in() {
+fn the_page_of_a_collector_is_unlocked_once_and_shows_new_events() {
     let Some(browser) = chromium() else { return };
     let Some(collector) = Collector::start() else {
         return;
@@ -27,7 +27,7 @@ fn the_page_of_a_collector_is_unlocked_once_and_follows_what_comes_in() {
     let events = "document.getElementById('n-events')?.textContent";
     let said = "document.getElementById('live').textContent";
 
-    // Nothing is shown to who has no token, or a wrong one.
+    // Nothing is shown without a token, or with a wrong one.
     assert_eq!(driver.text("document.querySelector('main').hidden"), "true");
     unlock(&mut driver, "wrong");
     driver.until(&format!("{said}.includes('does not know this token')"));
@@ -50,7 +50,7 @@ fn the_page_of_a_collector_is_unlocked_once_and_follows_what_comes_in() {
     );
     driver.until(&format!("{said}.startsWith('Live: refreshed at')"));
 
-    // A filter stays while new events come in.
+    // A filter stays set while new events arrive.
     driver.text("location.hash = '#event=tool.failed'");
     driver.until(&format!("{events} === '10'"));
     world.record_many(12);
@@ -63,7 +63,7 @@ fn the_page_of_a_collector_is_unlocked_once_and_follows_what_comes_in() {
     driver.text("location.hash = ''");
     driver.until(&format!("{events} === '72'"));
 
-    // The token is this tab's: it is asked for once.
+    // The token is kept for this tab, so it is asked for only once.
     driver.call("Page.reload", json!({}));
     driver.until(&format!("{events} === '72'"));
     assert_eq!(
@@ -89,7 +89,7 @@ fn the_page_of_a_collector_is_unlocked_once_and_follows_what_comes_in() {
 }
 
 #[test]
-fn a_page_whose_service_is_gone_says_so_and_goes_on_when_it_is_back() {
+fn a_page_whose_service_is_gone_says_so_and_continues_when_it_is_back() {
     let Some(browser) = chromium() else { return };
     let Some(mut collector) = Collector::start() else {
         return;
@@ -116,7 +116,7 @@ fn is_own_request(message: &Value, collector: &Collector) -> bool {
     url.is_some_and(|url| url.starts_with(&format!("{}/", collector.url())))
 }
 
-/// Where JMO_TELEMETRY_PICTURES names a directory, for people to look at.
+/// Saves a screenshot for people to look at, if JMO_TELEMETRY_PICTURES names a directory.
 fn keep_a_picture(driver: &mut Driver) {
     use base64::Engine as _;
     let Some(directory) = std::env::var_os("JMO_TELEMETRY_PICTURES") else {

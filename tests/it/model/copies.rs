@@ -1,5 +1,5 @@
-//! Random sequences of everything that can happen to a spool that is backed up, restored and copied,
-//! with one destination: whatever happened, it holds each event once in the end.
+//! Random sequences of everything that can happen to a spool that is backed up, restored and
+//! copied, with one destination, which must have each event once in the end.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use tempfile::TempDir;
 use crate::copies::copy;
 use crate::support::collector::{self, Proxy};
 use crate::support::collector_stand_in::StandIn;
-use crate::support::elsewhere::later;
 use crate::support::gist_server::{Fault, GistServer};
 use crate::support::tracer::Tracer;
 use crate::support::world::World;
+use crate::support::world::later;
 
-/// Homes at most: the first one and its copies.
+/// The most homes: the first one and its copies.
 const HOMES: usize = 3;
 
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ enum Step {
     Flush(usize),
     Limited(usize, usize),
     Trouble(usize, usize),
-    /// Killed at one of its system calls.
+    /// A flush that is killed at one of its system calls.
     Kill(usize, usize),
     Doubles(usize),
     Backup,
@@ -62,7 +62,8 @@ impl Place {
 
     fn gist() -> Self {
         let server = GistServer::start();
-        // Each copy keeps its distance from its own last write, and knows nothing of the others'.
+        // Each copy keeps a pause after its own last write, but knows nothing about the writes of
+        // others.
         server.set_spacing_check(false);
         Self::Gist(server)
     }
@@ -80,7 +81,7 @@ impl Place {
         }
     }
 
-    /// The arguments of a flush to it.
+    /// The arguments of a flush to this place.
     fn flush(&self) -> Vec<String> {
         let mut args: Vec<_> = ["flush", "--now", "--json"].map(str::to_owned).into();
         match self {
@@ -93,7 +94,7 @@ impl Place {
         args
     }
 
-    /// Something goes wrong with the next write.
+    /// Makes something go wrong with the next write.
     fn trouble(&self, n: usize) {
         use collector::Fault as F;
         match self {
@@ -128,7 +129,7 @@ impl Place {
         }
     }
 
-    /// The ids of all events there, with repeats.
+    /// The ids of all events there, including duplicates.
     fn event_ids(&self) -> Vec<String> {
         match self {
             Self::Dir(dir) => crate::copies::ids_in(dir.path()),
@@ -141,7 +142,7 @@ impl Place {
 struct Play {
     place: Place,
     homes: Vec<World>,
-    /// The backup, and what had been sent when it was put back.
+    /// The latest backup of the first home.
     backup: Option<TempDir>,
     sent: BTreeSet<String>,
 }
@@ -215,7 +216,7 @@ impl Play {
         }
     }
 
-    /// Nothing is there twice, and what was ever sent is there.
+    /// Checks that nothing is there twice and that everything that was ever sent is there.
     fn compare(&mut self) {
         let there = self.place.event_ids();
         let once: BTreeSet<_> = there.iter().cloned().collect();
@@ -243,7 +244,7 @@ impl Play {
         );
     }
 
-    /// Every home has something new and sends all that it has.
+    /// Records something new in every home and sends everything.
     fn end(&mut self) {
         for n in 0..self.homes.len() {
             self.take(&Step::Record(n, 1));

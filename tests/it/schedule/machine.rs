@@ -1,5 +1,5 @@
-//! A machine whose schedulers are made up: scripts that keep a crontab in a file, and that take down
-//! what they are asked.
+//! A machine with fake schedulers: scripts that keep a crontab in a file and log how they were
+//! called.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +12,8 @@ use tempfile::TempDir;
 
 use crate::support::world::{Ran, World};
 
-/// Keeps a crontab in a file, as `crontab` does. Files beside it say what fails, and what is slow.
+/// A fake `crontab`, which keeps the crontab in a file. Files beside it say what fails, and what is
+/// slow.
 const CRONTAB: &str = r#"#!/bin/sh
 dir=$(dirname "$0")
 case "$1" in
@@ -29,7 +30,7 @@ case "$1" in
 esac
 "#;
 
-/// A systemctl that takes down what it was asked. It fails at the verb that the file `fails` names.
+/// A fake `systemctl`, which logs its arguments. It fails for the verb that the file `fails` names.
 pub(super) const SYSTEMCTL: &str = r#"#!/bin/sh
 dir=$(dirname "$0")
 echo "$@" >> "$dir/asked"
@@ -37,11 +38,11 @@ echo "$@" >> "$dir/asked"
 exit 0
 "#;
 
-/// A world with schedulers that are made up; what is real on this machine is out of reach.
+/// A world with fake schedulers. The real ones of this machine can't be reached.
 pub(super) struct Machine {
     pub(super) world: World,
     pub(super) bin: PathBuf,
-    /// Where the program is, and itself.
+    /// The folder of the program, and the program.
     pub(super) program: (TempDir, PathBuf),
 }
 
@@ -117,7 +118,7 @@ impl Machine {
     }
 }
 
-/// The program under another path.
+/// Puts the program at another path.
 pub(super) fn put(path: &Path) {
     fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
     let program = env!("CARGO_BIN_EXE_jmo-telemetry");
@@ -126,8 +127,8 @@ pub(super) fn put(path: &Path) {
     }
 }
 
-/// The program in a folder of this name that is not for temporary files, wherever these tests are
-/// built.
+/// The program in a folder of this name that is not in a temporary directory, wherever these tests
+/// are built.
 pub(super) fn installed_program(folder: &str) -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir_in("/opt")
         .or_else(|_| tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")))
@@ -158,7 +159,7 @@ fn moved(program: &Path, like: &Command) -> Command {
     command
 }
 
-/// Everything below a directory, with the content of files.
+/// Everything below a directory, with the contents of files.
 pub(super) fn tree(dir: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
     let mut all = Vec::new();
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {

@@ -1,4 +1,4 @@
-//! Real schedulers fire the flush: cron, and a systemd user manager.
+//! Real schedulers start the flush: cron, and a systemd user manager.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::machine::installed_program;
 use crate::support::world::{Ran, World};
 
-/// Whether real schedulers can be had; CI insists on it.
+/// Whether real schedulers are available; CI requires them.
 fn can_run(programs: &[&str]) -> bool {
     let missing: Vec<_> = programs
         .iter()
@@ -27,8 +27,8 @@ fn can_run(programs: &[&str]) -> bool {
     false
 }
 
-/// Runs a script in mount and process namespaces of its own, with a program whose path is as odd as
-/// paths get. What the script started ends with it.
+/// Runs a script in mount and process namespaces of its own, with a program whose path has unusual
+/// characters. Everything that the script starts ends with it.
 fn in_namespaces(script: &str) -> (World, Ran) {
     let (_dir, program) = installed_program("odd 100%h $HOME ${X} 'q' \"d\" \\n \\\\ \\% \\' ;&é#");
     let world = World::new();

@@ -1,5 +1,5 @@
-//! The real collector for tests: workerd with a D1 file, started by `collector/serve.mjs`, and in
-//! front of it a proxy that does to requests what networks do.
+//! The real collector for tests: workerd with a D1 file, started by `collector/serve.mjs`, and a
+//! proxy in front of it that simulates network failures.
 
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -10,15 +10,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
-/// The maintainer's token of every service here.
+/// The maintainer's token of all these services.
 pub(crate) const TOKEN: &str = "the-maintainers-token";
 
-/// Where the service's code is.
+/// The directory of the service's code.
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("collector")
 }
 
-/// Whether the service can run here. `tests/all.sh` installs what it takes and requires it.
+/// Whether the service can run here. `tests/all.sh` installs what is needed and requires it.
 pub(crate) fn is_there() -> bool {
     let node = Command::new("node")
         .arg("--version")
@@ -48,7 +48,7 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
-    /// A new service, or `None` where there is no Node.
+    /// A new service, or `None` if there is no Node.
     pub(crate) fn start() -> Option<Self> {
         Self::start_with(&["REQUESTS_A_MINUTE=100000"])
     }
@@ -69,13 +69,13 @@ impl Collector {
         })
     }
 
-    /// Kills it in the middle of whatever it does.
+    /// Kills it, whatever it is doing.
     pub(crate) fn kill(&mut self) {
         self.process.kill().expect("it runs");
         self.process.wait().expect("it ends");
     }
 
-    /// Starts it again on its data and its port.
+    /// Starts it again with the same data and port.
     pub(crate) fn restart(&mut self) {
         (self.process, self.port) = spawn(self.data.path(), &self.settings, self.port);
     }
@@ -84,7 +84,7 @@ impl Collector {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// What it answers to this request: status and body.
+    /// Its answer to this request: status and body.
     pub(crate) fn ask(&self, method: &str, path: &str) -> (u16, String) {
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: collector\r\nauthorization: Bearer {TOKEN}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
@@ -100,7 +100,7 @@ impl Collector {
         serde_json::from_str(&body).expect("JSON")
     }
 
-    /// Every line that it holds, in order of `event_id`.
+    /// Every line that it has, sorted by `event_id`.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
         loop {
@@ -121,7 +121,7 @@ impl Collector {
 
 impl Drop for Collector {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may already have ended.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -158,46 +158,46 @@ fn spawn(data: &Path, settings: &[String], port: u16) -> (Child, u16) {
 pub(crate) enum Fault {
     /// Nothing.
     None,
-    /// The connection is closed and the service hears nothing.
+    /// The connection is closed before the service gets the request.
     CutBeforeCommit,
-    /// The service does it, and the connection is closed.
+    /// The service carries the request out, then the connection is closed.
     CutAfterCommit,
-    /// The service does it, and the connection is reset.
+    /// The service carries the request out, then the connection is reset.
     ResetAfterCommit,
-    /// The connection is reset and the service hears nothing.
+    /// The connection is reset before the service gets the request.
     ResetBeforeCommit,
-    /// Nothing is said, and the connection stays open; the service does it or not.
+    /// No answer arrives and the connection stays open. The service carries the request out or not.
     Silence { done: bool },
-    /// The service does it, and its answer is no JSON.
+    /// The service carries the request out, but its answer is not JSON.
     BrokenJson,
-    /// The service does it, and half of its answer comes.
+    /// The service carries the request out, but only half of its answer arrives.
     HalfAnswer,
-    /// A page of somebody else's.
+    /// The page of a captive portal.
     Portal,
-    /// This status without the service, and how long to wait.
+    /// This status, possibly with a wait, without asking the service.
     Status(u16, Option<u32>),
-    /// The service does it, and then comes this status.
+    /// The service carries the request out, but this status is returned.
     StatusAfterCommit(u16),
-    /// The answer has another hash.
+    /// The answer has a wrong hash.
     WrongHash,
-    /// The answer is of another batch.
+    /// The answer is for another batch.
     AnotherBatch,
     /// The answer's counts do not add up.
     WrongCount,
-    /// The answer says that the second line was not taken.
+    /// The answer says that the second line was rejected.
     RejectsTheSecondLine,
-    /// Its lines are rejected, all of them, by a line number that there is not.
+    /// The answer rejects a line number that does not exist.
     NoSuchLine,
 }
 
-/// A request as it came through.
+/// A request as the proxy received it.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
-    /// What the service answered, if it was asked.
+    /// The status that the service returned, if it was asked.
     pub(crate) status: Option<u16>,
 }
 
@@ -219,7 +219,7 @@ impl Proxy {
         Self::before_port(collector.port)
     }
 
-    /// Before whatever listens at this port.
+    /// A proxy in front of whatever listens on this port.
     pub(crate) fn before_port(service: u16) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let port = listener.local_addr().expect("an address").port();
@@ -239,17 +239,17 @@ impl Proxy {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// The next requests meet these, one each.
+    /// Applies these faults to the next requests, one each.
     pub(crate) fn plan(&self, faults: impl IntoIterator<Item = Fault>) {
         self.locked().next.extend(faults);
     }
 
-    /// Every request that finds no planned fault meets this one.
+    /// Applies this fault to every request without a planned one.
     pub(crate) fn set_always(&self, fault: Option<Fault>) {
         self.locked().always = fault;
     }
 
-    /// All is well from now on.
+    /// Removes all faults.
     pub(crate) fn recover(&self) {
         let mut plan = self.locked();
         plan.next.clear();
@@ -281,7 +281,7 @@ fn pass(mut stream: TcpStream, service: u16, plan: &Mutex<Plan>) {
         .len()
         - 1;
     let reply = |stream: &mut TcpStream, bytes: &[u8]| {
-        // Whoever asked may have given up.
+        // The client may have given up.
         let _ = stream.write_all(bytes);
         let _ = stream.shutdown(Shutdown::Write);
         let _ = std::io::copy(stream, &mut std::io::sink());
@@ -365,17 +365,17 @@ fn pass(mut stream: TcpStream, service: u16, plan: &Mutex<Plan>) {
                 &answer(200, "application/json", None, text.as_bytes()),
             );
         }
-        // What is left closes the connection.
+        // All other faults close the connection.
         Some(_) => {}
     }
 }
 
-/// Says nothing until the other side hangs up.
+/// Sends nothing until the client hangs up.
 fn until_it_gives_up(stream: &mut TcpStream) {
     let _ = std::io::copy(stream, &mut std::io::sink());
 }
 
-/// Makes the close of a connection a reset.
+/// Makes closing the connection a reset.
 fn reset_at_close(stream: &TcpStream) {
     let linger = libc::linger {
         l_onoff: 1,
@@ -401,7 +401,8 @@ pub(super) fn answer(status: u16, kind: &str, wait: Option<u32>, body: &[u8]) ->
     bytes
 }
 
-/// Reads one request: its head with the connection to be closed, and what it says.
+/// Reads one request. Returns it in raw form, changed so that the connection will be closed, and
+/// parsed.
 pub(super) fn read_request(stream: &mut TcpStream) -> Option<(Vec<u8>, Seen)> {
     let mut reader = BufReader::new(stream);
     let mut first = String::new();
@@ -446,11 +447,12 @@ struct Forwarded {
     body: Vec<u8>,
 }
 
-/// Makes a request and reads all of its answer.
+/// Makes a request and reads the whole answer.
 fn forward(port: u16, request: &[u8]) -> Option<Forwarded> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.write_all(request).ok()?;
-    // The service keeps the connection for a while, so that its end says nothing.
+    // The service keeps the connection open, so the end of the answer can't be seen from the
+    // connection.
     let mut raw = Vec::new();
     let mut reader = BufReader::new(stream);
     while !raw.ends_with(b"\r\n\r\n") {
@@ -473,7 +475,7 @@ fn forward(port: u16, request: &[u8]) -> Option<Forwarded> {
     Some(Forwarded { status, raw, body })
 }
 
-/// Reads a body in chunks, and adds its bytes as they came to `raw`.
+/// Reads a chunked body, and adds its raw bytes to `raw`.
 fn read_chunks(reader: &mut impl std::io::BufRead, raw: &mut Vec<u8>) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     loop {
@@ -481,7 +483,7 @@ fn read_chunks(reader: &mut impl std::io::BufRead, raw: &mut Vec<u8>) -> Option<
         reader.read_line(&mut line).ok()?;
         raw.extend_from_slice(line.as_bytes());
         let length = usize::from_str_radix(line.trim(), 16).ok()?;
-        // Each chunk has a line end of its own.
+        // Each chunk is followed by a line end.
         let mut chunk = vec![0; length + 2];
         reader.read_exact(&mut chunk).ok()?;
         raw.extend_from_slice(&chunk);

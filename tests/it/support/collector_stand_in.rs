@@ -1,5 +1,5 @@
-//! A stateful stand-in for a collector, for tests that need no Node: it takes batches as the service
-//! does, knows each event by its id, and keeps the lines.
+//! A stateful stand-in for a collector, for tests without Node: it accepts batches like the
+//! service, recognizes each event by its id, and keeps the lines.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -12,12 +12,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::collector::{Seen, answer, header, read_request};
 
-/// What it knows.
+/// Its state.
 #[derive(Default)]
 struct Known {
-    /// Lines by the ids of their events.
+    /// The lines by event id.
     lines: BTreeMap<String, String>,
-    /// A batch with this text in it gets 413.
+    /// A batch that contains this text gets 413.
     refused: Option<String>,
 }
 
@@ -50,17 +50,17 @@ impl StandIn {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Every line that it holds, in order of `event_id`.
+    /// Every line that it has, sorted by `event_id`.
     pub(crate) fn lines(&self) -> Vec<String> {
         locked(&self.known).lines.values().cloned().collect()
     }
 
-    /// From now on a batch with this text in it gets 413.
+    /// From now on, a batch that contains this text gets 413.
     pub(crate) fn refuse_content_containing(&self, needle: &str) {
         locked(&self.known).refused = Some(needle.to_owned());
     }
 
-    /// The ids of all events that it holds.
+    /// The ids of all events that it has.
     pub(crate) fn event_ids(&self) -> Vec<String> {
         locked(&self.known).lines.keys().cloned().collect()
     }
@@ -85,12 +85,12 @@ fn serve(mut stream: TcpStream, known: &Mutex<Known>) {
         None,
         body.to_string().as_bytes(),
     );
-    // Whoever asked may have gone.
+    // The client may have gone.
     let _ = stream.write_all(&bytes);
     let _ = stream.shutdown(Shutdown::Write);
 }
 
-/// Takes a batch whole, or not at all.
+/// Accepts a whole batch, or nothing of it.
 fn take(seen: &Seen, known: &Mutex<Known>) -> (u16, Value) {
     let mut text = String::new();
     if GzDecoder::new(seen.body.as_slice())

@@ -1,12 +1,13 @@
-//! A stateful stand-in for GitHub's Gist API on the loopback, for tests that would be slow, rude or
-//! impossible against the real one.
+//! A stateful stand-in for GitHub's Gist API on the loopback address, for tests that would be slow,
+//! impolite or impossible with the real one.
 //!
-//! One server holds one gist with all its revisions. It answers as GitHub does ([`answer`]), fails
-//! on request in every way we have seen or fear ([`faults`]), writes down each breach of GitHub's
-//! rules ([`manners`]), and lets the test look at everything. The HTTP itself is in [`wire`].
+//! One server has one gist with all its revisions. It answers like GitHub ([`answer`]), fails on
+//! request in every way that we have seen or can imagine ([`faults`]), records each violation of
+//! GitHub's rules ([`rules`]), and lets the test look at everything. The HTTP code is in [`wire`].
 //!
-//! The server runs on its own thread with its own runtime, and its state sits behind a `Mutex` and
-//! a `Condvar`, so synchronous tests read it directly and wait for a condition instead of sleeping.
+//! The server runs on its own thread with its own runtime. Its state is behind a `Mutex` and a
+//! `Condvar`, so that synchronous tests can read it directly and wait for a condition instead of
+//! sleeping.
 
 #![allow(
     dead_code,
@@ -17,7 +18,7 @@
 
 mod answer;
 mod faults;
-mod manners;
+mod rules;
 mod wire;
 
 use std::{
@@ -40,7 +41,7 @@ pub use self::faults::{Fault, RetryAfter};
 /// The files of one revision. Contents are shared between revisions, so a revision costs little.
 pub type Files = BTreeMap<String, Arc<str>>;
 
-/// One commit of the gist: everything it held from then on.
+/// One commit of the gist, with everything it contained from then on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Revision {
     /// 40 hex digits, counted up from 1.
@@ -51,12 +52,12 @@ pub struct Revision {
     pub files: Files,
 }
 
-/// One request, from the arrival of its head on.
+/// One request, recorded as soon as its head has arrived.
 #[derive(Clone, Debug)]
 pub struct Recorded {
-    /// Counted up from 1, also over [`GistServer::clear_requests`].
+    /// Counted up from 1, and not reset by [`GistServer::clear_requests`].
     pub id: u64,
-    /// Whether it came to the host of the `raw_url`s rather than to the API.
+    /// Whether it was sent to the host of the `raw_url`s and not to the API.
     pub raw: bool,
     /// `GET`, `PATCH`, …
     pub method: String,
@@ -68,13 +69,13 @@ pub struct Recorded {
     pub body: Bytes,
     /// When the head had arrived.
     pub started: Instant,
-    /// When the answer was given, or the connection was found closed.
+    /// When the answer was sent, or the connection was found closed.
     pub finished: Option<Instant>,
     /// The status that was sent; `None` if there was no answer (yet).
     pub status: Option<u16>,
-    /// Whether this request wrote a revision, whatever it was told.
+    /// Whether this request wrote a revision, whatever its answer was.
     pub committed: bool,
-    /// It ended without a whole answer: the client has gone, or the server hung up.
+    /// Whether it ended without a complete answer, because the client has gone or the server hung up.
     abandoned: bool,
 }
 
@@ -84,13 +85,13 @@ impl Recorded {
         self.method == "PATCH"
     }
 
-    /// The body as JSON, or `null` if it is none.
+    /// The body as JSON, or `null` if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 }
 
-/// What a PATCH that changes nothing gets: reports differ, so the uploader has to live with both.
+/// The answer to a PATCH that changes nothing. Reports differ, so the uploader must handle both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Identical {
     /// 200 and an empty revision.
@@ -99,16 +100,16 @@ pub enum Identical {
     Conflict409,
 }
 
-/// All that the server knows. Tests see it in [`GistServer::wait_for`].
+/// The whole state of the server. Tests see it in [`GistServer::wait_for`].
 #[derive(Debug)]
 pub struct State {
     /// Since the start, or since [`GistServer::clear_requests`].
     pub requests: Vec<Recorded>,
-    /// Oldest first, never empty; the last one is what the gist holds now.
+    /// Oldest first, never empty; the last one is the current content.
     pub revisions: Vec<Revision>,
-    /// Breaches of GitHub's rules, oldest first.
+    /// Violations of GitHub's rules, oldest first.
     pub violations: Vec<String>,
-    /// TCP connections to the API or to the raw host, refused ones too.
+    /// TCP connections to the API or the raw host, including refused ones.
     pub connections: usize,
     gist_id: String,
     token: String,
@@ -130,12 +131,12 @@ pub struct State {
 }
 
 impl State {
-    /// What the gist holds now.
+    /// The current content of the gist.
     pub fn latest(&self) -> &Revision {
         self.revisions.last().expect("a gist has a first revision")
     }
 
-    /// All lines of all `*.jsonl` files, in the order of the files' names.
+    /// All lines of all `*.jsonl` files, in the order of the file names.
     pub fn lines(&self) -> Vec<String> {
         let segments = self
             .latest()
@@ -148,10 +149,10 @@ impl State {
             .collect()
     }
 
-    /// The `event_id` of each line that has one, with repeats.
+    /// The `event_id` of each line that has one, including duplicates.
     ///
     /// # Panics
-    /// If a line is not JSON: a torn line is never what a test expects here.
+    /// If a line is not JSON, because no test expects a torn line here.
     pub fn event_ids(&self) -> Vec<String> {
         let id = |line: String| {
             let event: Value = serde_json::from_str(&line)
@@ -187,7 +188,7 @@ impl State {
             .find(|request| request.id == id)
     }
 
-    /// Takes the next planned fault that fits such a request, else the standing one.
+    /// Takes the next planned fault that fits such a request, else the permanent one.
     fn next_fault(&mut self, method: &str) -> Option<Fault> {
         let suits = |fault: &Fault| fault.suits(method == "PATCH");
         let fits = |(only, fault): &mut (Option<Method>, Fault)| {
@@ -200,7 +201,7 @@ impl State {
     }
 }
 
-/// The state and the bell that rings at each change of it.
+/// The state, and a condition variable that signals each change.
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
@@ -208,8 +209,8 @@ struct Shared {
 }
 
 impl Shared {
-    /// A test that panicked while it looked has changed nothing, so a poisoned lock is as good as
-    /// any.
+    /// A test that panicked while reading has changed nothing, so a poisoned lock can still be
+    /// used.
     fn look(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -233,7 +234,7 @@ pub struct GistServer {
 }
 
 impl GistServer {
-    /// Starts a server with a gist that holds one `README.md`, as a gist cannot be empty.
+    /// Starts a server with a gist that contains one `README.md`, because a gist can't be empty.
     pub fn start() -> Self {
         let (api, api_port) = listen();
         let (raw, raw_port) = listen();
@@ -252,8 +253,8 @@ impl GistServer {
             gist_id: gist_id.clone(),
             token: token.clone(),
             readers: BTreeSet::new(),
-            // Another host name than the API's, so that a client can tell where its token must not
-            // go.
+            // A different host name than that of the API, so that a client can tell where its token
+            // must not be sent.
             raw_base: format!("http://localhost:{raw_port}"),
             plan: VecDeque::new(),
             always: None,
@@ -289,12 +290,12 @@ impl GistServer {
         }
     }
 
-    /// The base URL of the API, without a slash at its end.
+    /// The base URL of the API, without a trailing slash.
     pub fn api(&self) -> &str {
         &self.api
     }
 
-    /// The base URL of the host that serves the `raw_url`s; no token may ever go there.
+    /// The base URL of the host that serves the `raw_url`s. No token may ever be sent there.
     pub fn raw_base(&self) -> String {
         self.shared.look().raw_base.clone()
     }
@@ -309,13 +310,13 @@ impl GistServer {
         &self.token
     }
 
-    /// Makes this a good token of somebody else: it reads, and gets 404 when it writes.
+    /// Makes this a valid token of another user: it can read, and gets 404 when it writes.
     pub fn add_reader_token(&self, token: &str) {
         self.shared
             .change(|state| state.readers.insert(token.to_owned()));
     }
 
-    /// What the gist holds now.
+    /// The current content of the gist.
     pub fn files(&self) -> BTreeMap<String, String> {
         let state = self.shared.look();
         state
@@ -336,14 +337,14 @@ impl GistServer {
         self.shared.look().revisions.clone()
     }
 
-    /// Another writer's commit: this file now has this content.
+    /// A commit by another writer: this file now has this content.
     pub fn put_file(&self, name: &str, content: &str) {
         self.shared.change(|state| {
             state.edit(|files| drop(files.insert(name.to_owned(), Arc::from(content))))
         });
     }
 
-    /// Another writer's commit: these files now have these contents.
+    /// A commit by another writer: these files now have these contents.
     pub fn put_files(&self, new: impl IntoIterator<Item = (String, String)>) {
         let new = new
             .into_iter()
@@ -352,7 +353,7 @@ impl GistServer {
             .change(|state| state.edit(|files| files.extend(new)));
     }
 
-    /// Another writer's commit: this file is gone.
+    /// A commit by another writer: this file is deleted.
     pub fn remove_file(&self, name: &str) {
         self.shared
             .change(|state| state.edit(|files| drop(files.remove(name))));
@@ -373,7 +374,7 @@ impl GistServer {
         self.shared.look().requests.clone()
     }
 
-    /// Forgets the requests, not what they have done.
+    /// Forgets the recorded requests, but not their effects.
     pub fn clear_requests(&self) {
         self.shared.change(|state| state.requests.clear());
     }
@@ -383,12 +384,12 @@ impl GistServer {
         self.shared.look().connections
     }
 
-    /// Breaches of GitHub's rules, oldest first, each as `request ID, METHOD: what was wrong`.
+    /// Violations of GitHub's rules, oldest first, each as `request ID, METHOD: what was wrong`.
     pub fn violations(&self) -> Vec<String> {
         self.shared.look().violations.clone()
     }
 
-    /// The next write is answered with this fault; a flush looks before it writes.
+    /// The next write is answered with this fault. (A flush looks before it writes.)
     pub fn plan(&self, fault: Fault) {
         self.plan_many([fault]);
     }
@@ -409,13 +410,12 @@ impl GistServer {
             .change(|state| state.plan.push_back((Some(method), fault)));
     }
 
-    /// Every request that finds no planned fault is answered with this one.
+    /// Every request without a planned fault is answered with this one.
     pub fn set_always(&self, fault: Option<Fault>) {
         self.shared.change(|state| state.always = fault);
     }
 
-    /// All is well from now on: no faults, planned or standing, and no wait that is still asked
-    /// for.
+    /// Removes all faults, planned and permanent, and all waits that were asked for.
     pub fn recover(&self) {
         self.shared.change(|state| {
             state.plan.clear();
@@ -427,43 +427,43 @@ impl GistServer {
         });
     }
 
-    /// How many planned faults still wait for their request.
+    /// How many planned faults have not been used yet.
     pub fn planned(&self) -> usize {
         self.shared.look().plan.len()
     }
 
-    /// While set, connections are closed as soon as they are made, and no request is recorded.
+    /// While set, connections are closed at once, and no request is recorded.
     pub fn set_refusing(&self, refusing: bool) {
         self.shared.change(|state| state.refusing = refusing);
     }
 
-    /// From now on a PATCH with this text in any file's content gets 422.
+    /// From now on, a PATCH with this text in the content of any file gets 422.
     pub fn refuse_content_containing(&self, needle: &str) {
         self.shared
             .change(|state| state.refused_content = Some(needle.to_owned()));
     }
 
-    /// From now on a PATCH whose body is longer gets 413.
+    /// From now on, a PATCH with a longer body gets 413.
     pub fn refuse_bodies_over(&self, bytes: usize) {
         self.shared.change(|state| state.largest_body = Some(bytes));
     }
 
-    /// While set, the raw host has nothing.
+    /// While set, the raw host answers 404.
     pub fn set_raw_missing(&self, missing: bool) {
         self.shared.change(|state| state.raw_missing = missing);
     }
 
-    /// What a PATCH that changes nothing gets; at first [`Identical::Ok`].
+    /// Sets the answer to a PATCH that changes nothing; [`Identical::Ok`] by default.
     pub fn set_identical_patch(&self, identical: Identical) {
         self.shared.change(|state| state.identical = identical);
     }
 
-    /// Whether a PATCH less than a second after the one before is a violation; at first it is.
+    /// Sets whether a PATCH less than a second after the previous one is a violation; true by default.
     pub fn set_spacing_check(&self, checked: bool) {
         self.shared.change(|state| state.spacing_checked = checked);
     }
 
-    /// Blocks until the state is so, at most for `bound`; says whether it came to be.
+    /// Blocks until the condition is true, at most for `bound`. Returns whether it became true.
     #[must_use]
     pub fn wait_for(&self, mut so: impl FnMut(&State) -> bool, bound: Duration) -> bool {
         let waiting = self
@@ -477,10 +477,10 @@ impl GistServer {
 
 impl Drop for GistServer {
     fn drop(&mut self) {
-        // A dropped sender is the stop signal.
+        // Dropping the sender is the stop signal.
         self.stop = None;
         let ended = self.thread.take().map(JoinHandle::join);
-        // A test that is failing already has its own, better reason.
+        // A test that is already failing has a better reason of its own.
         if !thread::panicking() {
             ended
                 .map_or(Ok(()), |ended| ended)
@@ -501,7 +501,7 @@ fn listen() -> (TcpListener, u16) {
     (listener, port)
 }
 
-/// Good enough to keep two servers apart, with nothing to depend on.
+/// Good enough to tell two servers apart, without a dependency.
 fn random() -> u64 {
     RandomState::new().hash_one(Instant::now())
 }

@@ -1,10 +1,11 @@
-//! What the tests stand on: a world of their own, a Gist server, places that are none, a tracer,
-//! poison, and a search for traces.
+//! The tools of the tests: a world with a home and the program, fake servers, a tracer for system
+//! calls, poisoned events, and a search for traces.
 
+pub(crate) mod cases;
 pub(crate) mod collector;
 pub(crate) mod collector_stand_in;
-pub(crate) mod elsewhere;
 pub(crate) mod gist_server;
+pub(crate) mod other_server;
 pub(crate) mod poison;
 pub(crate) mod tracer;
 pub(crate) mod traces;

@@ -1,14 +1,14 @@
-//! Events as they must never be stored: good ones, spoiled in every field, key and nesting with
-//! words that a search finds again. The series is always the same.
+//! Events that must never be stored as they are: valid ones in which any field, key or nested value
+//! is replaced with words that a search can find. The sequence is always the same.
 
 use serde_json::{Map, Value, json};
 
 use super::world::lines;
 
-/// What is searched for. Every poison contains it, in upper or lower case.
+/// The word to search for. Every poisoned value contains it, in upper or lower case.
 pub(crate) const CANARY: &str = "canary";
 
-/// A small generator of numbers, good enough to vary the poison (Knuth's MMIX).
+/// A small random number generator, good enough to vary the poison (Knuth's MMIX).
 pub(crate) struct Dice(u64);
 
 impl Dice {
@@ -24,8 +24,8 @@ impl Dice {
         usize::try_from(self.0 >> 33).expect("31 bits") % sides
     }
 
-    /// A word, path, URL, address, name, control sequence, look-alike of something good, or 70 KB
-    /// of it.
+    /// A word, path, URL, address, name, control sequence, something similar to a valid value, or
+    /// 70 KB of it.
     pub(crate) fn word(&mut self) -> String {
         const WORDS: [&str; 24] = [
             "canary",
@@ -59,7 +59,7 @@ impl Dice {
         }
     }
 
-    /// A key that is no name: plain lowercase words may be named in a warning.
+    /// A key that does not look like a name, because warnings may repeat plain lowercase words.
     fn key(&mut self) -> String {
         format!("{}{}", ["X", "/", " ", "-", "9"][self.roll(5)], self.word())
     }
@@ -77,7 +77,7 @@ impl Dice {
     }
 }
 
-/// A line for `record --stdin`, the `n`-th of a series: mostly an event that can be kept in clean
+/// The `n`-th line of a series for `record --stdin`: mostly an event that can be stored in clean
 /// form.
 pub(crate) fn line(n: usize, dice: &mut Dice) -> Vec<u8> {
     let good = lines(n % 6 + 1);
@@ -88,7 +88,7 @@ pub(crate) fn line(n: usize, dice: &mut Dice) -> Vec<u8> {
     }
     let text = event.to_string();
     match dice.roll(40) {
-        // No event at all, of several kinds.
+        // Several kinds of lines that are not events.
         0 => text.as_bytes()[..text.len() * 2 / 3].to_vec(),
         1 => format!("{text} {}", json!(dice.word())).into_bytes(),
         2 => json!([dice.value(3), event]).to_string().into_bytes(),
@@ -101,7 +101,7 @@ pub(crate) fn line(n: usize, dice: &mut Dice) -> Vec<u8> {
             event["metadata"] = dice.value(3);
             event.to_string().into_bytes()
         }
-        // The same field twice: of the poison and the good one, the last counts.
+        // The same field twice, poisoned and valid; the last one counts.
         6 => text
             .replacen(
                 "\"metadata\":{",
@@ -109,13 +109,13 @@ pub(crate) fn line(n: usize, dice: &mut Dice) -> Vec<u8> {
                 1,
             )
             .into_bytes(),
-        // The same, spelled so that a search of the input would not find it.
+        // The same word, escaped so that a search of the input would not find it.
         7 => text.replace("canary", "\\u0063anary").into_bytes(),
         _ => text.into_bytes(),
     }
 }
 
-/// Spoils one thing in an event that is good, or was.
+/// Poisons one part of an event.
 fn spoil(event: &mut Value, dice: &mut Dice) {
     let (key, word, value) = (dice.key(), dice.word(), dice.value(4));
     let kind = dice.roll(22);
@@ -158,7 +158,7 @@ fn spoil(event: &mut Value, dice: &mut Dice) {
                 targets.insert("host_names".to_owned(), value);
             }
         }
-        // Where only the right type or word will do: this one is refused.
+        // A field that needs the right type or word, so that the event is refused.
         _ => {
             if let Some(field) = fields.get(dice.roll(fields.len().max(1))) {
                 metadata[field.as_str()] = value;

@@ -1,20 +1,21 @@
 //! Runs a program under ptrace: lists its system calls, kills it at one of them, or makes some
 //! fail.
 //!
-//! It stands in for strace and its `--inject`, so that crash tests need nothing but Rust.
+//! It replaces strace with its `--inject`, so that crash tests need nothing but Rust.
 //!
-//! **One thread per trace.** ptrace obeys only the thread that started the tracee, and a plain
-//! `waitpid(-1)` would take the children of tests running next to us. So each trace gets a thread
-//! of its own, which waits with `__WNOTHREAD`: for its own tracees and nobody else's.
+//! **One thread per trace.** ptrace works only for the thread that started the tracee, and a plain
+//! `waitpid(-1)` would also take the children of tests that run at the same time. So each trace has
+//! its own thread, which waits with `__WNOTHREAD` for its own tracees only.
 //!
-//! **Nothing outlives a trace** but what [`Tracer::detach_children`] lets go. However it ends (by
-//! itself, by our kill, by [`LIMIT`], by a panic in a test's filter), all tracees are killed and
-//! reaped. An orphaned grandchild is then left to init, as after any crash.
+//! **Nothing outlives a trace**, except children after [`Tracer::detach_children`]. However it ends
+//! (by itself, by our kill, by [`LIMIT`], by a panic in a test's filter), all tracees are killed
+//! and reaped. An orphaned grandchild is left to init, as after any crash.
 //!
-//! **What is not seen.** Stores into mapped memory (SQLite's `-shm`) and the vDSO (`clock_gettime`)
-//! are no calls. A kill is not a power cut: what was written stays in the page cache, synced or
-//! not. The order of calls between threads is the scheduler's: name those by what they do, not by
-//! index. Job control does not work: a tracee that is stopped goes on at once.
+//! **What is not seen.** Writes to mapped memory (SQLite's `-shm`) and calls to the vDSO
+//! (`clock_gettime`) are not system calls. A kill is not a power cut: what was written stays in the
+//! page cache, synced or not. The order of calls of different threads depends on the scheduler, so
+//! identify those by what they do, not by index. Job control does not work: a stopped tracee
+//! continues at once.
 //!
 //! Linux with glibc on 64 bits; failing a call on x86_64 and aarch64 only.
 
@@ -44,8 +45,8 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::ptrace::{self, Options};
 use nix::unistd::Pid;
 
-/// How long a trace may take. A traced call costs some 30 µs, so only a hung program gets here: one
-/// that waits for a peer, or retries forever against a sticky fault.
+/// How long a trace may take. A traced call costs some 30 µs, so only a hung program takes this
+/// long: one that waits for a peer, or retries forever because of a permanent fault.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// A program about to be traced.
@@ -55,14 +56,14 @@ pub struct Tracer {
     limit: Duration,
 }
 
-/// What became of the program.
+/// The result of a trace.
 #[derive(Debug)]
 pub struct Outcome {
     pub end: End,
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
-    /// Every call of every tracee, in the order of entry. After a kill, the last one is where it
-    /// hit.
+    /// Every call of every tracee, in the order of entry. After a kill, the last one is the call at
+    /// which the program was killed.
     pub calls: Vec<Call>,
 }
 
@@ -92,9 +93,9 @@ pub struct Call {
     pub tid: pid_t,
     pub nr: c_long,
     pub args: [u64; 6],
-    /// For a call on a descriptor what that is open on, else the (first) path argument as passed.
+    /// For a call on a descriptor, the path that is open; else the (first) path argument as passed.
     pub path: Option<PathBuf>,
-    /// As the kernel gives it, so `-errno` on failure. `None` if it never returned.
+    /// The kernel's return value, so `-errno` on failure. `None` if the call never returned.
     pub ret: Option<i64>,
     /// Whether it was skipped, and `ret` made up, by a [`Verdict::Fail`].
     pub injected: bool,
@@ -117,8 +118,8 @@ impl Tracer {
         }
     }
 
-    /// Lets child processes go: they are neither listed, nor failed, nor killed, nor waited for.
-    /// Threads are followed all the same: to the kernel, they are clones and not forks.
+    /// Does not trace child processes: they are neither listed, nor failed, nor killed, nor waited
+    /// for. Threads are still traced, because for the kernel they are clones and not forks.
     pub fn detach_children(mut self) -> Self {
         self.options -= Options::PTRACE_O_TRACEFORK | Options::PTRACE_O_TRACEVFORK;
         self
@@ -175,7 +176,7 @@ impl Tracer {
         })
     }
 
-    /// Asks `judge` about each call at its entry. The others are special cases of this one.
+    /// Calls `judge` at the entry of each call. The other methods are special cases of this one.
     ///
     /// Fails if the program does not start, ptrace is forbidden, a call is to fail on a machine
     /// where we do not know how, or the limit has passed.
@@ -242,7 +243,7 @@ impl Call {
         }
     }
 
-    /// As in the manual; empty if we have no name for the number.
+    /// The name as in the manual; empty if the number is unknown here.
     pub fn name(&self) -> &'static str {
         syscall_name(self.nr).unwrap_or_default()
     }
@@ -272,7 +273,8 @@ impl fmt::Display for Call {
     }
 }
 
-/// The C string at `address`. `/proc/…/mem` stops reading where the mapping ends; that is no error.
+/// The C string at `address`. Reading `/proc/…/mem` stops where the mapping ends, which is not an
+/// error.
 fn read_path(tid: pid_t, address: u64) -> Option<PathBuf> {
     let mut buffer = [0; libc::PATH_MAX as usize];
     let memory = File::open(format!("/proc/{tid}/mem")).ok()?;
@@ -281,11 +283,10 @@ fn read_path(tid: pid_t, address: u64) -> Option<PathBuf> {
     Some(OsStr::from_bytes(path.to_bytes()).into())
 }
 
-/// The tracees that are not reaped yet: thread id → process id.
+/// The tracees that have not been reaped yet: thread id → process id.
 ///
-/// They are shared with the thread that watches the limit. Killing by thread id is safe here: an id
-/// is not given away again before its owner has been reaped, and kill(2) takes any thread of a
-/// process.
+/// Shared with the thread that watches the time limit. Killing by thread id is safe here: an id is
+/// not reused before its owner has been reaped, and kill(2) accepts any thread of a process.
 #[derive(Default)]
 struct Tracees {
     live: BTreeMap<pid_t, pid_t>,
@@ -293,7 +294,7 @@ struct Tracees {
 }
 
 impl Tracees {
-    /// Kills all of them, and by `doomed` those that a fork has made but not announced yet.
+    /// Kills all of them, and sets `doomed` for those that a fork has created but not reported yet.
     fn doom(&mut self) {
         self.doomed = true;
         self.live.keys().copied().for_each(kill);
@@ -309,7 +310,7 @@ fn kill(tid: pid_t) {
     unsafe { libc::kill(tid, libc::SIGKILL) };
 }
 
-/// The process of a thread. A thread that was killed under us stands for itself.
+/// The process of a thread. The thread's own id if it was killed meanwhile.
 fn process_of(tid: pid_t) -> pid_t {
     let status = fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
     let tgid = status.lines().find_map(|line| line.strip_prefix("Tgid:"));
@@ -323,7 +324,7 @@ struct Session<'a> {
     tracees: &'a Mutex<Tracees>,
     judge: &'a mut dyn FnMut(&Call) -> Verdict,
     calls: Vec<Call>,
-    /// The call each thread is in, by its place in `calls`.
+    /// The call that each thread is in, as an index into `calls`.
     entered: BTreeMap<pid_t, usize>,
     end: Option<End>,
 }
@@ -377,7 +378,7 @@ impl<'a> Session<'a> {
                 continue;
             }
             match self.stopped(tid, status) {
-                // Somebody killed it while it was stopped: its end is the next we hear of it.
+                // It was killed while it was stopped. Its end will be reported next.
                 Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
                 result => result?,
             }
@@ -418,7 +419,7 @@ impl<'a> Session<'a> {
         Ok(resume(tid, deliver)?)
     }
 
-    /// After an `execve` the only thread left is its caller, now under the id of the process.
+    /// After an `execve`, only the calling thread is left, and it has the id of the process.
     fn exec(&mut self, pid: pid_t) -> io::Result<()> {
         let former = ptrace::getevent(Pid::from_raw(pid))? as pid_t;
         if former != pid {
@@ -463,7 +464,7 @@ impl<'a> Session<'a> {
 }
 
 impl Drop for Session<'_> {
-    /// Leaves no tracee behind after an error or a panic. Otherwise there is none any more.
+    /// Kills all tracees after an error or a panic. Otherwise there are none left.
     fn drop(&mut self) {
         lock(self.tracees).doom();
         while let Ok(Some((tid, status))) = next_change() {
@@ -476,7 +477,8 @@ impl Drop for Session<'_> {
 
 /// Waits for the next change of one of this thread's tracees; `None` when there are none.
 ///
-/// Not by nix, whose `WaitStatus` cannot hold the real-time signals that glibc sends to threads.
+/// Does not use nix, whose `WaitStatus` can't represent the real-time signals that glibc sends to
+/// threads.
 fn next_change() -> Result<Option<(pid_t, c_int)>, Errno> {
     let mut status = 0;
     loop {
@@ -501,7 +503,8 @@ fn resume(tid: pid_t, signal: c_int) -> Result<(), Errno> {
 
 /// Makes a tracee at the entry of a call skip it and return `ret`.
 ///
-/// -1 is no call, so the kernel executes none and leaves the return register as we have set it.
+/// -1 is not a valid call, so the kernel executes nothing and keeps the return register as we have
+/// set it.
 #[cfg(target_arch = "x86_64")]
 fn skip(tid: pid_t, ret: i64) -> io::Result<()> {
     let mut registers = ptrace::getregs(Pid::from_raw(tid))?;
@@ -510,7 +513,7 @@ fn skip(tid: pid_t, ret: i64) -> io::Result<()> {
     Ok(ptrace::setregs(Pid::from_raw(tid), registers)?)
 }
 
-/// As on x86_64, but the number of the call is a register set of its own.
+/// Like on x86_64, but the number of the call is in a separate register set.
 #[cfg(target_arch = "aarch64")]
 fn skip(tid: pid_t, ret: i64) -> io::Result<()> {
     const NT_ARM_SYSTEM_CALL: c_long = 0x404;
@@ -532,14 +535,15 @@ fn skip(_: pid_t, _: i64) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::Unsupported, message))
 }
 
-/// All of a file, without moving the offset that it shares with those who still write to it.
+/// The whole content of a file, without moving the offset that it shares with processes that are
+/// still writing.
 fn contents(file: &File) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; file.metadata()?.len() as usize];
     file.read_exact_at(&mut bytes, 0)?;
     Ok(bytes)
 }
 
-/// What a call is about, and which argument says so.
+/// What a call operates on, and which argument that is.
 enum Subject {
     Fd(usize),
     Path(usize),

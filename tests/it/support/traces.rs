@@ -1,8 +1,8 @@
-//! Looking for what must not be there: every byte of every file, also of those that SQLite keeps.
+//! Searches for data that must not be there, in every byte of every file, including those of SQLite.
 
 use std::path::{Path, PathBuf};
 
-/// Every file below a directory; none when there is no directory.
+/// Every file below a directory; none if the directory does not exist.
 pub(crate) fn files_below(dir: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dir).into_iter().flatten() {
@@ -17,8 +17,7 @@ pub(crate) fn files_below(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Where one of the needles stands below a directory, as `file: needle`. Upper and lower case are
-/// the same.
+/// Where any of the needles is found below a directory, as `file: needle`. Ignores case.
 pub(crate) fn traces_of<N: AsRef<str>>(needles: &[N], dir: &Path) -> Vec<String> {
     let found = |path: &PathBuf| {
         let bytes = std::fs::read(path).expect("a readable file");
@@ -27,7 +26,7 @@ pub(crate) fn traces_of<N: AsRef<str>>(needles: &[N], dir: &Path) -> Vec<String>
     files_below(dir).iter().flat_map(found).collect()
 }
 
-/// The needles that stand in these bytes, as `name: needle`. Upper and lower case are the same.
+/// The needles that these bytes contain, as `name: needle`. Ignores case.
 pub(crate) fn found_in<N: AsRef<str>>(needles: &[N], bytes: &[u8], name: &str) -> Vec<String> {
     // Latin-1: every byte one character, so that binary files can be searched as text.
     let text: String = bytes

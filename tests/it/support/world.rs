@@ -1,11 +1,12 @@
-//! A world: a temporary home, a cleaned environment, and the real binary. A red test prints what a
-//! person would have seen.
+//! A world: a temporary home, a clean environment, and the real binary. A failing test prints what
+//! a user would have seen.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -30,7 +31,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// An empty home, nobody opted out, no destination.
+    /// A world without a home yet, in which telemetry is enabled and no destination is configured.
     pub(crate) fn new() -> Self {
         Self {
             dir: tempfile::tempdir().expect("a temporary directory"),
@@ -52,7 +53,7 @@ impl World {
         self
     }
 
-    #[allow(dead_code, reason = "for the tests to come")]
+    #[allow(dead_code, reason = "for new tests")]
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.environment.insert(name.to_owned(), value.to_owned());
     }
@@ -76,17 +77,17 @@ impl World {
         self.dir.path().to_owned()
     }
 
-    /// A directory to flush to; it does not exist at first.
+    /// A directory to flush to. It does not exist at first.
     pub(crate) fn out(&self) -> PathBuf {
         self.dir.path().join("out")
     }
 
-    /// `dir:…` of it.
+    /// The same as a destination: `dir:…`.
     pub(crate) fn out_target(&self) -> String {
         format!("dir:{}", self.out().display())
     }
 
-    /// The program with these arguments: an environment of its own, no stdin.
+    /// The program with these arguments, a clean environment and no stdin.
     pub(crate) fn command<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_jmo-telemetry"));
         command
@@ -125,7 +126,7 @@ impl World {
         self.run_with(["record", "--stdin"], &lines(count)).ok();
     }
 
-    /// `flush` with further arguments, which must exit 0; its report.
+    /// Runs `flush` with more arguments, which must exit with 0. Returns its report.
     pub(crate) fn flush<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Value {
         self.run(["flush", "--json"].into_iter().chain(args))
             .ok()
@@ -139,7 +140,7 @@ impl World {
             .json_lines()
     }
 
-    /// How many rows are in a state.
+    /// The number of rows in a state.
     pub(crate) fn count(&self, state: &str) -> usize {
         self.rows()
             .iter()
@@ -177,7 +178,7 @@ impl World {
         self.run(["status", "--json"]).ok().json()
     }
 
-    /// The conservation law, by the program's own check and by its numbers.
+    /// Checks the conservation law, with `spool check` and with the numbers.
     pub(crate) fn check(&self) {
         let check = self.run(["spool", "check", "--json"]);
         assert_eq!(check.json(), json!({"ok": true, "problems": []}), "{check}");
@@ -197,7 +198,7 @@ impl World {
         assert_eq!(number("recorded"), accounted, "{stats}");
     }
 
-    /// All lines of all segment files in the directory of [`World::out`], in the order of names.
+    /// All lines of all segment files in the directory [`World::out`], in the order of the file names.
     pub(crate) fn lines_out(&self) -> Vec<String> {
         let mut paths: Vec<_> = std::fs::read_dir(self.out())
             .into_iter()
@@ -217,7 +218,7 @@ impl World {
     }
 }
 
-/// `count` good lines for `record --stdin`, of all kinds in turn.
+/// `count` valid lines for `record --stdin`, of all kinds in turn.
 pub(crate) fn lines(count: usize) -> String {
     const KINDS: [&str; 6] = [
         r#"{"event":"scan.started","version":"1.0.2","python_version":"3.11","metadata":{"mode":"cli","profile":"balanced","tools":["trivy","semgrep"],"target_types":{"repos":3,"images":1,"urls":0,"iac":0,"gitlab":0,"k8s":0},"ci_detected":false,"multi_target_scan":true,"compliance_usage":true,"total_targets_bucket":"2-5","scan_frequency_hint":"weekly"}}"#,
@@ -232,7 +233,7 @@ pub(crate) fn lines(count: usize) -> String {
         .collect()
 }
 
-/// What a finished command left behind.
+/// The result of a finished command.
 pub(crate) struct Ran {
     command: String,
     cwd: PathBuf,
@@ -253,7 +254,7 @@ impl Ran {
             .expect("the program starts");
         if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
             let input = input.to_owned();
-            // A program that stops reading is the test's subject, not the harness's trouble.
+            // Errors are ignored: the program may stop reading on purpose.
             std::thread::spawn(move || stdin.write_all(input.as_bytes()));
         }
         Self::from_output(
@@ -295,7 +296,7 @@ impl Ran {
             .unwrap_or_else(|error| panic!("no JSON on stdout: {error}\n{self}"))
     }
 
-    /// Its stdout as one JSON value a line.
+    /// Its stdout as one JSON value per line.
     #[track_caller]
     pub(crate) fn json_lines(&self) -> Vec<Value> {
         let parse = |line| {
@@ -335,4 +336,19 @@ impl std::fmt::Display for Ran {
         }
         Ok(())
     }
+}
+
+/// Makes the spool look as if this much time had passed, by moving all stored waits and pauses back.
+pub(crate) fn later(world: &World, by: Duration) {
+    let changed = database(world).execute(
+        "UPDATE destination SET retry_at = retry_at - ?1, wait_until = wait_until - ?1, paused_at = paused_at - ?1,
+         noted_at = noted_at - ?1, last_write_at = last_write_at - ?1",
+        [i64::try_from(by.as_millis()).expect("not that late")],
+    );
+    changed.expect("the spool can be written");
+}
+
+/// The spool's database, for data that no command shows.
+pub(crate) fn database(world: &World) -> rusqlite::Connection {
+    rusqlite::Connection::open(world.file("spool.db")).expect("the spool opens")
 }

@@ -1,23 +1,24 @@
-//! The same table of troubles for a collector. After each the ledger adds up, and every event that
-//! is `sent` is there; with a healthy collector afterwards every event is there once.
+//! The same table of failures for a collector. After each of them the ledger adds up, and every
+//! `sent` event is there. Once the collector is healthy again, every event is there once.
 
 use std::time::Duration;
 
+use crate::support::cases::all_of;
 use crate::support::collector::{Fault, Proxy};
 use crate::support::collector_stand_in::StandIn;
-use crate::support::elsewhere::{all_of, later};
 use crate::support::world::World;
+use crate::support::world::later;
 
 use super::{End, HOUR};
 
 struct Case {
     fault: Fault,
     end: End,
-    /// Every request meets the fault, not the first one alone.
+    /// The fault affects every request, not only the first one.
     always: bool,
-    /// The client gives up before an answer comes.
+    /// The client gives up before the answer arrives.
     hurried: bool,
-    /// A healthy flush has been there before.
+    /// There was a successful flush before.
     warm: bool,
 }
 
@@ -61,7 +62,7 @@ fn name(case: &Case) -> String {
     format!("{fault:?}, always: {always}, warm: {warm}")
 }
 
-/// Goes through one kind of trouble and out of it again.
+/// Runs into one failure and recovers from it.
 fn survive(case: Case) {
     let collector = StandIn::start();
     let proxy = Proxy::before_port(collector.port());
@@ -101,7 +102,7 @@ fn survive(case: Case) {
     world.check();
 }
 
-/// Lines in the order of the events' ids, which is that of a collector.
+/// Sorts lines by event id, as a collector returns them.
 fn sorted(mut lines: Vec<String>) -> Vec<String> {
     lines.sort_by_key(|line| {
         let event: serde_json::Value = serde_json::from_str(line).expect("JSON");
@@ -119,7 +120,7 @@ fn only_what_is_there_is_sent(collector: &StandIn, world: &World) {
 }
 
 #[test]
-fn lost_and_broken_answers_of_a_collector_lose_nothing_and_double_nothing() {
+fn lost_and_broken_answers_of_a_collector_lose_nothing_and_duplicate_nothing() {
     use End::Later;
     use Fault as F;
     let cases = vec![
@@ -152,7 +153,7 @@ fn lost_and_broken_answers_of_a_collector_lose_nothing_and_double_nothing() {
 }
 
 #[test]
-fn each_status_of_a_collector_is_survived_and_none_is_hurried() {
+fn each_status_of_a_collector_is_survived_and_every_wait_is_respected() {
     use End::{Asked, Later, Overcome, Paused};
     let status = |code, end| one(Fault::Status(code, None), end);
     let asked = |code| one(Fault::Status(code, Some(120)), Asked);
@@ -176,9 +177,9 @@ fn each_status_of_a_collector_is_survived_and_none_is_hurried() {
         ]
         .map(|code| status(code, Later)),
     );
-    // What is refused for its size or its form is tried in smaller parts.
+    // Content that is rejected for its size or form is tried in smaller parts.
     cases.extend([400, 413, 415, 422].map(|code| status(code, Overcome)));
-    // Who refuses everything refuses no event, and nothing is held.
+    // If everything is rejected, no single event is to blame, and nothing is held.
     cases.extend([400, 413, 415, 422].map(|code| status(code, Later).always()));
     cases.extend([413, 422].map(|code| status(code, Later).always().warm()));
     all_of(cases, name, survive);
@@ -218,7 +219,7 @@ fn an_event_that_a_collector_rejects_by_its_batch_is_held_and_the_flush_goes_on(
     );
     assert_eq!((world.count("held"), world.count("sent")), (1, 1));
     world.check();
-    // Where there are no files, nothing is left to be deleted.
+    // A collector has no files, so there is nothing to delete.
     world.record();
     assert_eq!(world.flush(["--strict"])["requests"], 1);
     assert_eq!(collector.event_ids().len(), 2);

@@ -1,5 +1,5 @@
 //! The page in a real browser: headless Chromium, as Debian packages it. `.ci/run` installs it and
-//! sets JMO_TELEMETRY_REQUIRE_BROWSER; elsewhere these tests say that there is none and pass.
+//! sets JMO_TELEMETRY_REQUIRE_BROWSER; without a browser these tests print a message and pass.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,11 +8,10 @@ use std::process::Command;
 use super::dir_of;
 use crate::support::world::{World, lines};
 
-/// A browser that shows nothing, needs no graphics card, and asks for as little of its own as it
-/// can be told to.
+/// A headless browser that needs no graphics card and makes as few requests of its own as possible.
 pub(super) const FLAGS: [&str; 9] = [
     "--headless",
-    // A container has little of it.
+    // A container has little shared memory.
     "--disable-dev-shm-usage",
     "--no-sandbox",
     "--disable-gpu",
@@ -45,7 +44,7 @@ pub(crate) fn chromium() -> Option<PathBuf> {
     found
 }
 
-/// What the browser made of a page, what it said, and what the page asked for.
+/// The result of opening a page: the document, the console, and the requests of the page.
 struct Visit {
     dom: String,
     said: String,
@@ -53,7 +52,7 @@ struct Visit {
 }
 
 impl Visit {
-    /// Opens a page with this fragment in a profile of its own.
+    /// Opens a page with this fragment in a new profile.
     fn to(browser: &Path, page: &Path, fragment: &str) -> Self {
         let profile = tempfile::tempdir().expect("a directory");
         let log = profile.path().join("net-log.json");
@@ -71,7 +70,7 @@ impl Visit {
             .output()
             .expect("the browser runs");
         let log = std::fs::read_to_string(log).expect("a log of the network");
-        // The browser asks for things of its own; what a page asks for has the page as its
+        // The browser makes requests of its own. Requests of the page have the page as their
         // initiator.
         let requests = log
             .lines()
@@ -96,7 +95,7 @@ impl Visit {
         &rest[..rest.find('<').expect("an end")]
     }
 
-    /// The rows of a card's table, with blanks between the cells.
+    /// The rows of a card's table, with a blank between cells.
     fn table(&self, card: &str) -> Vec<String> {
         let start = self.dom.find(&format!("id=\"t-{card}\"")).expect("a table");
         let rest = &self.dom[start..];
@@ -113,7 +112,7 @@ impl Visit {
         .collect()
     }
 
-    /// Nothing was said on the console, and nothing was asked for.
+    /// Checks that nothing was printed on the console and that the page made no requests.
     fn is_quiet(&self) {
         assert!(!self.said.contains("CONSOLE"), "{}", self.said);
         assert_eq!(self.requests, Vec::<String>::new());
@@ -138,7 +137,7 @@ pub(super) fn page(world: &World) -> PathBuf {
 }
 
 #[test]
-fn the_page_loads_alone_and_its_filters_change_every_number() {
+fn the_page_is_self_contained_and_its_filters_change_every_number() {
     let Some(browser) = chromium() else { return };
     let world = World::new();
     let page = page(&world);
@@ -184,7 +183,7 @@ fn the_page_loads_alone_and_its_filters_change_every_number() {
 }
 
 #[test]
-fn a_page_that_asks_for_something_or_fails_is_noticed() {
+fn these_tests_notice_a_page_that_makes_a_request_or_fails() {
     let Some(browser) = chromium() else { return };
     let world = World::new();
     let page = world.cwd().join("loud.html");
@@ -210,7 +209,7 @@ fn a_page_that_asks_for_something_or_fails_is_noticed() {
 }
 
 #[test]
-fn a_wrong_clock_does_not_stretch_the_page_unless_it_is_asked_for() {
+fn a_wrong_clock_does_not_stretch_the_page_unless_requested() {
     let Some(browser) = chromium() else { return };
     let world = World::new();
     let at = |day: &str| format!("{{\"event\":\"x\",\"timestamp\":\"{day}T10:00:00Z\"}}\n");

@@ -1,4 +1,4 @@
-//! Gists as GitHub serves them, and as it refuses to.
+//! Gists as GitHub serves them, and its refusals.
 
 use hyper::Method;
 use std::os::unix::fs::PermissionsExt;
@@ -16,7 +16,7 @@ fn line(n: usize) -> String {
 }
 
 #[test]
-fn a_gist_is_read_without_a_token_and_the_second_look_costs_nothing() {
+fn a_gist_is_read_without_a_token_and_the_second_time_is_free() {
     let server = GistServer::start();
     let mut world = World::with_gist(&server);
     world.unset("JMO_TELEMETRY_GITHUB_TOKEN");
@@ -51,7 +51,7 @@ fn a_gist_is_read_without_a_token_and_the_second_look_costs_nothing() {
 }
 
 #[test]
-fn what_is_kept_is_private_and_forget_deletes_it() {
+fn the_cache_is_private_and_forget_deletes_it() {
     let server = GistServer::start();
     let world = World::with_gist(&server);
     server.put_file("events-20261122-a.jsonl", &line(1));
@@ -111,7 +111,7 @@ fn files_that_github_cuts_or_blanks_are_read_from_their_raw_url_without_the_toke
 }
 
 #[test]
-fn what_is_missing_is_told() {
+fn missing_parts_are_reported() {
     let server = GistServer::start();
     let world = World::with_gist(&server);
     for n in 0..310 {
@@ -130,7 +130,7 @@ fn what_is_missing_is_told() {
 
     let server = GistServer::start();
     let world = World::with_gist(&server);
-    // The raw host gives 10 MB of a file; its last line is torn then.
+    // The raw host returns 10 MB of a file, so its last line is cut off.
     let large: String = (0..50_000).map(line).collect();
     server.put_file("events-20261122-a.jsonl", &large);
     let ran = world.run(["view", "--json"]).ok();
@@ -143,7 +143,7 @@ fn what_is_missing_is_told() {
 }
 
 #[test]
-fn a_gist_that_can_not_be_read_is_told_in_one_line_with_a_way_out() {
+fn a_gist_that_can_not_be_read_is_reported_in_one_line_with_what_to_do() {
     let server = GistServer::start();
     let world = World::with_gist(&server);
     server.put_file("events-20261122-a.jsonl", &line(1));
@@ -196,7 +196,7 @@ fn a_gist_that_can_not_be_read_is_told_in_one_line_with_a_way_out() {
 }
 
 #[test]
-fn while_github_asks_to_wait_nobody_looks() {
+fn no_request_is_made_while_github_asks_to_wait() {
     let server = GistServer::start();
     let world = World::with_gist(&server);
     world.record_many(1);
@@ -210,7 +210,7 @@ fn while_github_asks_to_wait_nobody_looks() {
 }
 
 #[test]
-fn a_look_that_is_limited_is_a_wait_for_flushes_too_if_it_had_their_token() {
+fn a_rate_limited_view_makes_flushes_wait_too_if_they_use_the_same_token() {
     for (token, waits) in [(true, true), (false, false)] {
         let server = GistServer::start();
         let mut world = World::with_gist(&server);

@@ -1,4 +1,5 @@
-//! The Gist of years: the former module's file, ours, and everything that went wrong on the way.
+//! A Gist with years of data: the former module's file, our files, and everything that can be wrong
+//! in them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +13,7 @@ const PLATFORMS: [&str; 3] = ["Darwin", "Linux", "Windows"];
 const PROFILES: [&str; 4] = ["fast", "balanced", "deep", "custom"];
 const TOOLS: [&str; 5] = ["trivy", "semgrep", "afl++", "syft", "zap"];
 
-/// What the former module sent, with its wizard's raw seconds and its words for platforms.
+/// An event of the former module, with the wizard's raw seconds and its own platform names.
 fn legacy(n: usize) -> Value {
     if n == 0 {
         return json!({"event": "telemetry.initialized", "timestamp": "2025-10-19T00:00:00Z", "message": "backend"});
@@ -64,7 +65,8 @@ fn ours(n: usize) -> Value {
     })
 }
 
-/// Counts by other means than the program does: whole values in memory, a function for each number.
+/// Counts in a different way than the program: with all values in memory, and separate code for
+/// each number.
 fn counted(events: &[Value]) -> BTreeMap<&'static str, Value> {
     let text = |value: &Value| match value {
         Value::String(text) => Some(text.clone()),
@@ -180,8 +182,8 @@ fn every_number_over_a_hostile_gist_is_right_and_the_second_look_is_free() {
             .collect::<String>()
     };
     server.put_file("jmo-telemetry-events.jsonl", &text(&old));
-    // One over 1 MB, whose 100 first events are in another file too, and one that ends in a torn
-    // line.
+    // One file over 1 MB, whose first 100 events are also in another file, and one that ends in a
+    // torn line.
     server.put_file(
         "events-20260101-aaaaaaaaaaaaaaaa.jsonl",
         &text(&new[..3000]),
@@ -230,7 +232,7 @@ fn every_number_over_a_hostile_gist_is_right_and_the_second_look_is_free() {
     );
 }
 
-/// The program within this much memory, in MiB.
+/// Runs the program with this much memory, in MiB.
 fn within(world: &World, mib: usize, args: &str) -> std::process::Output {
     let inner = world.command(["-"; 0]);
     let program = env!("CARGO_BIN_EXE_jmo-telemetry");
@@ -248,7 +250,7 @@ fn within(world: &World, mib: usize, args: &str) -> std::process::Output {
     shell.output().expect("runs")
 }
 
-/// Every event has words, a day and an id of its own, so nothing that is counted repeats.
+/// An event with unique words, a unique day and a unique id, so that nothing repeats.
 fn bomb(n: usize) -> String {
     let (year, month, day) = (n / 336, 1 + n / 28 % 12, 1 + n % 28);
     let text = "é".repeat(100);

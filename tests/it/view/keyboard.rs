@@ -1,5 +1,5 @@
-//! The page under a person's hands: Chromium over the DevTools protocol, which it speaks through a
-//! pair of pipes, one JSON object to a zero byte.
+//! Interaction with the page: controls Chromium with the DevTools protocol, over a pair of pipes,
+//! with a zero byte after each JSON object.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
@@ -18,7 +18,7 @@ pub(crate) struct Driver {
     from: BufReader<File>,
     calls: u64,
     session: Option<String>,
-    /// What the page said or threw since it was opened.
+    /// Console messages and exceptions of the page since it was opened.
     pub(crate) said: Vec<Value>,
     _profile: tempfile::TempDir,
 }
@@ -32,9 +32,9 @@ impl Driver {
             path
         };
         let (to_path, from_path) = (pipe("to"), pipe("from"));
-        // Open for both ways, so that it does not wait for the other end to be opened.
+        // Opened for reading and writing, so that opening does not wait for the other end.
         let to = OpenOptions::new().read(true).write(true).open(&to_path);
-        // The browser expects the pipes as its descriptors 3 and 4.
+        // The browser expects the pipes as descriptors 3 and 4.
         let browser = Command::new("sh")
             .args([
                 "-c",
@@ -58,7 +58,7 @@ impl Driver {
         let mut driver = Self {
             browser,
             to: to.expect("opens"),
-            // Waits for the browser; its end is the end of this.
+            // Opening waits for the browser; when the browser ends, reading ends.
             from: BufReader::new(File::open(&from_path).expect("opens")),
             calls: 0,
             session: None,
@@ -79,7 +79,7 @@ impl Driver {
         driver
     }
 
-    /// Calls a method and gives its result; what happens meanwhile is written down.
+    /// Calls a method and returns its result. Stores events that arrive meanwhile.
     pub(crate) fn call(&mut self, method: &str, params: Value) -> Value {
         self.calls += 1;
         let mut message = json!({"id": self.calls, "method": method, "params": params});
@@ -155,7 +155,7 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may already have ended.
         let _ = self.browser.kill();
         let _ = self.browser.wait();
     }
@@ -172,7 +172,7 @@ fn the_filters_work_by_keyboard_and_the_address_keeps_them() {
     let events = "document.getElementById('n-events').textContent";
     assert_eq!(driver.text(events), "60");
 
-    // Period, then event; the dates between them are there only for a period of one's own.
+    // The period, then the event; the date fields between them are visible only for a custom period.
     driver.press("Tab", TAB);
     driver.press("Tab", TAB);
     assert_eq!(driver.text("document.activeElement.id"), "event");
@@ -199,13 +199,13 @@ fn the_filters_work_by_keyboard_and_the_address_keeps_them() {
     driver.until(&format!("{events} === '60'"));
     assert_eq!(driver.text("location.hash"), "");
 
-    // Every table is reached and opened by keyboard too.
+    // Every table can be reached and opened by keyboard, too.
     driver.press("Tab", TAB);
     assert_eq!(driver.text("document.activeElement.tagName"), "SUMMARY");
     driver.press(" ", 32);
     driver.until("document.querySelector('details').open");
 
-    // Another address, as from a link that somebody sent.
+    // Another address, as from a shared link.
     driver.text("location.hash = '#from=2026-11-10'");
     driver.until(&format!("{events} === '24'"));
     assert_eq!(

@@ -1,4 +1,4 @@
-//! What stands in a directory, comes through stdin, or is asked for by date.
+//! Sources of `view`: directories, stdin, and selection by date.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -15,7 +15,7 @@ fn at(time: &str) -> String {
 }
 
 #[test]
-fn what_is_no_file_in_a_directory_is_skipped_and_said() {
+fn anything_but_files_in_a_directory_is_skipped_and_reported() {
     let world = World::new();
     let dir = dir_of(&world, "{\"event\":\"x\"}\n");
     let out = world.out();
@@ -129,7 +129,7 @@ fn a_value_of_an_unexpected_shape_is_not_lost_in_the_csv() {
 }
 
 #[test]
-fn a_link_that_was_planted_beside_an_export_is_not_followed() {
+fn a_link_that_was_planted_next_to_an_export_is_not_followed() {
     let world = World::new();
     let dir = dir_of(&world, "{\"event\":\"x\"}\n");
     let victim = world.cwd().join("victim");
@@ -146,7 +146,7 @@ fn a_link_that_was_planted_beside_an_export_is_not_followed() {
         assert!(fs::read(world.cwd().join(file)).expect("a file").len() > 10);
         assert_eq!(fs::read_to_string(&victim).expect("text"), "precious");
     }
-    // A link that the user names is his own wish: it stays, and what it leads to is written.
+    // A link that the user names is followed: it stays, and its target is written.
     fs::write(world.cwd().join("target.csv"), "").expect("a file");
     symlink("target.csv", world.cwd().join("link.csv")).expect("a link");
     world

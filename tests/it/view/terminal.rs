@@ -1,11 +1,12 @@
-//! Nothing that was collected, and no name of a file, gives orders to a terminal.
+//! Neither collected data nor file names can control the terminal.
 
 use std::process::Command;
 
 use super::dir_of;
 use crate::support::world::World;
 
-/// Control characters of every kind, a title for the window, and marks that turn text around.
+/// Control characters of every kind, a sequence that sets the window's title, and marks that
+/// reverse text.
 const ORDERS: &str =
     "\u{7f}\u{80}\u{85}\u{9b}31m\u{9d}0;title\u{9c}\u{61c}\u{200e}\u{202e}\u{2066}\u{2028}\u{feff}";
 
@@ -16,7 +17,7 @@ fn line() -> String {
     )
 }
 
-/// The characters that a terminal would obey, but for line ends and the colours of our own.
+/// The unsafe characters in a text, apart from line ends and our own colours.
 fn orders(text: &str) -> Vec<char> {
     let ours = [
         "\u{1b}[1m",
@@ -36,7 +37,7 @@ fn orders(text: &str) -> Vec<char> {
         .collect()
 }
 
-/// What a person sees on a terminal: `script` brings one.
+/// The output on a terminal, which `script` provides.
 fn on_a_terminal(world: &World, args: &str) -> String {
     let inner = world.command(["-"; 0]);
     let mut command = Command::new("script");
@@ -55,7 +56,7 @@ fn on_a_terminal(world: &World, args: &str) -> String {
 }
 
 #[test]
-fn no_form_gives_orders_to_a_terminal() {
+fn no_form_of_output_controls_the_terminal() {
     let world = World::new();
     let dir = dir_of(&world, &line());
     for form in ["", "--raw", "--json"] {
@@ -86,7 +87,7 @@ fn a_pipe_gets_raw_lines_byte_for_byte_and_json_that_means_the_same() {
 }
 
 #[test]
-fn names_of_files_in_messages_give_no_orders() {
+fn file_names_in_messages_do_not_control_the_terminal() {
     let world = World::new();
     let dir = dir_of(&world, "{\"event\":\"x\"}\n");
     let name = format!("a\u{1b}]0;title\u{7}{ORDERS}.jsonl");

@@ -1,5 +1,5 @@
-//! How GitHub answers: who may do what, what a PATCH means, what a gist looks like as JSON, and
-//! what becomes of all that under a [`Fault`]. No network here.
+//! How GitHub answers: who may do what, what a PATCH does, what a gist looks like as JSON, and how
+//! a [`Fault`] changes the answer. Contains no network code.
 
 use std::{
     sync::Arc,
@@ -10,18 +10,18 @@ use serde_json::{Map, Value, json};
 
 use super::{Fault, Files, Identical, Recorded, Revision, State};
 
-/// A GET lists no more files than this.
+/// The most files that a GET lists.
 const MOST_FILES: usize = 300;
-/// A GET returns no more bytes of one file.
+/// The most bytes of one file that a GET returns.
 const LARGEST_CONTENT: usize = 1_000_000;
-/// The raw host returns no more bytes of one file.
+/// The most bytes of one file that the raw host returns.
 const LARGEST_RAW: usize = 10_000_000;
 /// Users report 409 for PATCH bodies of about 8 to 10 MB.
 const LARGEST_PATCH: usize = 9_000_000;
-/// Requests an hour, with and without a good token.
+/// Requests per hour, with and without a valid token.
 const HOURLY: (u32, u32) = (5_000, 60);
 
-/// What is to be said, and what was done.
+/// An answer, and whether the request was carried out.
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) headers: Vec<(String, String)>,
@@ -104,7 +104,7 @@ pub(super) fn error_body(message: &str) -> Value {
 }
 
 impl State {
-    /// The answer to a request to the API, under the fault that is due if any.
+    /// The answer to a request to the API, changed by the next fault, if there is one.
     pub(super) fn respond(&mut self, call: &Recorded, collides: bool) -> (Answer, Delivery) {
         let (answer, delivery) = if collides {
             (Answer::conflict(), Delivery::Whole)
@@ -235,7 +235,7 @@ impl State {
         }
     }
 
-    /// What a healthy GitHub does; a GET reads the revision at this index.
+    /// What GitHub normally answers. A GET reads the revision at this index.
     fn handle(&mut self, call: &Recorded, revision: usize) -> Answer {
         if call.path != format!("/gists/{}", self.gist_id) {
             return Answer::error(404, "Not Found");
@@ -279,7 +279,7 @@ impl State {
         answer.with_header("etag", format!("W/{etag}"))
     }
 
-    /// All or nothing: the new revision's answer, or the reason why there is none.
+    /// Carries out a PATCH completely or not at all. Returns the answer, or the reason for the failure.
     fn patch(&mut self, call: &Recorded) -> Result<Answer, Answer> {
         let (description, files) = self.patched(call)?;
         let latest = self.latest();
@@ -295,7 +295,7 @@ impl State {
         })
     }
 
-    /// What the gist would hold after this PATCH.
+    /// The content of the gist after this PATCH.
     fn patched(&self, call: &Recorded) -> Result<(String, Files), Answer> {
         if call.headers.contains_key("if-match") {
             return Err(Answer::error(
@@ -395,8 +395,8 @@ impl State {
         })
     }
 
-    /// The answer as if this request had been carried out, spoilt for each file that it is about.
-    /// Nothing is.
+    /// An answer as if this request had been carried out, but damaged for each file in the request.
+    /// Nothing is carried out.
     fn pretence(
         &self,
         call: &Recorded,
@@ -438,7 +438,7 @@ impl State {
         Answer::json(200, &gist)
     }
 
-    /// Every answer tells how much of the hour is left; a 304 costs nothing of it.
+    /// Adds how many requests of this hour are left; a 304 does not count.
     fn with_limits(&mut self, call: &Recorded, answer: Answer) -> Answer {
         self.points_used += u32::from(answer.status != 304);
         let known = matches!(self.caller(call), Caller::Owner | Caller::Reader);
@@ -452,7 +452,7 @@ impl State {
             .with_default("x-ratelimit-reset", epoch().as_secs() + 3600)
     }
 
-    /// The answer of the raw host: a file of any revision, without questions.
+    /// The answer of the raw host: a file of any revision, without a token.
     pub(super) fn respond_raw(&self, call: &Recorded) -> Answer {
         let asked = |revision: &Revision, name: &str| {
             raw_path(&self.gist_id, &revision.version, name) == call.path
@@ -480,7 +480,7 @@ impl State {
     }
 }
 
-/// `gistfile1` and its like are the names that GitHub gives to files without one.
+/// Names such as `gistfile1`, which GitHub gives to files without a name.
 fn is_reserved(name: &str) -> bool {
     let number = name
         .strip_prefix("gistfile")
@@ -501,7 +501,7 @@ fn raw_path(id: &str, version: &str, name: &str) -> String {
     format!("/octocat/{id}/raw/{version}/{name}")
 }
 
-/// How long an answer asks to be left alone.
+/// How long an answer asks to wait.
 fn wait_of(answer: &Answer) -> Option<Duration> {
     if let Some(after) = answer.header("retry-after") {
         let until = || {

@@ -1,14 +1,14 @@
-//! What can go wrong between an uploader and GitHub, as data: each [`Fault`] is one way of
-//! answering badly.
+//! What can go wrong between an uploader and GitHub, as data: each [`Fault`] is one kind of bad
+//! answer.
 //!
-//! A name says where the commit stands: *before* means that nothing was written, *after* that the
-//! PATCH was written in full and only its answer went wrong.
+//! The names tell about the commit: *before* means that nothing was written, *after* that the PATCH
+//! was carried out completely and only its answer is bad.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
-/// One way to answer one request badly.
+/// One kind of bad answer to one request.
 #[derive(Clone, Debug)]
 pub enum Fault {
     /// The connection is closed without an answer; nothing was written.
@@ -19,16 +19,17 @@ pub enum Fault {
     ResetBeforeCommit,
     /// As [`Fault::CutAfterCommit`], with a TCP reset.
     ResetAfterCommit,
-    /// Silence for so long, then the connection is closed; nothing was written.
+    /// No answer for this long, then the connection is closed; nothing was written.
     StallBeforeCommit(Duration),
-    /// The PATCH is written at once, then silence for so long, then the connection is closed.
+    /// The PATCH is written at once, then there is no answer for this long, then the connection is
+    /// closed.
     StallAfterCommit(Duration),
-    /// The right head with the length of the whole answer, half of its JSON, then the end of the
-    /// connection.
+    /// The correct head with the length of the whole answer, but only half of the JSON before the
+    /// connection ends.
     HalfBodyAfterCommit,
     /// A complete 200 whose JSON stops in the middle.
     BrokenJsonAfterCommit,
-    /// This status with no body at all; the flag says whether the PATCH is written.
+    /// This status without a body; the flag tells whether the PATCH is written.
     EmptyBody(u16, bool),
     /// 200 with the login page of a hotel's network; nothing was written.
     CaptivePortal,
@@ -45,9 +46,9 @@ pub enum Fault {
     Status {
         /// The status.
         code: u16,
-        /// Names and values, besides those that every answer has.
+        /// Names and values of additional headers.
         headers: Vec<(String, String)>,
-        /// Taken for HTML if it starts with `<`, else for JSON.
+        /// Sent as HTML if it starts with `<`, else as JSON.
         body: String,
         /// Whether the PATCH is written nevertheless.
         commit: bool,
@@ -59,12 +60,12 @@ pub enum Fault {
         /// An absolute URL or a path.
         location: String,
     },
-    /// Everything works, but the answer's body dribbles in over this time.
+    /// Everything works, but the body of the answer arrives slowly, over this time.
     SlowAnswer(Duration),
-    /// A GET answers the revision before the last. Waits for a GET.
+    /// A GET returns the revision before the last. Only used for a GET.
     StaleRead,
-    /// Another writer changes another file first, and this PATCH gets 409, not written. Waits for a
-    /// PATCH.
+    /// Another writer changes another file first, and this PATCH gets 409 and is not written. Only
+    /// used for a PATCH.
     ConcurrentWriter,
     /// Everything works, but the head carries 200 headers of 1 KiB each.
     HugeHeaders,
@@ -75,10 +76,10 @@ pub enum Fault {
 pub enum RetryAfter {
     /// `Retry-After: N`.
     Seconds(u64),
-    /// `Retry-After` with the HTTP date so long from the moment the fault is made, rounded up to a
+    /// `Retry-After` with an HTTP date this long after the fault is created, rounded up to a
     /// second.
     Date(Duration),
-    /// No such header: the client has to know what to do.
+    /// No such header: the client must know what to do.
     Absent,
 }
 
@@ -88,12 +89,12 @@ impl Fault {
         Self::refusal(401, "Bad credentials")
     }
 
-    /// 403 for lack of a permission, not for a limit.
+    /// 403 because of a missing permission, not because of a limit.
     pub fn forbidden() -> Self {
         Self::refusal(403, "Resource not accessible by personal access token")
     }
 
-    /// 403 over the primary limit, which resets so long from now (rounded up to a second).
+    /// 403 because of the primary limit, which resets after this time (rounded up to a second).
     pub fn rate_limited(reset_in: Duration) -> Self {
         let reset = ceil_to_second(SystemTime::now() + reset_in);
         let epoch = reset
@@ -104,7 +105,7 @@ impl Fault {
             .with_header("x-ratelimit-reset", &epoch.as_secs().to_string())
     }
 
-    /// 403 over a secondary limit.
+    /// 403 because of a secondary limit.
     pub fn secondary_limit(pause: RetryAfter) -> Self {
         let message = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.";
         Self::refusal(403, message).with_pause(pause)
@@ -150,7 +151,7 @@ impl Fault {
         Self::refusal(429, "Too Many Requests").with_pause(pause)
     }
 
-    /// 500, 502, 503 or 504, written or not. From a 502 on it is a gateway that speaks, in HTML.
+    /// 500, 502, 503 or 504, written or not. From 502 on, a gateway answers, in HTML.
     pub fn server_error(code: u16, commit: bool) -> Self {
         let body = match code {
             500 => json!({"message": "Server Error"}).to_string(),
@@ -223,8 +224,8 @@ impl Fault {
     }
 }
 
-/// HTTP dates and `x-ratelimit-reset` have whole seconds; rounding up keeps a wait from being too
-/// short.
+/// HTTP dates and `x-ratelimit-reset` have whole seconds. Rounding up makes sure that a wait is not
+/// too short.
 fn ceil_to_second(time: SystemTime) -> SystemTime {
     let since = time
         .duration_since(UNIX_EPOCH)

@@ -1,4 +1,4 @@
-//! The HTTP: listeners, connections, and the ways in which an answer can fail to arrive.
+//! The HTTP code: listeners, connections, and the ways in which an answer can fail to arrive.
 
 use std::{
     collections::VecDeque,
@@ -37,15 +37,14 @@ use super::{
     answer::{Answer, Delivery},
 };
 
-/// A client that hangs up and comes back at once must not look like two clients: so often we wait a
-/// millisecond for the old connection's end. Turns of the runtime are counted, not time, which
-/// passes on a busy machine without anything being noticed.
+/// How often to wait a millisecond for the end of an old connection, so that a client that hangs up
+/// and reconnects at once does not look like two clients. This counts turns of the runtime instead
+/// of time, because on a busy machine time can pass without any progress.
 const SETTLING_TURNS: usize = 20;
-/// In how many pieces a slow answer comes.
+/// The number of pieces in which a slow answer is sent.
 const DRIBBLES: usize = 20;
 
-/// Serves both hosts until it is told to stop. Whatever is still going on then ends with the
-/// runtime.
+/// Serves both hosts until the stop signal. Whatever is still running then ends with the runtime.
 pub(super) fn run(
     shared: &Arc<Shared>,
     api: net::TcpListener,
@@ -61,14 +60,14 @@ pub(super) fn run(
             let listener = TcpListener::from_std(listener).expect("the listener does not block");
             tokio::spawn(accept(listener, Arc::clone(shared), raw));
         }
-        // Nothing is ever sent: the other end is dropped, and that is the signal.
+        // Nothing is ever sent: dropping the other end is the signal.
         let _ = stopped.await;
     });
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>, raw: bool) {
     loop {
-        // A client that gave up before it was accepted is no concern of ours.
+        // A client that gave up before it was accepted does not matter.
         let Ok((stream, _)) = listener.accept().await else {
             continue;
         };
@@ -88,7 +87,7 @@ async fn converse(stream: TcpStream, shared: Arc<Shared>, raw: bool) {
         Box::pin(serve(Arc::clone(&shared), Arc::clone(&reset), raw, request))
     });
     let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-    // How it ended was the client's doing or a fault's; the requests say which.
+    // The client or a fault ended the connection; the recorded requests tell which.
     let _ = poll_fn(|context| connection.poll_without_shutdown(context)).await;
     if reset.load(Ordering::Relaxed) {
         let stream = connection.into_parts().io.into_inner();
@@ -128,7 +127,7 @@ async fn serve(
     }
 }
 
-/// Of the requests that were in flight when another came: those whose clients had not hung up by
+/// The requests that were in flight when another one arrived and whose clients had not hung up by
 /// then.
 async fn settle(shared: &Shared, others: Vec<u64>) -> Vec<Recorded> {
     for _ in 0..SETTLING_TURNS {
@@ -142,7 +141,7 @@ async fn settle(shared: &Shared, others: Vec<u64>) -> Vec<Recorded> {
     rivals.filter(|rival| !rival.abandoned).collect()
 }
 
-/// A request's place in the record, from its head to the end of its answer.
+/// The record of a request, from its head to the end of its answer.
 struct Ticket {
     shared: Arc<Shared>,
     call: Recorded,
@@ -150,7 +149,7 @@ struct Ticket {
 }
 
 impl Ticket {
-    /// Writes the request down; also tells which requests to the API are in flight.
+    /// Records the request. Also returns which requests to the API are in flight.
     fn take(shared: &Arc<Shared>, head: &Parts, raw: bool) -> (Self, Vec<u64>) {
         let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
         let (call, others) = shared.change(|state| {
@@ -215,7 +214,7 @@ impl Ticket {
         })
     }
 
-    /// The head of the answer is on its way.
+    /// Records that the head of the answer is being sent.
     fn answered(&self, status: u16) {
         self.shared.change(|state| {
             state
@@ -255,7 +254,7 @@ fn response(mut ticket: Ticket, answer: Answer, pieces: usize, over: Duration) -
         response = response.header(name, value);
     }
     if !matches!(answer.status, 204 | 304) {
-        // Said here and not by the body, so that half a body can still promise the whole.
+        // Set here and not by the body, so that half a body can still announce the full length.
         response = response.header("content-length", answer.body.len());
     }
     let piece = answer.body.len().div_ceil(pieces).max(1);
@@ -284,12 +283,12 @@ fn half(mut response: Response<Chunks>) -> Response<Chunks> {
     let body = response.body_mut();
     body.chunks.truncate(1);
     body.hangup = true;
-    // Without a pause the connection would end before hyper has sent the half.
+    // Without a pause the connection would end before hyper has sent the first half.
     body.pause = Duration::from_millis(5);
     response
 }
 
-/// A body in pieces, each after a pause, which may end in a broken connection.
+/// A body that is sent in pieces with pauses, and may end with a broken connection.
 struct Chunks {
     chunks: VecDeque<Bytes>,
     pause: Duration,
@@ -318,8 +317,8 @@ impl Body for Chunks {
             return Poll::Ready(this.hangup.then_some(Err(Hangup)));
         };
         if this.is_end_stream() {
-            // Before its last bytes leave: the client's next request cannot be here sooner than
-            // this.
+            // Finished before the last bytes are sent, because the client's next request can't
+            // arrive earlier than that.
             this.ticket.finish(false);
         }
         Poll::Ready(Some(Ok(Frame::data(chunk))))
@@ -330,7 +329,7 @@ impl Body for Chunks {
     }
 }
 
-/// The connection ends here, without a word.
+/// Ends the connection without an answer.
 #[derive(Debug)]
 struct Hangup;
 

@@ -1,5 +1,4 @@
-//! What GitHub asks of its clients, checked on every request; breaches become
-//! [`State::violations`].
+//! GitHub's rules for clients, checked for every request. Violations go to [`State::violations`].
 
 use std::time::{Duration, Instant};
 
@@ -7,9 +6,9 @@ use super::{Recorded, State};
 
 /// GitHub asks for at least a second between two changes.
 const SPACING: Duration = Duration::from_secs(1);
-/// Two clocks, a scheduler and a socket lie between the client's second and ours.
+/// The client's clock, the scheduler and the socket make small differences.
 const TOLERANCE: Duration = Duration::from_millis(20);
-/// Our own limit for one file: at twice as much GitHub starts to truncate.
+/// Our own limit for one file. GitHub truncates files of twice this size.
 const LARGEST_FILE: usize = 512 * 1024;
 
 impl State {
@@ -18,7 +17,7 @@ impl State {
             .push(format!("request {}, {}: {what}", call.id, call.method));
     }
 
-    /// The rules that can be judged when a request's head has arrived.
+    /// Checks the rules about the head of a request.
     pub(super) fn check_head(&mut self, call: &Recorded, now: Instant) {
         let header = |name: &str| call.headers.get(name).map(String::as_str);
         let mut breaches = Vec::new();
@@ -59,7 +58,7 @@ impl State {
             .for_each(|what| self.breach(call, what));
     }
 
-    /// The rules about what a request says.
+    /// Checks the rules about the body of a request.
     pub(super) fn check_body(&mut self, call: &Recorded) {
         if !call.body.is_empty() {
             let text = String::from_utf8_lossy(&call.body);
@@ -78,7 +77,8 @@ impl State {
         }
     }
 
-    /// Serial requests only. True if another PATCH is being handled while this one comes.
+    /// Checks that requests are serial. Returns whether another PATCH is being handled when this
+    /// one arrives.
     pub(super) fn check_alone(&mut self, call: &Recorded, rivals: &[Recorded]) -> bool {
         let collides = call.is_write() && rivals.iter().any(Recorded::is_write);
         if !rivals.is_empty() {

@@ -1,8 +1,8 @@
-//! The schedulers of this machine: what they hold of ours, and how it gets in and out.
+//! The schedulers of this machine: finds, installs and removes our schedule.
 //!
-//! Whatever fails, what was there before is put back.
+//! If anything fails, the previous state is restored.
 
-mod held;
+mod existing;
 mod written;
 
 use std::fs::File;
@@ -13,87 +13,88 @@ use serde::Serialize;
 use super::{Job, ScheduleError, Scheduler, cron, launchd, run, schtasks, systemd};
 use crate::env::Environment;
 use crate::error::chain;
-use crate::files;
+use crate::files::{self, FileLock};
 use crate::home::Home;
-use crate::home::lock::FileLock;
+
 use crate::limits::SCHEDULER_WAIT;
 
 use self::written::{Written, missing, read};
 
-/// This machine, as one user has it.
+/// This machine, from the point of view of one user.
 #[derive(Debug)]
 pub(crate) struct Machine<'a> {
     environment: &'a Environment,
     home: &'a Home,
 }
 
-/// What `install` would write, and what it would run.
+/// What `install` would write and run.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Plan {
-    /// Whole files.
+    /// The files to write.
     pub files: Vec<PlannedFile>,
-    /// The line of the crontab.
+    /// The line for the crontab.
     pub crontab_line: Option<String>,
-    /// Commands, run after the files are written.
+    /// The commands to run after the files are written.
     pub commands: Vec<Vec<String>>,
 }
 
 /// A file as it would be written.
 #[derive(Debug, Serialize)]
 pub(crate) struct PlannedFile {
-    /// Where.
+    /// Its path.
     pub path: PathBuf,
     /// Its text.
     pub content: String,
 }
 
-/// A schedule of ours that a scheduler holds.
+/// Our schedule in a scheduler.
 #[derive(Debug)]
 pub(crate) struct Found {
     /// The scheduler.
     pub scheduler: Scheduler,
-    /// Where it stands: a file, or `crontab`.
+    /// Where it is: a file, or `crontab`.
     pub place: String,
-    /// What it says; `None` when somebody changed it.
+    /// The job in it; `None` when somebody has changed it.
     pub job: Option<Job>,
-    /// Whether the scheduler has it in force.
+    /// Whether it is active in the scheduler.
     pub active: bool,
 }
 
-/// What the schedulers hold, and which of them could not be asked.
+/// Our schedules in all schedulers, and the schedulers that could not be asked.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
-    /// Schedules of ours.
+    /// Our schedules.
     pub found: Vec<Found>,
-    /// Those that could not be asked, and why.
+    /// The schedulers that could not be asked, and why.
     pub unknown: Vec<(Scheduler, ScheduleError)>,
 }
 
 impl<'a> Machine<'a> {
-    /// The machine of this environment; touches nothing.
+    /// The machine with this environment. Changes nothing.
     #[must_use]
     pub(crate) fn new(environment: &'a Environment, home: &'a Home) -> Self {
         Self { environment, home }
     }
 
-    /// Keeps others from changing the schedule meanwhile: two at once would each remove what the other one
-    /// installed. There is one schedule per user, so the lock is on the user's home directory, where it
-    /// leaves nothing behind. A system that can't lock a directory goes without.
+    /// Locks out other processes that change the schedule, since two at once would each remove what
+    /// the other one installed. There is one schedule per user, so the lock is on the user's home
+    /// directory, where it leaves no file behind. Where a directory can't be locked, there is no
+    /// lock.
     ///
     /// # Errors
-    /// When another process changes the schedule and does not end.
+    /// When another process is changing the schedule and does not end.
     pub(crate) fn lock(&self) -> Result<Option<FileLock>, ScheduleError> {
         let Some(dir) = self.environment.user_home() else {
             return Ok(None);
         };
-        match File::open(dir).and_then(|dir| FileLock::lock(dir, SCHEDULER_WAIT)) {
+        match File::open(dir).and_then(|dir| FileLock::lock_directory(dir, SCHEDULER_WAIT)) {
             Ok(None) => Err(ScheduleError::Busy),
             Ok(lock) => Ok(lock),
             Err(_) => Ok(None),
         }
     }
 
-    /// The scheduler to use when nobody says which: the first that answers.
+    /// The scheduler to use by default: the first one that works.
     ///
     /// # Errors
     /// When none does.
@@ -120,10 +121,10 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// What installing this job would write and run; touches nothing.
+    /// What installing this job would write and run. Changes nothing.
     ///
     /// # Errors
-    /// When the place of a file is not known.
+    /// When the path of a file can't be determined.
     pub(crate) fn plan(&self, scheduler: Scheduler, job: &Job) -> Result<Plan, ScheduleError> {
         let file = |path, content| PlannedFile { path, content };
         let commands = |commands: &[&[&str]]| {
@@ -146,7 +147,7 @@ impl<'a> Machine<'a> {
                 }
             }
             Scheduler::Cron => Plan {
-                // Without a crontab command it is the line for a user without a crontab.
+                // If the crontab can't be read, the plan is that for a user without one.
                 crontab_line: cron::find(&cron::with(
                     crontab().unwrap_or_default().as_deref(),
                     job,
@@ -182,10 +183,10 @@ impl<'a> Machine<'a> {
         })
     }
 
-    /// Schedules a job with this scheduler, in place of what it holds of ours.
+    /// Schedules a job with this scheduler, replacing our earlier schedule in it.
     ///
     /// # Errors
-    /// When that fails; what was there before is there again.
+    /// When that fails. The previous state is then restored.
     pub(crate) fn install(&self, scheduler: Scheduler, job: &Job) -> Result<(), ScheduleError> {
         if !Scheduler::of_this_system().contains(&scheduler) {
             return Err(ScheduleError::OtherSystem(scheduler.name()));
@@ -214,7 +215,7 @@ impl<'a> Machine<'a> {
             })
             .and_then(|()| {
                 if scheduler == Scheduler::Launchd {
-                    // Fails where it is not loaded yet.
+                    // Fails if the agent is not loaded yet.
                     run::output(&["launchctl", "bootout", &service_target()])?;
                 }
                 let skipped = usize::from(scheduler == Scheduler::Launchd);
@@ -230,9 +231,9 @@ impl<'a> Machine<'a> {
         result
     }
 
-    /// After a failure: lets a scheduler read the files that are there again.
+    /// After a failure, makes a scheduler read the restored files.
     fn reload(&self, scheduler: Scheduler) {
-        // The first failure is the one that is told.
+        // Errors are ignored, because the first failure is the one that is reported.
         match scheduler {
             Scheduler::Systemd => {
                 let had_one = self
@@ -279,7 +280,7 @@ impl<'a> Machine<'a> {
             .ok_or(ScheduleError::NoUserHome)
     }
 
-    /// A directory of the user's that a variable may name.
+    /// A directory of the user, which a variable can name.
     fn user_dir(&self, variable: &str, default: &str) -> Result<PathBuf, ScheduleError> {
         match self.environment.get(variable).map(PathBuf::from) {
             Some(dir) if dir.is_absolute() => Ok(dir),
@@ -287,14 +288,14 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Where the user's units are.
+    /// The directory of the user's units.
     fn unit_dir(&self) -> Result<PathBuf, ScheduleError> {
         Ok(self
             .user_dir("XDG_CONFIG_HOME", ".config")?
             .join("systemd/user"))
     }
 
-    /// Where systemd keeps when the timer last fired.
+    /// The file in which systemd stores when the timer last ran.
     fn stamp(&self) -> Result<PathBuf, ScheduleError> {
         let dir = self.user_dir("XDG_DATA_HOME", ".local/share")?;
         Ok(dir
@@ -318,7 +319,7 @@ impl<'a> Machine<'a> {
 const SYSTEMD_ANSWERS: [&str; 4] = ["systemctl", "--user", "show", "--property=Version"];
 const SYSTEMD_RELOAD: [&str; 3] = ["systemctl", "--user", "daemon-reload"];
 const SYSTEMD_STOP: [&str; 5] = ["systemctl", "--user", "disable", "--now", systemd::TIMER];
-/// Restarted, so that a changed interval holds from now on.
+/// Restarts the timer, so that a changed interval takes effect at once.
 const SYSTEMD_START: [&[&str]; 3] = [
     &SYSTEMD_RELOAD,
     &["systemctl", "--user", "enable", systemd::TIMER],
@@ -326,7 +327,7 @@ const SYSTEMD_START: [&[&str]; 3] = [
 ];
 const WRITE_CRONTAB: [&str; 2] = ["crontab", "-"];
 
-/// launchd's domain of the user who sits at the machine.
+/// launchd's domain for the logged-in user.
 fn domain() -> String {
     #[cfg(unix)]
     let uid = nix::unistd::getuid().as_raw();
@@ -339,12 +340,12 @@ fn service_target() -> String {
     format!("{}/{}", domain(), launchd::LABEL)
 }
 
-/// The link that makes the timer start with the session.
+/// The link that starts the timer with the user's session.
 fn wanted(unit_dir: &Path) -> PathBuf {
     unit_dir.join("timers.target.wants").join(systemd::TIMER)
 }
 
-/// How many folders have to be made for the units, or were made for those that are there.
+/// How many folders must be created for the units, or were created for the existing ones.
 fn folders_for(unit_dir: &Path) -> usize {
     match read(&unit_dir.join(systemd::SERVICE)) {
         Ok(Some(service)) => systemd::folders(&String::from_utf8_lossy(&service)),
@@ -352,7 +353,7 @@ fn folders_for(unit_dir: &Path) -> usize {
     }
 }
 
-/// The user's crontab; `None` when there is none. That the command failed is another thing.
+/// The user's crontab; `None` when there is none, which is different from a failure of the command.
 fn crontab() -> Result<Option<Vec<u8>>, ScheduleError> {
     const LIST: [&str; 2] = ["crontab", "-l"];
     let output = run::output(&LIST)?;
@@ -360,7 +361,7 @@ fn crontab() -> Result<Option<Vec<u8>>, ScheduleError> {
         return Ok(Some(output.stdout));
     }
     let said = String::from_utf8_lossy(&output.stderr).to_lowercase();
-    // The second is BusyBox's.
+    // The second message is that of BusyBox.
     let none = said.contains("no crontab for")
         || said.contains("can't open") && said.contains("no such file");
     if none && output.status.code() == Some(1) {

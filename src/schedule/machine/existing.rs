@@ -1,4 +1,4 @@
-//! What the schedulers hold of ours: finding it and removing it.
+//! Finds and removes our schedule in the schedulers.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use super::{
 use crate::schedule::{ScheduleError, Scheduler, cron, launchd, run, schtasks, systemd};
 
 impl Machine<'_> {
-    /// What this system's schedulers hold of ours.
+    /// Our schedules in all schedulers of this system.
     #[must_use]
     pub(crate) fn find(&self) -> Findings {
         let mut findings = Findings::default();
@@ -69,7 +69,7 @@ impl Machine<'_> {
         }))
     }
 
-    /// By the file in the home: Task Scheduler takes long to answer.
+    /// Finds the task through the file in the home, because asking Task Scheduler takes long.
     fn find_task(&self) -> Result<Option<Found>, ScheduleError> {
         let Some(file) = read(&self.home.file(schtasks::FILE))? else {
             return Ok(None);
@@ -84,12 +84,14 @@ impl Machine<'_> {
         }))
     }
 
-    /// Also where the home, and the file in it, was deleted or is another one.
+    /// Removes the task even if the home and the file in it were deleted, or the home is a
+    /// different one.
     fn remove_task(&self) -> Result<bool, ScheduleError> {
         let (name, path) = (self.task_name(), self.home.file(schtasks::FILE));
         let had_file = read(&path)?.is_some();
         let query = run::output(&["schtasks", "/query", "/tn", &name, "/xml"])?;
-        // It prints UTF-16 or the console's character set; the name is the same without zeros.
+        // The output is UTF-16 or the console's character set. Without zero bytes, the name is the
+        // same in both.
         let printed: Vec<u8> = query.stdout.into_iter().filter(|byte| *byte != 0).collect();
         let is_ours = had_file || String::from_utf8_lossy(&printed).contains("jmo-telemetry");
         if query.status.success() && is_ours {
@@ -99,7 +101,7 @@ impl Machine<'_> {
         Ok(is_ours)
     }
 
-    /// Removes what a scheduler holds of ours. Tells whether there was anything.
+    /// Removes our schedule from a scheduler. Returns whether there was one.
     ///
     /// # Errors
     /// When it can't be removed.
@@ -117,7 +119,7 @@ impl Machine<'_> {
         if read(&agent)?.is_none() {
             return Ok(false);
         }
-        // Fails where it is not loaded.
+        // Fails if the agent is not loaded.
         run::output(&["launchctl", "bootout", &service_target()])?;
         delete(&agent)?;
         Ok(true)
@@ -132,13 +134,13 @@ impl Machine<'_> {
         let folders = systemd::folders(&String::from_utf8_lossy(
             &read(&service)?.unwrap_or_default(),
         ));
-        // Where no manager runs, nothing is to be stopped, and the link is a file.
+        // If no systemd user manager is running, there is nothing to stop, and the link is just a file.
         let _ = run::output(&SYSTEMD_STOP);
         let wanted = wanted(&dir);
         if fs::symlink_metadata(&wanted).is_ok() {
             delete(&wanted)?;
             if let Some(wants) = wanted.parent() {
-                // Only where nothing else is in it.
+                // Fails if anything else is in it.
                 let _ = fs::remove_dir(wants);
             }
         }
@@ -156,7 +158,7 @@ impl Machine<'_> {
         Ok(true)
     }
 
-    /// Removes the line of ours from the crontab.
+    /// Removes our line from the crontab.
     fn remove_line(&self) -> Result<bool, ScheduleError> {
         let crontab = crontab()?.unwrap_or_default();
         if cron::find(&crontab).is_none() {
