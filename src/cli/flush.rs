@@ -269,7 +269,7 @@ fn sentence(report: &Report) -> String {
         Outcome::Sent => format!("sent {sent} to {destination}{why}"),
         Outcome::Idle => "nothing to send".to_owned(),
         Outcome::Disabled => format!("telemetry is disabled{why}"),
-        Outcome::Busy => "another flush is at work".to_owned(),
+        Outcome::Busy => "another flush is running".to_owned(),
         Outcome::NoticeFirst | Outcome::NoDestination => format!("nothing was sent{why}"),
         Outcome::Backoff => format!("waiting after a failure{why}; {remain}{next}"),
         Outcome::Waiting => {

@@ -50,7 +50,7 @@ pub(crate) enum ScheduleError {
         source: io::Error,
     },
     /// Another process changes the schedule.
-    #[error("another `jmo-telemetry schedule` is at work and does not end; try again")]
+    #[error("another `jmo-telemetry schedule` is running and does not end; try again")]
     Busy,
     /// The user's home directory is not known.
     #[error("could not find the user's home directory; set HOME")]
