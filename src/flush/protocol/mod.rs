@@ -1,7 +1,7 @@
 //! A check of the delivery protocol: a small pure model of spools, network and destination, and an
 //! exhaustive search through every state of this world that can be reached within given bounds.
 //! Where the program decides with pure functions, the model calls the same functions. What the
-//! program does in SQL is written again in `spool.rs`.
+//! program does in SQL is written again in `spool`.
 //!
 //! Assumptions of the model: a request that a flush gave up on is over before the next flush of
 //! that home looks; a destination that rejects everything, or one event, does so for a whole flush;
@@ -9,6 +9,7 @@
 
 mod delivery;
 mod destination;
+mod moves;
 mod rules;
 mod search;
 mod spool;

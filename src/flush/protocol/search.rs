@@ -6,8 +6,9 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt::{self, Write as _};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use super::moves::Move;
 use super::rules::Rules;
-use super::world::{Bounds, Move, World};
+use super::world::{Bounds, World};
 
 /// Statistics of a search that found no error.
 #[derive(Debug, Default)]

@@ -14,7 +14,8 @@ use serde_json::Serializer;
 use serde_json::ser::Formatter;
 use sha2::{Digest, Sha256};
 
-use super::cube::{Cube, CubeData};
+use super::cube::Cube;
+use super::cube::data::CubeData;
 use super::pass::Collected;
 use super::summary::Summary;
 
