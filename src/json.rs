@@ -9,7 +9,7 @@ use serde::ser::{Serialize, Serializer};
 
 /// Any JSON value.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Value<'a> {
+pub(crate) enum Value<'a> {
     /// `null`
     Null,
     /// `true` or `false`
@@ -29,19 +29,19 @@ pub enum Value<'a> {
 /// The members of an object, in their original order. A repeated name is kept each time; its last
 /// value counts, as in most JSON parsers.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Object<'a>(Vec<(Cow<'a, str>, Value<'a>)>);
+pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, Value<'a>)>);
 
 impl<'a> Value<'a> {
     /// A string.
     #[must_use]
-    pub fn text(text: impl Into<Cow<'a, str>>) -> Self {
+    pub(crate) fn text(text: impl Into<Cow<'a, str>>) -> Self {
         Self::Text(text.into())
     }
 
     /// The value as text for a person: a string as it is, a number or a flag in words. `None` for
     /// null, lists and objects.
     #[must_use]
-    pub fn to_text(&self) -> Option<Cow<'_, str>> {
+    pub(crate) fn to_text(&self) -> Option<Cow<'_, str>> {
         Some(match self {
             Self::Text(text) => Cow::Borrowed(text.as_ref()),
             Self::Integer(number) => Cow::Owned(number.to_string()),
@@ -53,7 +53,7 @@ impl<'a> Value<'a> {
 
     /// A number, with or without a fraction.
     #[must_use]
-    pub fn number(&self) -> Option<f64> {
+    pub(crate) fn number(&self) -> Option<f64> {
         match self {
             #[expect(
                 clippy::cast_precision_loss,
@@ -67,7 +67,7 @@ impl<'a> Value<'a> {
 
     /// A whole number.
     #[must_use]
-    pub fn integer(&self) -> Option<i64> {
+    pub(crate) fn integer(&self) -> Option<i64> {
         match self {
             Self::Integer(number) => Some(*number),
             // Python's json writes a count that is the result of a division as 3.0.
@@ -84,7 +84,7 @@ impl<'a> Value<'a> {
 
     /// The elements of a list. A single value counts as a list of one, null as an empty list.
     #[must_use]
-    pub fn elements(&self) -> &[Self] {
+    pub(crate) fn elements(&self) -> &[Self] {
         match self {
             Self::Null => &[],
             Self::List(elements) => elements,
@@ -94,7 +94,7 @@ impl<'a> Value<'a> {
 
     /// An object's members.
     #[must_use]
-    pub fn object(&self) -> Option<&Object<'a>> {
+    pub(crate) fn object(&self) -> Option<&Object<'a>> {
         match self {
             Self::Object(object) => Some(object),
             _ => None,
@@ -104,25 +104,25 @@ impl<'a> Value<'a> {
 
 impl<'a> Object<'a> {
     /// Adds a member.
-    pub fn put(&mut self, name: impl Into<Cow<'a, str>>, value: Value<'a>) {
+    pub(crate) fn put(&mut self, name: impl Into<Cow<'a, str>>, value: Value<'a>) {
         self.0.push((name.into(), value));
     }
 
     /// A member by name.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&Value<'a>> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Value<'a>> {
         let named = self.0.iter().rev().find(|(key, _)| key == name);
         named.map(|(_, value)| value)
     }
 
     /// Removes a member and returns its value.
-    pub fn take(&mut self, name: &str) -> Option<Value<'a>> {
+    pub(crate) fn take(&mut self, name: &str) -> Option<Value<'a>> {
         let named = self.0.extract_if(.., |(key, _)| key == name);
         named.last().map(|(_, value)| value)
     }
 
     /// All members, in their order.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&str, &Value<'a>)> {
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (&str, &Value<'a>)> {
         self.0.iter().map(|(name, value)| (name.as_ref(), value))
     }
 }

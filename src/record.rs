@@ -72,7 +72,7 @@ pub fn record(
 ///
 /// # Errors
 /// When there is no anonymous id and none can be created before the deadline.
-pub fn stamp(
+pub(crate) fn stamp(
     home: &Home,
     drafts: Vec<Draft>,
     deadline: Deadline,
@@ -95,7 +95,7 @@ pub fn stamp(
 /// The events that [`stamp`] would make of these drafts now, without touching the disk. If there is
 /// no anonymous id yet, a random one stands in for it; the scan is not counted.
 #[must_use]
-pub fn preview(home: &Home, drafts: Vec<Draft>) -> Vec<Payload> {
+pub(crate) fn preview(home: &Home, drafts: Vec<Draft>) -> Vec<Payload> {
     let known = home.known_anonymous_id().ok().flatten();
     let next = home.scan_count().saturating_add(1);
     let hints = (next..=u64::MAX).map(ScanFrequency::of_scan);
@@ -136,7 +136,7 @@ fn random_bits(count: usize) -> Vec<[u8; 10]> {
 ///
 /// # Errors
 /// When none of them was stored.
-pub fn store(
+pub(crate) fn store(
     home: &Home,
     consent: &Consent,
     payloads: &[Payload],

@@ -13,41 +13,41 @@ use crate::limits::{BACKOFF_FIRST, BACKOFF_MAX, PAUSE, SERVER_WAIT_MAX};
 
 /// What is stored about a destination.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RetryState {
+pub(crate) struct RetryState {
     /// Failures in a row.
-    pub failures: u32,
+    pub(crate) failures: u32,
     /// When our own backoff ends.
-    pub retry_at: Option<DateTime<Utc>>,
+    pub(crate) retry_at: Option<DateTime<Utc>>,
     /// When the wait that the server asked for ends.
-    pub wait_until: Option<DateTime<Utc>>,
+    pub(crate) wait_until: Option<DateTime<Utc>>,
     /// When the server refused us.
-    pub paused_at: Option<DateTime<Utc>>,
+    pub(crate) paused_at: Option<DateTime<Utc>>,
     /// How long the pause after that is; [`PAUSE`] by default.
-    pub paused_for: Option<Duration>,
+    pub(crate) paused_for: Option<Duration>,
     /// The fingerprint of the address and the credentials that were refused.
-    pub fingerprint: Option<String>,
+    pub(crate) fingerprint: Option<String>,
     /// Why the last request failed; `None` after a success.
-    pub failure: Option<LastFailure>,
+    pub(crate) failure: Option<LastFailure>,
     /// When the above was stored.
-    pub noted_at: Option<DateTime<Utc>>,
+    pub(crate) noted_at: Option<DateTime<Utc>>,
     /// When the last write ended.
-    pub last_write_at: Option<DateTime<Utc>>,
+    pub(crate) last_write_at: Option<DateTime<Utc>>,
 }
 
 /// Why the last request to a destination failed, as the destination judged it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LastFailure {
+pub(crate) struct LastFailure {
     /// The HTTP status, if there was an answer.
-    pub http_status: Option<u16>,
+    pub(crate) http_status: Option<u16>,
     /// Why.
-    pub reason: String,
+    pub(crate) reason: String,
     /// What the user can do about it.
-    pub advice: Option<String>,
+    pub(crate) advice: Option<String>,
 }
 
 /// Whether a destination may be tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Due {
+pub(crate) enum Due {
     /// It may be tried now.
     Now,
     /// Our own backoff is not over; `--now` ignores it.
@@ -62,7 +62,7 @@ pub enum Due {
 impl Due {
     /// When the wait ends, if there is one.
     #[must_use]
-    pub fn until(self) -> Option<DateTime<Utc>> {
+    pub(crate) fn until(self) -> Option<DateTime<Utc>> {
         match self {
             Self::Now => None,
             Self::Backoff(until) | Self::RateLimited(until) | Self::Paused(until) => Some(until),
@@ -74,7 +74,7 @@ impl RetryState {
     /// Whether the destination may be tried at `now` with this fingerprint; `forced` is true for
     /// `--now`. A stored wait that is longer than any wait of its kind can be is ignored.
     #[must_use]
-    pub fn due(&self, now: DateTime<Utc>, fingerprint: &str, forced: bool) -> Due {
+    pub(crate) fn due(&self, now: DateTime<Utc>, fingerprint: &str, forced: bool) -> Due {
         let state = self.rebased(now);
         let ends = |until: Option<DateTime<Utc>>, longest| {
             until.filter(|at| *at > now && *at <= clock::after(now, longest))
@@ -98,7 +98,7 @@ impl RetryState {
 
     /// How much of the pause between two writes is left.
     #[must_use]
-    pub fn spacing_left(&self, now: DateTime<Utc>, spacing: Duration) -> Duration {
+    pub(crate) fn spacing_left(&self, now: DateTime<Utc>, spacing: Duration) -> Duration {
         // If the last write is in the future, the clock was set back, and the full pause applies.
         let passed = |last: DateTime<Utc>| (now - last).to_std().unwrap_or(Duration::ZERO);
         self.last_write_at
@@ -109,7 +109,7 @@ impl RetryState {
     /// now, since nobody knows how much of them has passed. A flush stores this, so that a clock
     /// that once was a year ahead blocks nothing.
     #[must_use]
-    pub fn rebased(&self, now: DateTime<Utc>) -> Self {
+    pub(crate) fn rebased(&self, now: DateTime<Utc>) -> Self {
         let Some(ahead) = self
             .noted_at
             .map(|noted| noted - now)
@@ -131,7 +131,7 @@ impl RetryState {
 
     /// The state after a failed request. `jitter` is random in 0..1.
     #[must_use]
-    pub fn after(
+    pub(crate) fn after(
         &self,
         unconfirmed: &Unconfirmed,
         now: DateTime<Utc>,
@@ -173,7 +173,7 @@ impl RetryState {
 
     /// The state after a confirmed write.
     #[must_use]
-    pub fn after_success(now: DateTime<Utc>) -> Self {
+    pub(crate) fn after_success(now: DateTime<Utc>) -> Self {
         Self {
             noted_at: Some(now),
             last_write_at: Some(now),

@@ -14,7 +14,7 @@ pub(super) type Taken<T> = Result<T, FieldError>;
 pub(super) type Dropped<'d> = &'d mut Vec<String>;
 
 /// A type of field.
-pub trait Field: Sized {
+pub(crate) trait Field: Sized {
     /// The values it can hold.
     const KIND: Kind;
     /// Whether it must be given.
@@ -226,7 +226,7 @@ impl<T: Field> Field for Derived<T> {
 }
 
 /// A count. A negative number becomes zero, and one above 4,294,967,295 becomes that.
-pub type Count = u32;
+pub(crate) type Count = u32;
 
 impl Field for Count {
     const KIND: Kind = Kind::Count;
@@ -282,9 +282,9 @@ pub struct ExitCode(i64);
 
 impl ExitCode {
     /// The smallest one.
-    pub const MIN: i64 = i32::MIN as i64;
+    pub(crate) const MIN: i64 = i32::MIN as i64;
     /// The largest one.
-    pub const MAX: i64 = u32::MAX as i64;
+    pub(crate) const MAX: i64 = u32::MAX as i64;
 
     /// The exit code, if a process can have this one.
     #[must_use]

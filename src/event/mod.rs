@@ -4,11 +4,11 @@
 //!
 //! `schema` declares every event once; everything else is generated from it.
 
-pub mod fields;
+pub(crate) mod fields;
 pub(crate) mod json_schema;
 mod payload;
 mod schema;
-pub mod table;
+pub(crate) mod table;
 pub mod version;
 pub mod vocabulary;
 
@@ -18,11 +18,12 @@ use crate::json::{Object, Value};
 pub use fields::FieldError;
 use fields::left_over;
 pub use payload::{Payload, Stamp, event_id};
+pub(crate) use schema::{EVENTS, event_names};
 pub use schema::{
-    EVENTS, Event, PolicyEvaluated, ReportGenerated, ScanCompleted, ScanStarted, TargetTypes,
-    ToolFailed, WizardCompleted, event_names,
+    Event, PolicyEvaluated, ReportGenerated, ScanCompleted, ScanStarted, TargetTypes, ToolFailed,
+    WizardCompleted,
 };
-pub use table::{EventSpec, FieldSpec, Kind};
+pub(crate) use table::{EventSpec, FieldSpec, Kind};
 use version::{PythonVersion, ScannerVersion};
 
 /// Why something is not an event. No message repeats a value of the input.
@@ -56,7 +57,7 @@ pub enum EventError {
 impl EventError {
     /// The error as a message for the command line, with flags in place of fields.
     #[must_use]
-    pub fn in_flags(&self) -> String {
+    pub(crate) fn in_flags(&self) -> String {
         let Self::Fields { event, errors } = self else {
             return self.to_string();
         };
@@ -109,7 +110,7 @@ impl Event {
     ///
     /// # Errors
     /// [`EventError::Unknown`], or all fields that are missing or have the wrong type.
-    pub fn read(
+    pub(crate) fn read(
         name: &str,
         mut metadata: Object<'_>,
         dropped: &mut Vec<String>,
@@ -226,7 +227,7 @@ impl Draft {
     ///
     /// # Errors
     /// When the event is unknown, or a field is missing or has the wrong type.
-    pub fn read(
+    pub(crate) fn read(
         name: &str,
         version: Option<Value<'_>>,
         python_version: Option<Value<'_>>,

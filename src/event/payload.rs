@@ -139,7 +139,7 @@ impl Payload {
     /// The `event_id` of a stored line: its last field, which has a fixed length. The nil UUID if
     /// the line has none.
     #[must_use]
-    pub fn event_id_of(line: &str) -> Uuid {
+    pub(crate) fn event_id_of(line: &str) -> Uuid {
         line.get(line.len().saturating_sub(38)..line.len().saturating_sub(2))
             .and_then(|id| id.parse().ok())
             .unwrap_or_default()
@@ -153,13 +153,13 @@ impl Payload {
 
     /// The id by which the event is counted once.
     #[must_use]
-    pub fn event_id(&self) -> Uuid {
+    pub(crate) fn event_id(&self) -> Uuid {
         self.event_id
     }
 
     /// When it happened.
     #[must_use]
-    pub fn at(&self) -> DateTime<Utc> {
+    pub(crate) fn at(&self) -> DateTime<Utc> {
         self.at
     }
 }

@@ -31,7 +31,7 @@ macro_rules! fields {
 
         impl $name {
             /// Its fields.
-            pub const FIELDS: &'static [FieldSpec] = &[$(FieldSpec {
+            pub(crate) const FIELDS: &'static [FieldSpec] = &[$(FieldSpec {
                 name: stringify!($field),
                 help: concat!($($help),+).trim_ascii(),
                 flag: fields!(@optional $($flag)?),
@@ -63,7 +63,7 @@ macro_rules! events {
         pub enum Event { $(#[doc = concat!("`", $event, "`")] $name($name)),+ }
 
         /// Every event.
-        pub static EVENTS: &[EventSpec] = &[$(EventSpec {
+        pub(crate) static EVENTS: &[EventSpec] = &[$(EventSpec {
             name: $event,
             help: concat!($($doc),+).trim_ascii(),
             example: $example,
@@ -73,7 +73,7 @@ macro_rules! events {
         impl Event {
             /// The event's name.
             #[must_use]
-            pub fn name(&self) -> &'static str {
+            pub(crate) fn name(&self) -> &'static str {
                 match self { $(Self::$name(_) => $event),+ }
             }
 
@@ -211,13 +211,13 @@ fields! {
 impl EventSpec {
     /// The event with this name.
     #[must_use]
-    pub fn named(name: &str) -> Option<&'static Self> {
+    pub(crate) fn named(name: &str) -> Option<&'static Self> {
         EVENTS.iter().find(|event| event.name == name)
     }
 }
 
 /// The names of all events.
-pub fn event_names() -> impl Iterator<Item = &'static str> {
+pub(crate) fn event_names() -> impl Iterator<Item = &'static str> {
     EVENTS.iter().map(|event| event.name)
 }
 

@@ -5,36 +5,36 @@ use std::fmt;
 
 /// The description of one event type.
 #[derive(Debug, PartialEq)]
-pub struct EventSpec {
+pub(crate) struct EventSpec {
     /// Its name, e.g. `scan.started`.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// What it means, in a few words.
-    pub help: &'static str,
+    pub(crate) help: &'static str,
     /// An example of its flags, as typed on a command line.
-    pub example: &'static str,
+    pub(crate) example: &'static str,
     /// The fields of its metadata, in the order in which they are stored.
-    pub fields: &'static [FieldSpec],
+    pub(crate) fields: &'static [FieldSpec],
 }
 
 /// The description of a field.
 #[derive(Debug, PartialEq)]
-pub struct FieldSpec {
+pub(crate) struct FieldSpec {
     /// Its name in the metadata.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// What it means.
-    pub help: &'static str,
+    pub(crate) help: &'static str,
     /// Its flag with a name for the value, e.g. `--mode <MODE>`; `None` for an object, whose
     /// members have flags of their own.
-    pub flag: Option<&'static str>,
+    pub(crate) flag: Option<&'static str>,
     /// The values it can hold.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// Whether a line of JSON must contain it.
-    pub required: bool,
+    pub(crate) required: bool,
 }
 
 /// The values that a field can hold.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A word, or possibly `null`.
     Word {
         /// The words.
@@ -65,11 +65,11 @@ pub enum Kind {
 
 /// A closed vocabulary.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Words {
+pub(crate) struct Words {
     /// Every word.
-    pub list: &'static [&'static str],
+    pub(crate) list: &'static [&'static str],
     /// The word that replaces any other word; `None` if another word is an error.
-    pub otherwise: Option<&'static str>,
+    pub(crate) otherwise: Option<&'static str>,
 }
 
 /// The unit of a number that is put into a bucket.
@@ -86,7 +86,7 @@ pub enum Unit {
 impl EventSpec {
     /// The fields that have a flag, including the members of objects, each with the object it
     /// belongs to.
-    pub fn flags(
+    pub(crate) fn flags(
         &self,
     ) -> impl Iterator<Item = (&'static FieldSpec, Option<&'static FieldSpec>)> + use<> {
         self.fields.iter().flat_map(|field| {
@@ -100,7 +100,7 @@ impl EventSpec {
 
     /// The field with this name, or whose raw number has this name.
     #[must_use]
-    pub fn field(&self, name: &str) -> Option<&'static FieldSpec> {
+    pub(crate) fn field(&self, name: &str) -> Option<&'static FieldSpec> {
         let mut fields = self.flags().map(|(field, _)| field).chain(self.fields);
         fields.find(|field| field.name == name || field.raw() == Some(name))
     }
@@ -109,21 +109,21 @@ impl EventSpec {
 impl FieldSpec {
     /// Its flag without dashes, e.g. `mode`.
     #[must_use]
-    pub fn long(&self) -> Option<&'static str> {
+    pub(crate) fn long(&self) -> Option<&'static str> {
         let flag = self.flag?.strip_prefix("--")?;
         Some(flag.split(' ').next().unwrap_or(flag))
     }
 
     /// The name of its flag's value, e.g. `MODE`.
     #[must_use]
-    pub fn value_name(&self) -> Option<&'static str> {
+    pub(crate) fn value_name(&self) -> Option<&'static str> {
         let (_, value) = self.flag?.split_once(" <")?;
         value.strip_suffix('>')
     }
 
     /// The field name of its raw number.
     #[must_use]
-    pub fn raw(&self) -> Option<&'static str> {
+    pub(crate) fn raw(&self) -> Option<&'static str> {
         match self.kind {
             Kind::Bucket { raw, .. } => Some(raw),
             _ => None,
@@ -132,7 +132,7 @@ impl FieldSpec {
 
     /// Whether its flag must be given. A list whose flag is not given is empty.
     #[must_use]
-    pub fn flag_required(&self) -> bool {
+    pub(crate) fn flag_required(&self) -> bool {
         self.required
             && matches!(
                 self.kind,
@@ -144,7 +144,7 @@ impl FieldSpec {
 impl Kind {
     /// Its words, if it has any.
     #[must_use]
-    pub fn words(&self) -> Option<Words> {
+    pub(crate) fn words(&self) -> Option<Words> {
         match self {
             Self::Word { words, .. } | Self::List(words) | Self::Bucket { words, .. } => {
                 Some(*words)

@@ -195,7 +195,7 @@ bucket! {
 impl ScanFrequency {
     /// The hint for the `count`-th scan, counted from 1: the first, the 2nd to 10th, or a later one.
     #[must_use]
-    pub fn of_scan(count: u64) -> Self {
+    pub(crate) fn of_scan(count: u64) -> Self {
         match count {
             0 | 1 => Self::FirstTime,
             2..=10 => Self::Weekly,
@@ -207,7 +207,7 @@ impl ScanFrequency {
 impl Platform {
     /// The platform this program was built for.
     #[must_use]
-    pub const fn current() -> Self {
+    pub(crate) const fn current() -> Self {
         if cfg!(windows) {
             Self::Windows
         } else if cfg!(target_vendor = "apple") {

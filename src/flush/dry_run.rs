@@ -11,7 +11,7 @@ use crate::spool::{Caller, Spool, SpoolError};
 ///
 /// # Errors
 /// When the spool can't be read.
-pub fn dry_run(
+pub(crate) fn dry_run(
     home: &Home,
     target: Option<&Target>,
     limit: Option<usize>,

@@ -18,7 +18,7 @@ use chrono::{DateTime, Utc};
 
 use self::batch_size::BatchSize;
 use self::control::Control;
-pub use self::dry_run::dry_run;
+pub(crate) use self::dry_run::dry_run;
 use self::exchange::Stop;
 pub use self::report::{Outcome, Report, SegmentReport};
 use crate::clock::{self, Deadline};

@@ -20,7 +20,7 @@ impl Home {
     ///
     /// # Errors
     /// A reason for people to read. It never repeats the content of the file.
-    pub fn choice(&self) -> Result<Option<Choice>, String> {
+    pub(crate) fn choice(&self) -> Result<Option<Choice>, String> {
         match self.read("consent.json") {
             Ok(None) => Ok(None),
             Ok(Some(bytes)) => serde_json::from_slice(&bytes).map(Some).map_err(|error| {
@@ -38,7 +38,7 @@ impl Home {
     ///
     /// # Errors
     /// When the home can't be written.
-    pub fn store_choice(&self, choice: &Choice) -> Result<(), HomeError> {
+    pub(crate) fn store_choice(&self, choice: &Choice) -> Result<(), HomeError> {
         let mut text = serde_json::to_vec(choice).expect("a choice serializes");
         text.push(b'\n');
         self.replace("consent.json", &text)

@@ -12,7 +12,7 @@ const NAME: &str = "destination.json";
 
 /// Why the remembered destination can't be used.
 #[derive(Debug, thiserror::Error)]
-pub enum ConnectionError {
+pub(crate) enum ConnectionError {
     /// The file can't be read or written.
     #[error(transparent)]
     File(#[from] HomeError),
@@ -39,7 +39,7 @@ impl Home {
     ///
     /// # Errors
     /// When the file can't be read or understood, or holds a token that others can read.
-    pub fn connection(&self) -> Result<Option<Connection>, ConnectionError> {
+    pub(crate) fn connection(&self) -> Result<Option<Connection>, ConnectionError> {
         let Some(bytes) = self.read(NAME)? else {
             return Ok(None);
         };
@@ -65,7 +65,7 @@ impl Home {
     ///
     /// # Errors
     /// When the home can't be written.
-    pub fn store_connection(&self, connection: &Connection) -> Result<(), HomeError> {
+    pub(crate) fn store_connection(&self, connection: &Connection) -> Result<(), HomeError> {
         let stored = Stored {
             destination: connection.target.to_string(),
             token: connection
@@ -83,7 +83,7 @@ impl Home {
     ///
     /// # Errors
     /// When the file can't be deleted.
-    pub fn forget_connection(&self) -> Result<bool, HomeError> {
+    pub(crate) fn forget_connection(&self) -> Result<bool, HomeError> {
         // A `connect` that was killed may have left the token in an unfinished copy.
         let path = self.file(NAME);
         files::remove_partials(&path).map_err(|source| HomeError {

@@ -14,7 +14,7 @@ pub struct Holder {
 impl Holder {
     /// The process that holds the lock on a file, if it is known.
     #[must_use]
-    pub fn of(path: &Path) -> Option<Self> {
+    pub(crate) fn of(path: &Path) -> Option<Self> {
         let pid = pid_of_holder(path)?;
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         let field = |name: &str| {
@@ -31,7 +31,7 @@ impl Holder {
 
     /// Whether it is stopped, so that it will not release the lock by itself.
     #[must_use]
-    pub fn is_stopped(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         self.stopped
     }
 }

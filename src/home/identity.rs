@@ -27,7 +27,7 @@ impl Home {
     ///
     /// # Errors
     /// When the file exists but can't be read.
-    pub fn known_anonymous_id(&self) -> Result<Option<Uuid>, HomeError> {
+    pub(crate) fn known_anonymous_id(&self) -> Result<Option<Uuid>, HomeError> {
         Ok(self.read("telemetry-id")?.as_deref().and_then(parse_id))
     }
 
@@ -47,7 +47,7 @@ impl Home {
     ///
     /// # Errors
     /// When the file can't be written.
-    pub fn reset_anonymous_id(&self) -> Result<Uuid, HomeError> {
+    pub(crate) fn reset_anonymous_id(&self) -> Result<Uuid, HomeError> {
         self.change_id(SMALL_FILE_WAIT, |_| None)
     }
 
@@ -56,7 +56,7 @@ impl Home {
     ///
     /// # Errors
     /// When the file can't be written.
-    pub fn forget_anonymous_id(&self) -> Result<(), HomeError> {
+    pub(crate) fn forget_anonymous_id(&self) -> Result<(), HomeError> {
         if self.file("telemetry-id").symlink_metadata().is_ok() {
             self.reset_anonymous_id()?;
         }
@@ -83,7 +83,7 @@ impl Home {
     ///
     /// # Errors
     /// When the file can't be read or written, or is locked for longer than `wait`.
-    pub fn count_scans(
+    pub(crate) fn count_scans(
         &self,
         scans: u64,
         wait: Duration,
@@ -101,13 +101,13 @@ impl Home {
     ///
     /// # Errors
     /// When the file can't be deleted.
-    pub fn forget_scan_count(&self) -> Result<(), HomeError> {
+    pub(crate) fn forget_scan_count(&self) -> Result<(), HomeError> {
         self.remove("scan-count").map(drop)
     }
 
     /// How many scans were counted; 0 when the file does not exist or holds no number.
     #[must_use]
-    pub fn scan_count(&self) -> u64 {
+    pub(crate) fn scan_count(&self) -> u64 {
         self.read("scan-count")
             .ok()
             .flatten()

@@ -14,9 +14,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use choice::Choice;
-pub use connection::ConnectionError;
-pub use holder::Holder;
-pub use owner::OwnerError;
+pub(crate) use connection::ConnectionError;
+pub(crate) use holder::Holder;
+pub(crate) use owner::OwnerError;
 pub(crate) use view_cache::{CachedLines, NewCache};
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -50,14 +50,14 @@ pub struct HomeError {
 #[error(
     "failed to find a home: HOME is not set; set JMO_TELEMETRY_HOME to a directory of your own"
 )]
-pub struct NoHome;
+pub(crate) struct NoHome;
 
 impl Home {
     /// `$JMO_TELEMETRY_HOME`, else `~/.jmo-security`. Does not touch the disk.
     ///
     /// # Errors
     /// When neither is known.
-    pub fn find(environment: &Environment) -> Result<Self, NoHome> {
+    pub(crate) fn find(environment: &Environment) -> Result<Self, NoHome> {
         Ok(match environment.get_os("JMO_TELEMETRY_HOME") {
             Some(dir) => Self {
                 dir: PathBuf::from(dir),
@@ -78,25 +78,25 @@ impl Home {
 
     /// The directory.
     #[must_use]
-    pub fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
     /// The path of a file of the home.
     #[must_use]
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
     /// The database.
     #[must_use]
-    pub fn spool_db(&self) -> PathBuf {
+    pub(crate) fn spool_db(&self) -> PathBuf {
         self.file("spool.db")
     }
 
     /// Whether the banner was shown on this machine.
     #[must_use]
-    pub fn notice_shown(&self) -> bool {
+    pub(crate) fn notice_shown(&self) -> bool {
         let file = fs::symlink_metadata(self.file("notice-shown"));
         file.is_ok_and(|file| file.is_file())
     }
@@ -105,7 +105,7 @@ impl Home {
     ///
     /// # Errors
     /// When the home can't be written.
-    pub fn note_notice_shown(&self, at: DateTime<Utc>) -> Result<(), HomeError> {
+    pub(crate) fn note_notice_shown(&self, at: DateTime<Utc>) -> Result<(), HomeError> {
         if self.notice_shown() {
             return Ok(());
         }
@@ -115,25 +115,25 @@ impl Home {
 
     /// The database's write-ahead log.
     #[must_use]
-    pub fn spool_wal(&self) -> PathBuf {
+    pub(crate) fn spool_wal(&self) -> PathBuf {
         self.file("spool.db-wal")
     }
 
     /// Events that are not in the database yet, because it could not be written in time.
     #[must_use]
-    pub fn overflow(&self) -> PathBuf {
+    pub(crate) fn overflow(&self) -> PathBuf {
         self.file("overflow.jsonl")
     }
 
     /// Lines of `overflow.jsonl` that this program did not write.
     #[must_use]
-    pub fn rejected_overflow(&self) -> PathBuf {
+    pub(crate) fn rejected_overflow(&self) -> PathBuf {
         self.file("overflow.jsonl.corrupt")
     }
 
     /// The names of damaged databases that were set aside.
     #[must_use]
-    pub fn quarantined(&self) -> Vec<String> {
+    pub(crate) fn quarantined(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
         let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
         let databases = names
@@ -150,7 +150,7 @@ impl Home {
     ///
     /// # Errors
     /// When one can't be deleted.
-    pub fn delete_quarantined(&self) -> Result<(), HomeError> {
+    pub(crate) fn delete_quarantined(&self) -> Result<(), HomeError> {
         for name in self.quarantined() {
             for part in ["", "-wal", "-shm"] {
                 self.remove(&format!("{name}{part}"))?;
@@ -163,7 +163,7 @@ impl Home {
     ///
     /// # Errors
     /// When the file can't be deleted.
-    pub fn delete_rejected_overflow(&self) -> Result<(), HomeError> {
+    pub(crate) fn delete_rejected_overflow(&self) -> Result<(), HomeError> {
         self.remove("overflow.jsonl.corrupt").map(drop)
     }
 
@@ -204,7 +204,7 @@ impl Home {
     ///
     /// # Errors
     /// When the lock file can't be opened.
-    pub fn lock_flush(&self) -> Result<Option<FlushLock>, HomeError> {
+    pub(crate) fn lock_flush(&self) -> Result<Option<FlushLock>, HomeError> {
         Ok(self
             .lock("flush.lock", std::time::Duration::ZERO)?
             .map(FlushLock))
@@ -278,4 +278,4 @@ pub struct SpoolLock(#[expect(dead_code, reason = "held for its drop")] FileLock
 
 /// Proof that `flush.lock` is held, so that only one flush runs at a time.
 #[derive(Debug)]
-pub struct FlushLock(#[expect(dead_code, reason = "held for its drop")] FileLock);
+pub(crate) struct FlushLock(#[expect(dead_code, reason = "held for its drop")] FileLock);

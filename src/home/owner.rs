@@ -13,7 +13,7 @@ use super::Home;
 
 /// Why a home can't be used.
 #[derive(Debug, thiserror::Error)]
-pub enum OwnerError {
+pub(crate) enum OwnerError {
     /// It could not be looked at.
     #[error("failed to look at home `{}`", path.display())]
     Look {
@@ -66,7 +66,7 @@ impl Home {
     /// # Errors
     /// When it belongs to somebody else, or somebody else can write it.
     #[cfg(not(unix))]
-    pub fn claim(&self) -> Result<(), OwnerError> {
+    pub(crate) fn claim(&self) -> Result<(), OwnerError> {
         match std::fs::metadata(&self.dir) {
             Ok(metadata) if !metadata.is_dir() => Err(OwnerError::NotADirectory {
                 path: self.dir.clone(),
@@ -82,7 +82,7 @@ impl Home {
     /// # Errors
     /// When it belongs to somebody else, or somebody else can write it.
     #[cfg(unix)]
-    pub fn claim(&self) -> Result<(), OwnerError> {
+    pub(crate) fn claim(&self) -> Result<(), OwnerError> {
         use std::os::unix::fs::MetadataExt;
 
         let (path, metadata) = self.nearest()?;

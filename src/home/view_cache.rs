@@ -18,15 +18,15 @@ const DIR: &str = "view-cache";
 
 /// The stored answer of one address.
 #[derive(Debug)]
-pub struct CachedLines {
+pub(crate) struct CachedLines {
     /// The ETag of the answer.
-    pub etag: String,
+    pub(crate) etag: String,
     /// Why the answer was incomplete, if it was.
-    pub incomplete: Vec<String>,
+    pub(crate) incomplete: Vec<String>,
     /// All its lines.
-    pub lines: BufReader<File>,
+    pub(crate) lines: BufReader<File>,
     /// Their approximate size in bytes.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -38,7 +38,7 @@ struct Head {
 
 /// A file of the cache that is being written. It is used once it is committed.
 #[derive(Debug)]
-pub struct NewCache {
+pub(crate) struct NewCache {
     file: NewFile,
     dir: PathBuf,
     bytes: u64,
@@ -60,7 +60,7 @@ impl Home {
 
     /// The stored answer of this address.
     #[must_use]
-    pub fn cached_lines(&self, address: &str) -> Option<CachedLines> {
+    pub(crate) fn cached_lines(&self, address: &str) -> Option<CachedLines> {
         self.own_cache().ok()?;
         let path = self.view_cache(address);
         let file = files::open_own(&path, OpenOptions::new().read(true)).ok()?;
@@ -81,7 +81,7 @@ impl Home {
     ///
     /// # Errors
     /// When the home can't be written. The caller then goes on without a cache.
-    pub fn cache_lines(
+    pub(crate) fn cache_lines(
         &self,
         address: &str,
         etag: &str,
@@ -109,7 +109,7 @@ impl Home {
     ///
     /// # Errors
     /// When it exists and can't be deleted.
-    pub fn delete_view_cache(&self) -> Result<(), HomeError> {
+    pub(crate) fn delete_view_cache(&self) -> Result<(), HomeError> {
         let path = self.dir.join(DIR);
         match fs::remove_dir_all(&path) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => Err(HomeError {
@@ -127,7 +127,7 @@ impl NewCache {
     ///
     /// # Errors
     /// When they can't be written, or the cache would be too large.
-    pub fn add(&mut self, lines: &[u8]) -> io::Result<()> {
+    pub(crate) fn add(&mut self, lines: &[u8]) -> io::Result<()> {
         self.bytes += lines.len() as u64 + 1;
         if self.bytes > VIEW_CACHE_BYTES {
             return Err(io::ErrorKind::FileTooLarge.into());
@@ -143,7 +143,7 @@ impl NewCache {
     ///
     /// # Errors
     /// When it can't be written.
-    pub fn commit(self) -> io::Result<()> {
+    pub(crate) fn commit(self) -> io::Result<()> {
         self.file.finish()?;
         make_room(&self.dir)
     }

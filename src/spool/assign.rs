@@ -13,13 +13,13 @@ use crate::event::Payload;
 
 /// How much may go into one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BatchLimits {
+pub(crate) struct BatchLimits {
     /// The most segments.
-    pub segments: usize,
+    pub(crate) segments: usize,
     /// The most events that are not confirmed yet.
-    pub events: usize,
+    pub(crate) events: usize,
     /// The destination's limits for each segment.
-    pub destination: Capabilities,
+    pub(crate) destination: Capabilities,
 }
 
 /// A segment that may change or whose upload is not confirmed.

@@ -13,19 +13,19 @@ use crate::limits::ATTEMPTS_KEPT;
 
 /// One attempt to deliver, as `status` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Attempt {
+pub(crate) struct Attempt {
     /// When.
-    pub at: DateTime<Utc>,
+    pub(crate) at: DateTime<Utc>,
     /// The destination.
-    pub destination: String,
+    pub(crate) destination: String,
     /// `sent`, or what stopped it.
-    pub outcome: String,
+    pub(crate) outcome: String,
     /// The answer's status, if there was one.
-    pub http_status: Option<u16>,
+    pub(crate) http_status: Option<u16>,
     /// The number of events that were confirmed.
-    pub sent: usize,
+    pub(crate) sent: usize,
     /// What went wrong.
-    pub error: Option<String>,
+    pub(crate) error: Option<String>,
 }
 
 impl Writer<'_> {
@@ -33,7 +33,7 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// When the database can't be written.
-    pub fn store_retry_state(
+    pub(crate) fn store_retry_state(
         &mut self,
         target: &Target,
         retry: &RetryState,
@@ -48,7 +48,7 @@ impl Spool {
     ///
     /// # Errors
     /// When the database can't be read.
-    pub fn retry_state(&self, target: &Target) -> Result<RetryState, SpoolError> {
+    pub(crate) fn retry_state(&self, target: &Target) -> Result<RetryState, SpoolError> {
         let state = self.connection.query_row(
             "SELECT failures, retry_at, wait_until, paused_at, paused_for, configuration, noted_at, last_write_at,
                     http_status, reason, advice
@@ -88,7 +88,7 @@ impl Spool {
     ///
     /// # Errors
     /// When the database can't be read.
-    pub fn attempts(
+    pub(crate) fn attempts(
         &self,
         target: Option<&Target>,
         limit: u32,

@@ -8,14 +8,14 @@ use crate::home::Home;
 
 /// What `spool check` found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Check {
+pub(crate) struct Check {
     /// Whether no problem was found.
-    pub ok: bool,
+    pub(crate) ok: bool,
     /// The problems, one sentence each.
-    pub problems: Vec<String>,
+    pub(crate) problems: Vec<String>,
     /// Whether the database itself is damaged.
     #[serde(skip)]
-    pub damaged: bool,
+    pub(crate) damaged: bool,
 }
 
 /// The result when there is no spool: no problems.
@@ -34,7 +34,7 @@ impl Default for Check {
 ///
 /// # Errors
 /// When there is a spool and it can't be opened or read.
-pub fn check(home: &Home) -> Result<Check, SpoolError> {
+pub(crate) fn check(home: &Home) -> Result<Check, SpoolError> {
     let quarantined = home.quarantined();
     let lost_before = access::without_repair(home, lost).unwrap_or(0);
     let mut check = Spool::read(home, Spool::check)?;

@@ -41,7 +41,7 @@ pub struct Row {
     pub payload: Box<RawValue>,
     /// The receipt of the file, once it is confirmed.
     #[serde(skip)]
-    pub receipt: Option<crate::destination::segment::Receipt>,
+    pub(crate) receipt: Option<crate::destination::segment::Receipt>,
 }
 
 /// Which rows to list.
@@ -86,13 +86,13 @@ pub struct Stats {
 impl Stats {
     /// Events that can still be confirmed: pending and sending.
     #[must_use]
-    pub fn waiting(&self) -> u64 {
+    pub(crate) fn waiting(&self) -> u64 {
         self.pending + self.sending
     }
 
     /// All events that were dropped.
     #[must_use]
-    pub fn dropped_total(&self) -> u64 {
+    pub(crate) fn dropped_total(&self) -> u64 {
         self.dropped.values().sum()
     }
 }

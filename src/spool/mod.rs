@@ -32,7 +32,7 @@ mod reason;
 mod reconcile;
 mod remote;
 mod repair;
-pub mod retention;
+pub(crate) mod retention;
 mod salvage;
 mod schema;
 mod segments;
@@ -45,15 +45,14 @@ use rusqlite::Connection;
 use serde::Serialize;
 
 pub use access::Caller;
-pub use attempts::Attempt;
-pub use check::{Check, check};
+pub(crate) use attempts::Attempt;
+pub(crate) use check::check;
 pub use list::{Filter, Row, Stats, list};
-pub use overflow::{Overflow, SetAside};
-pub use prune::Appended;
-pub use purge::Deleted;
+pub(crate) use overflow::{Overflow, SetAside};
+pub(crate) use purge::Deleted;
 pub use reason::DatabaseError;
-pub use reconcile::{Reconciled, Unsettled};
-pub use segments::{BatchLimits, Halved};
+pub(crate) use reconcile::Reconciled;
+pub(crate) use segments::{BatchLimits, Halved};
 
 use crate::home::{Holder, Home, HomeError, SpoolLock};
 
@@ -76,7 +75,7 @@ pub enum State {
 
 impl State {
     /// All states, in the order in which an event goes through them.
-    pub const ALL: [Self; 4] = [Self::Pending, Self::Sending, Self::Sent, Self::Held];
+    pub(crate) const ALL: [Self; 4] = [Self::Pending, Self::Sending, Self::Sent, Self::Held];
 
     /// The word for it.
     #[must_use]
@@ -168,14 +167,14 @@ pub enum SpoolError {
 impl SpoolError {
     /// The error for a file whose lock another process holds.
     #[must_use]
-    pub fn locked(path: PathBuf) -> Self {
+    pub(crate) fn locked(path: PathBuf) -> Self {
         let holder = Holder::of(&path);
         Self::Locked { path, holder }
     }
 
     /// Whether the database itself is unusable: damaged, truncated, or not a database.
     #[must_use]
-    pub fn is_damage(&self) -> bool {
+    pub(crate) fn is_damage(&self) -> bool {
         use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
         let source = match self {
             Self::Foreign { .. } => return true,

@@ -18,7 +18,7 @@ use crate::limits::{INPUT_BUFFER_BYTES, OVERFLOW_BYTES, OVERFLOW_WAIT};
 
 /// The overflow file of a home.
 #[derive(Debug)]
-pub struct Overflow<'h> {
+pub(crate) struct Overflow<'h> {
     home: &'h Home,
 }
 
@@ -32,20 +32,20 @@ pub(super) struct LockedOverflow {
 
 /// Lines of `overflow.jsonl` that could not be imported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SetAside {
+pub(crate) struct SetAside {
     /// Where they are kept.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// How many there are.
-    pub lines: usize,
+    pub(crate) lines: usize,
     /// How many of them end in the middle: the unfinished write of an event that `record` never
     /// reported as recorded.
-    pub torn: usize,
+    pub(crate) torn: usize,
 }
 
 impl<'h> Overflow<'h> {
     /// The overflow file of this home.
     #[must_use]
-    pub fn of(home: &'h Home) -> Self {
+    pub(crate) fn of(home: &'h Home) -> Self {
         Self { home }
     }
 
@@ -55,7 +55,7 @@ impl<'h> Overflow<'h> {
     ///
     /// # Errors
     /// When the file can't be opened, locked or written.
-    pub fn append(
+    pub(crate) fn append(
         &self,
         payloads: &[Payload],
         allowed: impl FnOnce() -> bool,
@@ -122,20 +122,20 @@ impl<'h> Overflow<'h> {
 
     /// Whether anything waits there.
     #[must_use]
-    pub fn waits(&self) -> bool {
+    pub(crate) fn waits(&self) -> bool {
         files::size_of(&self.home.overflow()) > 0
     }
 
     /// How many events wait there.
     #[must_use]
-    pub fn waiting(&self) -> u64 {
+    pub(crate) fn waiting(&self) -> u64 {
         lines_of(&self.home.overflow())
     }
 
     /// The lines that were set aside because this program did not write them; `None` when there are
     /// none.
     #[must_use]
-    pub fn set_aside(&self) -> Option<SetAside> {
+    pub(crate) fn set_aside(&self) -> Option<SetAside> {
         let path = self.home.rejected_overflow();
         let text = files::read_own(&path, OVERFLOW_BYTES).ok()?;
         let lines = || {

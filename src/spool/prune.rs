@@ -14,13 +14,13 @@ use crate::limits::{RETENTION_STEP_PAGES, RETENTION_STEP_ROWS};
 
 /// What became of events that were added.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Appended {
+pub(crate) struct Appended {
     /// The `seq` of the first of them; the others follow.
-    pub first: i64,
+    pub(crate) first: i64,
     /// How many unsent events, new or old, were dropped because the spool is full.
-    pub dropped: usize,
+    pub(crate) dropped: usize,
     /// Everything up to this `seq` was dropped, oldest first; 0 when nothing was.
-    pub dropped_up_to: i64,
+    pub(crate) dropped_up_to: i64,
 }
 
 /// The operation named in errors.
@@ -32,7 +32,11 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// When the database can't be written.
-    pub fn prune(&mut self, now: DateTime<Utc>, max_bytes: u64) -> Result<Deleted, SpoolError> {
+    pub(crate) fn prune(
+        &mut self,
+        now: DateTime<Utc>,
+        max_bytes: u64,
+    ) -> Result<Deleted, SpoolError> {
         let believed = self.commit(PRUNE, |transaction| read_clock(transaction, now))?;
         let cutoffs = retention::cutoffs(believed);
         let mut deleted = Deleted::default();
@@ -63,7 +67,7 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// When nothing was added.
-    pub fn append_bounded(
+    pub(crate) fn append_bounded(
         &mut self,
         payloads: &[Payload],
         now: DateTime<Utc>,

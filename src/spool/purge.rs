@@ -7,11 +7,11 @@ use super::{SpoolError, Writer, repair};
 
 /// What was deleted, in events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Deleted {
+pub(crate) struct Deleted {
     /// Unsent rows: pending, sending and held.
-    pub unsent: usize,
+    pub(crate) unsent: usize,
     /// Sent rows. They are still counted as sent.
-    pub sent: usize,
+    pub(crate) sent: usize,
 }
 
 impl std::ops::AddAssign for Deleted {
@@ -27,7 +27,7 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// When the database can't be written, or a reader still uses the old content.
-    pub fn purge(&mut self, all: bool) -> Result<Deleted, SpoolError> {
+    pub(crate) fn purge(&mut self, all: bool) -> Result<Deleted, SpoolError> {
         self.import_all_overflow()?;
         repair::delete_leftovers(&self.spool.home)?;
         // This file may contain events that were never sent.

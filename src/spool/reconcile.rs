@@ -22,20 +22,20 @@ use crate::limits::FLUSH_EVENTS;
 
 /// What a flush looks for at a destination before it writes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Unsettled {
+pub(crate) struct Unsettled {
     /// The files that it may write again or delete.
-    pub files: HashSet<String>,
+    pub(crate) files: HashSet<String>,
     /// The events that it may send, those in these files, and those that are held.
-    pub events: HashSet<Uuid>,
+    pub(crate) events: HashSet<Uuid>,
 }
 
 /// The result of looking at a destination.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Reconciled {
+pub(crate) struct Reconciled {
     /// The number of waiting events that had already arrived.
-    pub arrived: usize,
+    pub(crate) arrived: usize,
     /// Whether the request must be built again.
-    pub changed: bool,
+    pub(crate) changed: bool,
 }
 
 /// The segments of a destination that may be written or deleted.
@@ -47,7 +47,7 @@ impl Spool {
     ///
     /// # Errors
     /// When the database can't be read.
-    pub fn unsettled(&self, target: &Target) -> Result<Unsettled, SpoolError> {
+    pub(crate) fn unsettled(&self, target: &Target) -> Result<Unsettled, SpoolError> {
         let destination = target.to_string();
         let read = || {
             let files = self
@@ -76,7 +76,7 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// When the database can't be read or written.
-    pub fn reconcile(
+    pub(crate) fn reconcile(
         &mut self,
         target: &Target,
         unsettled: &Unsettled,

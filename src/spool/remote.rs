@@ -9,7 +9,7 @@ impl Spool {
     ///
     /// # Errors
     /// When the database can't be read.
-    pub fn remote_files(&self) -> Result<Vec<(String, Vec<String>)>, SpoolError> {
+    pub(crate) fn remote_files(&self) -> Result<Vec<(String, Vec<String>)>, SpoolError> {
         let read = || {
             let mut files: Vec<(String, Vec<String>)> = Vec::new();
             let mut statement = self
@@ -32,7 +32,7 @@ impl Spool {
     ///
     /// # Errors
     /// When the database can't be read.
-    pub fn anonymous_ids(&self, destination: &str) -> Result<Vec<Uuid>, SpoolError> {
+    pub(crate) fn anonymous_ids(&self, destination: &str) -> Result<Vec<Uuid>, SpoolError> {
         let read = || {
             let mut statement = self.connection.prepare(
                 "SELECT DISTINCT payload ->> 'anonymous_id' FROM event
@@ -52,7 +52,7 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// When the database can't be written.
-    pub fn forget_files(&mut self, destination: &str) -> Result<usize, SpoolError> {
+    pub(crate) fn forget_files(&mut self, destination: &str) -> Result<usize, SpoolError> {
         self.commit("forget the files of", |transaction| {
             const OF_IT: &str = "segment IN (SELECT id FROM segment WHERE destination = ?1)";
             transaction.execute(

@@ -9,18 +9,18 @@ use crate::limits::{
 
 /// The limits beyond which retention deletes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cutoffs {
+pub(crate) struct Cutoffs {
     /// Delete sent rows that were confirmed before this time.
-    pub sent_before: DateTime<Utc>,
+    pub(crate) sent_before: DateTime<Utc>,
     /// Keep at most this many sent rows, the newest ones.
-    pub sent_rows: u64,
+    pub(crate) sent_rows: u64,
     /// Delete pending rows that were recorded before this time.
-    pub pending_before: DateTime<Utc>,
+    pub(crate) pending_before: DateTime<Utc>,
 }
 
 /// The cutoffs at `now`.
 #[must_use]
-pub fn cutoffs(now: DateTime<Utc>) -> Cutoffs {
+pub(crate) fn cutoffs(now: DateTime<Utc>) -> Cutoffs {
     Cutoffs {
         sent_before: clock::before(now, SENT_KEPT_FOR),
         sent_rows: SENT_KEPT_ROWS,
@@ -33,17 +33,17 @@ pub fn cutoffs(now: DateTime<Utc>) -> Cutoffs {
 /// more after the first. Until then retention uses the last believed reading. A clock that is set
 /// back is believed at once, because that only keeps rows longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClockMemory {
+pub(crate) struct ClockMemory {
     /// The last reading that was believed.
-    pub believed: DateTime<Utc>,
+    pub(crate) believed: DateTime<Utc>,
     /// The first reading after a leap, while it is not confirmed.
-    pub doubted: Option<DateTime<Utc>>,
+    pub(crate) doubted: Option<DateTime<Utc>>,
 }
 
 impl ClockMemory {
     /// Starts with a first reading, which is believed.
     #[must_use]
-    pub fn starting_at(now: DateTime<Utc>) -> Self {
+    pub(crate) fn starting_at(now: DateTime<Utc>) -> Self {
         Self {
             believed: now,
             doubted: None,
@@ -52,7 +52,7 @@ impl ClockMemory {
 
     /// The memory after one more reading.
     #[must_use]
-    pub fn after(self, now: DateTime<Utc>) -> Self {
+    pub(crate) fn after(self, now: DateTime<Utc>) -> Self {
         let is_leap = now > clock::after(self.believed, CLOCK_LEAP);
         if !is_leap {
             return Self::starting_at(now);
@@ -76,7 +76,7 @@ fn confirms(first: DateTime<Utc>, now: DateTime<Utc>) -> bool {
 /// How many bytes to free when the spool has `bytes` and may have `max`: a sixteenth more than
 /// needed, so that a full spool is not pruned again for each event.
 #[must_use]
-pub fn excess(bytes: u64, max: u64) -> u64 {
+pub(crate) fn excess(bytes: u64, max: u64) -> u64 {
     if bytes <= max {
         0
     } else {

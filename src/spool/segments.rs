@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::assign::BatchBuilder;
-pub use super::assign::BatchLimits;
+pub(crate) use super::assign::BatchLimits;
 use super::attempts::{Attempt, remember, set_retry_state};
 use super::{SpoolError, Writer, ms, stored};
 use crate::destination::retry::RetryState;
@@ -18,7 +18,7 @@ use crate::destination::{Capabilities, Target};
 
 /// What was done with a segment whose content was rejected.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Halved {
+pub(crate) enum Halved {
     /// At most half of its events stay in it for the next attempt; the others wait again.
     Smaller,
     /// It has only one event, and is unchanged.
@@ -35,7 +35,7 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// When the database can't be read or written.
-    pub fn reassign(&mut self, target: &Target) -> Result<(), SpoolError> {
+    pub(crate) fn reassign(&mut self, target: &Target) -> Result<(), SpoolError> {
         let destination = target.to_string();
         self.commit("reassign unconfirmed events in", |transaction| {
             reassign_rows(transaction, &destination)
@@ -49,7 +49,7 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// When the database can't be read or written.
-    pub fn assign(
+    pub(crate) fn assign(
         &mut self,
         target: &Target,
         limits: BatchLimits,
@@ -112,7 +112,7 @@ impl Writer<'_> {
     /// # Errors
     /// When the database can't be written. The rows that were not marked are then sent again in the
     /// same files.
-    pub fn confirm(
+    pub(crate) fn confirm(
         &mut self,
         target: &Target,
         batch: &Batch,
@@ -160,7 +160,7 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// When the database can't be written.
-    pub fn failed(
+    pub(crate) fn failed(
         &mut self,
         target: &Target,
         batch: &Batch,
@@ -193,7 +193,11 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// When the database can't be written.
-    pub fn halve(&mut self, file: &SegmentFile, at_most: usize) -> Result<Halved, SpoolError> {
+    pub(crate) fn halve(
+        &mut self,
+        file: &SegmentFile,
+        at_most: usize,
+    ) -> Result<Halved, SpoolError> {
         self.commit("halve a refused segment in", |transaction| {
             match (file.unconfirmed, file.events) {
                 // The stale file was to be replaced, but the destination keeps the old one.
@@ -217,7 +221,7 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// When the database can't be written.
-    pub fn hold(&mut self, segment: i64) -> Result<usize, SpoolError> {
+    pub(crate) fn hold(&mut self, segment: i64) -> Result<usize, SpoolError> {
         self.commit("hold a rejected event in", |transaction| {
             let held = transaction.execute(
                 "UPDATE event SET state = 3, last_error = (SELECT last_error FROM segment WHERE id = ?1), segment = NULL
@@ -235,7 +239,7 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// When the database can't be written.
-    pub fn retry(&mut self, seq: Option<i64>) -> Result<usize, SpoolError> {
+    pub(crate) fn retry(&mut self, seq: Option<i64>) -> Result<usize, SpoolError> {
         self.commit("put held events back in", |transaction| {
             transaction.execute(
                 "UPDATE event SET state = 0, attempts = 0, last_error = NULL WHERE state = 3 AND (?1 IS NULL OR seq = ?1)",
