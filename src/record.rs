@@ -1,4 +1,4 @@
-//! Recording in two steps: [`stamp`] turns drafts into events, and [`store`] makes the events
+//! Recording in two steps: `stamp` turns drafts into events, and `store` makes the events
 //! durable, in the spool or, when the spool can't take them in time, in `overflow.jsonl`.
 
 use chrono::{DateTime, Utc};
