@@ -141,7 +141,7 @@ impl Out {
         let _ = self.try_say(remark);
     }
 
-    /// The same, where it matters that it was written.
+    /// Like [`Out::say`], for a message that must really have been written.
     pub(super) fn try_say(&mut self, remark: impl std::fmt::Display) -> io::Result<()> {
         let _ = self.data.flush();
         let width = terminal_size::terminal_size_of(&self.talk)

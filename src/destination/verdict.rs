@@ -93,7 +93,7 @@ pub fn reset(value: &str) -> Option<DateTime<Utc>> {
     ))
 }
 
-/// A number without a sign; one that is too large to be meant counts as the largest.
+/// A number without a sign. One that is too large counts as the largest possible.
 fn digits(text: &str) -> Option<u64> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| text.parse().unwrap_or(u64::MAX))

@@ -115,7 +115,7 @@ impl Event {
         mut metadata: Object<'_>,
         dropped: &mut Vec<String>,
     ) -> Result<Self, EventError> {
-        // As many as are named: several that are not known are listed as one.
+        // As many as are named, because several unknown ones are listed as one word.
         let policies = metadata.get("policies").map_or(0, different);
         let read = Self::take(name, &mut metadata, dropped).ok_or(EventError::Unknown)?;
         let mut event = read.map_err(|errors| EventError::Fields {

@@ -12,7 +12,8 @@ pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 
-/// Lets the umask take rights from others alone: a home whose owner can't enter it is of no use.
+/// Makes sure that the umask takes no permissions from the owner, who could otherwise not enter the
+/// home.
 pub(crate) fn keep_the_owners_rights() {
     #[cfg(unix)]
     {

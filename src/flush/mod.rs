@@ -170,7 +170,7 @@ impl Run<'_> {
             if self.left == 0 || self.deadline.passed() {
                 return self.stop_early();
             }
-            // Nothing is assigned, and so counted as tried, for a request that must not be made.
+            // If no request may be made, nothing is assigned, because assigned events count as tried.
             if let Err(closed) = self.gate.pass(Purpose::Upload, &self.retry) {
                 self.stopped(Stop::Closed(closed));
                 return Ok(());

@@ -260,7 +260,7 @@ fn seal(connection: &Connection, segment: i64) -> rusqlite::Result<()> {
         .map(|_| ())
 }
 
-/// Adds the payload of a row. One that is no JSON was damaged on the disk, and must not be sent.
+/// Adds the payload of a row. A payload that is not JSON was damaged on the disk and must not be sent.
 fn add(file: &mut SegmentFile, row: &Row<'_>) -> rusqlite::Result<()> {
     let payload = row.get_ref(0)?.as_str()?;
     serde_json::from_str::<IgnoredAny>(payload)

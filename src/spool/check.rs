@@ -121,7 +121,7 @@ impl Spool {
                 problems.push(format!("the database is damaged: {line}"));
             }
         }
-        // SQLite keeps no checksum of what is in its rows.
+        // SQLite has no checksums for the content of rows.
         let unreadable: i64 = self.connection.query_row(
             "SELECT count(*) FROM event WHERE NOT json_valid(payload)",
             [],

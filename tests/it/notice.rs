@@ -134,7 +134,7 @@ fn that_the_banner_was_shown_is_stored_once_and_asking_for_json_does_not_count()
 
 #[test]
 fn before_the_notice_nothing_counts_as_tried_and_forget_asks_nobody_either() {
-    // Nobody listens there: who asks all the same gets an error.
+    // Nothing listens there, so any request would be an error.
     let world = World::new().with("JMO_TELEMETRY_ENDPOINT", "http://127.0.0.1:9");
     world.record_many(2);
     for _ in 0..2 {
