@@ -53,7 +53,7 @@ impl IdArgs {
 /// Delete all events of this machine, here and at the destination, and the anonymous id
 ///
 /// At the destination it deletes what this machine sent, where that is allowed. It names what could
-/// not be deleted; running it again tries again.
+/// not be deleted; run it again to retry.
 #[derive(Debug, ClapArgs)]
 #[command(
     after_help = "Examples:\n  jmo-telemetry forget\n  jmo-telemetry forget --schedule --yes"
