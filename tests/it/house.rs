@@ -208,3 +208,40 @@ fn every_list_of_ci_variables_is_the_programs_own() {
         );
     }
 }
+
+/// The names in a mangled path: each is preceded by its length.
+fn names_in(mangled: &str) -> Vec<&str> {
+    let mut names = Vec::new();
+    let mut rest = mangled;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+        rest = &rest[start..];
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let (length, after) = rest.split_at(digits);
+        let name = length.parse().ok().and_then(|length| after.get(..length));
+        names.extend(name);
+        rest = &after[name.map_or(0, str::len)..];
+    }
+    names
+}
+
+#[test]
+fn the_script_for_the_linker_names_functions_that_exist() {
+    let sources: String = sources()
+        .iter()
+        .map(|path| fs::read_to_string(root().join(path)).expect("a source"))
+        .collect();
+    let script = fs::read_to_string(root().join("src/record.ld")).expect("the linker's script");
+    let ours: Vec<_> = script
+        .lines()
+        .filter(|line| line.contains("_ZN13jmo_telemetry"))
+        .filter_map(|line| names_in(line).into_iter().rfind(|name| !name.contains('$')))
+        .collect();
+    assert!(ours.len() > 20, "the script lists our functions: {ours:?}");
+    for name in ours {
+        assert!(
+            sources.contains(&format!("fn {name}(")) || sources.contains(&format!("fn {name}<")),
+            "src/record.ld names the function `{name}`, which does not exist: rename it there too, or run \
+             benches/order.py"
+        );
+    }
+}
