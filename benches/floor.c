@@ -1,4 +1,4 @@
-/* The least that a durable append can cost: one process, one write, one sync. */
+/* The minimum for a durable append: one process, one write, one sync. */
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>

@@ -1,9 +1,9 @@
-#!/bin/sh
-# Feeds the parsers: `fuzz/run.sh [SECONDS]` each with random input for so long [10], starting from its corpus;
-# `fuzz/run.sh --replay` with the corpus alone. Needs a C++ compiler. `cargo fuzz run TARGET` works too, where it is installed.
+# !/bin/sh Fuzzes the parsers: `fuzz/run.sh [SECONDS]` gives each one random input for this long [10], starting from
+# its corpus; `fuzz/run.sh --replay` uses only the corpus. Needs a C++ compiler. `cargo fuzz run TARGET` works, too,
+# if it is installed.
 set -eu
 cd "$(dirname "$0")"
-# What cargo-fuzz sets, without a sanitizer: so it works with the stable compiler.
+# The flags of cargo-fuzz without a sanitizer, so that the stable compiler works.
 RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
   -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table
   -Ccodegen-units=1 --cfg getrandom_backend=\"linux_getrandom\""
@@ -19,7 +19,7 @@ esac
 for corpus in corpus/*/; do
   target=$(basename "$corpus")
   found=$(mktemp -d)
-  # New inputs go into a directory that is thrown away; copy one into the corpus to keep it.
+  # New inputs go into a temporary directory; copy one into the corpus to keep it.
   if "../target/fuzz/$host/debug/$target" "$limit" -max_len=65536 -artifact_prefix="$found/" \
     "$found" "$corpus" >"$found/log" 2>&1; then
     echo "$target: ok"

@@ -4,12 +4,12 @@
 set -eu
 cd "$(dirname "$0")/.."
 cargo build --locked
-# Wherever cargo was told to build.
+# Respect the directory in which cargo was told to build.
 target=$(cargo metadata --locked --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 program=$target/debug/jmo-telemetry
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-# A variable that opts out here, CI above all, is not meant for this temporary home.
+# Variables that disable telemetry, above all CI, must not affect this temporary home.
 for variable in CI GITHUB_ACTIONS GITLAB_CI JENKINS_URL BUILD_ID CIRCLECI TRAVIS TF_BUILD \
   BITBUCKET_PIPELINE_UUID DO_NOT_TRACK JMO_TELEMETRY_DISABLE JMO_TELEMETRY_GIST_ID JMO_TELEMETRY_ENDPOINT; do
   unset "$variable"

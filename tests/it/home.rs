@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::stat::{Mode, SFlag, mknod};
 
-use crate::support::tracer::{End, Tracer};
+use crate::support::tracer::Tracer;
 use crate::support::world::{ONE, Ran, World};
 
 /// Two users other than root. The kernel needs no names for them.
@@ -495,10 +495,8 @@ fn on_a_file_system_without_locks_an_event_is_kept_and_the_error_says_what_to_do
                 .expect("runs")
         };
         let recorded = no_locks(&ONE);
-        let talk = String::from_utf8_lossy(&recorded.stderr).into_owned();
         assert!(recorded.injected().count() > 0);
-        let succeeded = matches!(recorded.end, End::Finished(status) if status.success());
-        assert!(succeeded, "{talk}");
+        recorded.exits(0);
         let overflow = fs::read_to_string(world.file("overflow.jsonl")).expect("is there");
         assert_eq!(overflow.lines().count(), 1);
         let flushed = no_locks(&["flush", "--strict", "--to", &world.out_target()]);
@@ -529,21 +527,14 @@ fn a_failing_lock_is_an_error_in_the_home_and_does_not_prevent_a_flush_to_a_dire
     };
     let to = world.out_target();
     let flushed = unlockable(&["flush", "--strict", "--to", &to], &world.out());
-    let talk = String::from_utf8_lossy(&flushed.stderr).into_owned();
     assert!(flushed.injected().count() > 0, "the directory is locked");
-    assert!(
-        matches!(flushed.end, End::Finished(status) if status.success()),
-        "{talk}"
-    );
+    flushed.exits(0);
     assert_eq!(world.lines_out(), world.payloads());
     for name in ["spool.lock", "flush.lock"] {
         let path = world.file(name);
         let failed = unlockable(&["flush", "--strict", "--to", &to], &path);
         let talk = String::from_utf8_lossy(&failed.stderr).into_owned();
-        assert!(
-            !matches!(failed.end, End::Finished(status) if status.success()),
-            "{name}: {talk}"
-        );
+        failed.exits(74);
         assert!(
             talk.contains(&format!("failed to lock `{}`", path.display())),
             "{talk}"

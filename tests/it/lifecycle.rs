@@ -12,17 +12,11 @@ use crate::support::gist_server::{Fault, GistServer, Recorded};
 use crate::support::world::{ONE, World, lines};
 
 const BOUND: Duration = Duration::from_secs(20);
-const RECORD_AND_FLUSH: [&str; 9] = [
-    "record",
-    "tool.failed",
-    "--tool",
-    "trivy",
-    "--failure-type",
-    "crash",
-    "--profile",
-    "fast",
-    "--flush",
-];
+
+/// Records one event and starts a flush.
+fn record_and_flush() -> Vec<&'static str> {
+    [&ONE[..], &["--flush"]].concat()
+}
 
 /// Waits until no flush holds `flush.lock`.
 fn until_no_flush_runs(world: &World) {
@@ -39,7 +33,7 @@ fn a_record_with_flush_returns_at_once_and_the_flush_continues_on_its_own() {
     server.plan(Fault::SlowAnswer(Duration::from_secs(3)));
     // The pipes close when the last process that has them ends. If the flush inherited one, this
     // would block.
-    let ran = world.run(RECORD_AND_FLUSH).ok();
+    let ran = world.run(record_and_flush()).ok();
     assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", ""));
     assert!(server.wait_for(|state| state.requests.iter().any(Recorded::is_write), BOUND));
     assert!(
@@ -50,7 +44,7 @@ fn a_record_with_flush_returns_at_once_and_the_flush_continues_on_its_own() {
         "it is still at work"
     );
     // A second flush ends at once.
-    world.run(RECORD_AND_FLUSH).ok();
+    world.run(record_and_flush()).ok();
     until_no_flush_runs(&world);
     world.flush([]);
     assert_eq!(server.event_ids_across_files(), world.event_ids());
@@ -75,7 +69,7 @@ fn the_detached_flush_has_a_session_of_its_own_and_no_open_handles_of_ours() {
     let server = GistServer::start();
     let world = World::with_gist(&server);
     server.plan(Fault::StallBeforeCommit(BOUND));
-    world.run(RECORD_AND_FLUSH).ok();
+    world.run(record_and_flush()).ok();
     assert!(server.wait_for(|state| state.requests.iter().any(Recorded::is_write), BOUND));
     let pid = flusher(&world);
     let link = |fd: &str| std::fs::read_link(format!("/proc/{pid}/fd/{fd}")).expect("a link");
@@ -101,7 +95,7 @@ fn the_detached_flush_keeps_no_pipe_of_the_caller_open_and_none_of_its_locks() {
     let server = GistServer::start();
     let world = World::with_gist(&server);
     server.plan(Fault::StallBeforeCommit(BOUND));
-    let record = world.command(RECORD_AND_FLUSH);
+    let record = world.command(record_and_flush());
     // Descriptor 8 is a pipe that is read below, and 9 is a lock of the caller.
     let script = "exec 8>&1 9>his.lock; flock -n 9 || exit 9; \"$@\" >/dev/null";
     let mut child = Command::new("sh")

@@ -9,7 +9,7 @@ use jmo_telemetry::home::Home;
 use nix::errno::Errno;
 use serde_json::Value;
 
-use crate::support::tracer::{End, Tracer, Verdict};
+use crate::support::tracer::{Tracer, Verdict};
 use crate::support::world::{ONE, Ran, World, lines};
 
 #[test]
@@ -458,10 +458,7 @@ fn the_wal_stays_small_however_many_processes_write_and_however_much_is_recorded
     assert!(largest < 200 << 10, "single records: {largest} bytes");
     let small = |command: std::process::Command, what: &str| {
         let outcome = Tracer::new(command).trace().expect("traces");
-        assert!(
-            matches!(outcome.end, End::Finished(status) if status.success()),
-            "{what}"
-        );
+        assert_eq!(outcome.code(), Some(0), "{what}");
         let end = outcome
             .calls
             .iter()
@@ -500,7 +497,7 @@ fn a_lone_record_shares_no_index_and_one_next_to_a_reader_does_not_wait() {
     reader.execute_batch("BEGIN").expect("begins");
     assert_eq!(rows(), 2);
     let outcome = Tracer::new(world.command(ONE)).trace().expect("traces");
-    assert!(matches!(outcome.end, End::Finished(status) if status.success()));
+    outcome.exits(0);
     let waits: Vec<_> = outcome
         .calls
         .iter()
@@ -528,11 +525,7 @@ fn a_large_input_is_recorded_even_if_no_thread_can_be_started() {
         )
         .expect("traces");
     assert!(outcome.injected().next().is_some());
-    assert!(
-        matches!(outcome.end, End::Finished(status) if status.success()),
-        "{}",
-        String::from_utf8_lossy(&outcome.stderr)
-    );
+    outcome.exits(0);
     assert_eq!(world.stats()["recorded"], 8_000);
     world.check();
 }
@@ -553,12 +546,7 @@ fn a_large_input_ends_with_an_error_if_nothing_can_be_stored() {
             true,
         )
         .expect("traces");
-    assert!(
-        matches!(outcome.end, End::Finished(status) if status.code() == Some(74)),
-        "{:?}: {}",
-        outcome.end,
-        String::from_utf8_lossy(&outcome.stderr)
-    );
+    outcome.exits(74);
     assert_eq!(world.stats()["recorded"], 1);
     world.check();
 }
@@ -585,11 +573,7 @@ fn a_reader_finds_a_gap_between_writers_that_leave_none() {
             Verdict::Run
         })
         .expect("traces");
-    assert!(
-        matches!(outcome.end, End::Finished(status) if status.success()),
-        "{}",
-        String::from_utf8_lossy(&outcome.stderr)
-    );
+    outcome.exits(0);
     assert_eq!(
         outcome.stdout.iter().filter(|byte| **byte == b'\n').count(),
         1

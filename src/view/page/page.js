@@ -3,8 +3,8 @@
 // (#period=30&event=scan.started&version=1.0.2), so that a view can be shared, and opened by a test.
 "use strict";
 (() => {
-  // What is shown; `receive` fills them. The data is embedded in the page or, where that is null, brought by a script
-  // of the collector, again and again.
+  // The data that is shown; `receive` sets it. It is embedded in the page or, if that is null, a script of the
+  // collector delivers it repeatedly.
   let data = null;
   let cube = null;
   let summary = null;
@@ -14,7 +14,7 @@
   const dayOf = (text) => Date.parse(text + "T00:00:00Z");
   const textOf = (time) => new Date(time).toISOString().slice(0, 10);
 
-  // One card for each dimension of the data, after the one over time. `receive` makes the list.
+  // One card for each dimension of the data, after the one over time. `receive` creates the list.
   let cards = [];
   const MOST_BARS = 14;
   const MOST_SERIES = 7;
@@ -35,8 +35,8 @@
     }
   }
 
-  // The choices of a list after its first, which is "all". What is chosen stays chosen, and a list that did not change
-  // is left alone, since somebody may have it open.
+  // The choices of a list after its first, which is "all". The selection is kept, and a list that has not changed is
+  // not touched, because the user may have it open.
   function offer(select, names) {
     const offered = [...select.options].slice(1).map((option) => option.value);
     if (offered.join("\n") === names.join("\n")) return;
@@ -67,7 +67,7 @@
     history.replaceState(null, "", hash ? "#" + hash : location.pathname + location.search);
   }
 
-  // The days that are asked for, ends included; null where there is no end.
+  // The first and the last selected day; null for an open end.
   function asked() {
     if (control.period.value === "custom") {
       return { from: control.from.value || null, to: control.to.value || null };
@@ -85,7 +85,7 @@
     const event = cube.events.indexOf(control.event.value);
     const version = cube.versions.indexOf(control.version.value);
     const inPeriod = cube.days.map((day) => (from === null || day >= from) && (to === null || day <= to));
-    // An event without a day is in no period but all time.
+    // An event without a day is only in the period "all time".
     const keeps = (day) => (day < 0 ? from === null && to === null : inPeriod[day]);
     const found = { events: 0, ids: null, scans: 0, failures: 0, perDay: new Map(), lists: new Map(cube.dimensions.map(({ name }) => [name, new Map()])) };
     const add = (list, word, by) => {
@@ -150,9 +150,9 @@
     return [...rows.slice(0, most - 1), [`${others.length} others`, others.reduce((sum, row) => sum + row[1], 0)]];
   }
 
-  // The days that are worth a column. A clock that was wrong must not make the chart a decade wide, so where nobody
-  // asked for more, nothing after tomorrow is drawn, nor what lies more than a year before all other days and is less
-  // than a hundredth of the events.
+  // The days to draw. A machine with a wrong clock must not stretch the chart to a decade. So unless they are
+  // selected, days after tomorrow are left out, and days more than a year before all others if they have less than a
+  // hundredth of the events.
   function drawnDays(perDay) {
     const { from, to } = asked();
     const tomorrow = textOf(dayOf(data.made.slice(0, 10)) + DAY);
@@ -170,7 +170,7 @@
 
   const total = (counts) => [...counts.values()].reduce((sum, n) => sum + n, 0);
 
-  // Days, weeks or months in a row, with the events of each: a chart with 2,000 columns shows nothing.
+  // Consecutive days, weeks or months, with the events of each, because a chart with 2,000 columns would be useless.
   function timeline(perDay) {
     const days = drawnDays(perDay);
     if (days.length === 0) return { unit: "day", steps: [] };
@@ -183,7 +183,7 @@
       return textOf(time - ((new Date(time).getUTCDay() + 6) % 7) * DAY);
     };
     const steps = new Map();
-    // Empty steps are part of the picture, but not over centuries that a wrong clock made up.
+    // Empty steps are drawn, too, but not for centuries caused by a wrong clock.
     if (span <= 36525) {
       for (let time = dayOf(days[0]); time <= dayOf(days[days.length - 1]); time += DAY) steps.set(start(textOf(time)), new Map());
     }
@@ -254,7 +254,7 @@
     Chart.defaults.color = color("faint");
     Chart.defaults.borderColor = color("line");
     Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
-    // Without an animation a number is right at once, also in a screenshot.
+    // No animation, so that numbers are correct at once, even in a screenshot.
     Chart.defaults.animation = false;
     Chart.defaults.maintainAspectRatio = false;
   }
@@ -309,7 +309,7 @@
     const share = (n) => (of > 0 ? ((100 * n) / of).toFixed(1) + " %" : "");
     const head = of > 0 ? ["Name", "Count", card.share === "scans" ? "Of scans" : "Share"] : ["Name", "Count"];
     fillTable(card, head, all.map(([word, n]) => (of > 0 ? [word, number.format(n), share(n)] : [word, number.format(n)])));
-    // A ring is of all there is; a bar for all others would only make the rest look small.
+    // A ring shows the whole. A bar for all others would only make the rest look small.
     const rows = card.chart === "ring" ? firstFew(all, MOST_SERIES + 1) : all.slice(0, MOST_BARS);
     card.more.textContent = card.chart !== "ring" && all.length > MOST_BARS ? `and ${all.length - MOST_BARS} more in the table` : "";
     const largest = rows.slice(0, 3).map(([word, n]) => `${word} ${number.format(n)}`).join(", ");
@@ -339,7 +339,7 @@
     };
   }
 
-  // A legend that has the numbers, so that nobody needs to tell colours apart.
+  // A legend with the numbers, so that nobody needs to distinguish colours.
   function legend(chart, rows) {
     const made = Chart.overrides.doughnut.plugins.legend.labels.generateLabels(chart);
     return made.map((entry, index) => ({ ...entry, text: `${short(entry.text, 18)}  ${number.format(rows[index][1])}` }));

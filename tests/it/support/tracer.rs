@@ -210,6 +210,21 @@ impl Outcome {
         self.end == End::Killed
     }
 
+    /// The exit code, if the program ended by itself.
+    pub fn code(&self) -> Option<i32> {
+        match self.end {
+            End::Finished(status) => status.code(),
+            End::Killed => None,
+        }
+    }
+
+    /// The program ended by itself, with this exit code.
+    #[track_caller]
+    pub fn exits(&self, code: i32) {
+        let stderr = String::from_utf8_lossy(&self.stderr);
+        assert_eq!(self.code(), Some(code), "{:?}: {stderr}", self.end);
+    }
+
     /// The calls that were made to fail: none if the fault was never reached.
     pub fn injected(&self) -> impl Iterator<Item = &Call> {
         self.calls.iter().filter(|call| call.injected)
