@@ -1,4 +1,5 @@
-# !/bin/sh The whole comparison in one go, as markdown: builds the release and the floor program, and measures whole
+#!/bin/sh
+# The whole comparison in one go, as markdown: builds the release and the floor program, and measures whole
 # processes in turn. `benches/run.sh 100` for fewer rounds. Nothing else should run at the same time.
 set -eu
 cd "$(dirname "$0")/.."

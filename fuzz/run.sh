@@ -1,4 +1,5 @@
-# !/bin/sh Fuzzes the parsers: `fuzz/run.sh [SECONDS]` gives each one random input for this long [10], starting from
+#!/bin/sh
+# Fuzzes the parsers: `fuzz/run.sh [SECONDS]` gives each one random input for this long [10], starting from
 # its corpus; `fuzz/run.sh --replay` uses only the corpus. Needs a C++ compiler. `cargo fuzz run TARGET` works, too,
 # if it is installed.
 set -eu

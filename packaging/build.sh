@@ -16,19 +16,15 @@
 # a .sha256 beside it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export LC_ALL=C.UTF-8 TZ=UTC
+export LC_ALL=C.UTF-8 TZ=UTC PYTHONUTF8=1
 
 parts=${*:-archive deb wheel sdist crate manifests image}
 python=${PYTHON:-python3}
 target=$(rustc -vV | sed -n 's/^host: //p')
-VERSION=$("$python" - <<'PY'
-import tomllib
-print(tomllib.load(open("Cargo.toml", "rb"))["package"]["version"])
-PY
-)
+VERSION=$(cargo pkgid --locked | sed 's/.*[#@]//')
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 export VERSION SOURCE_DATE_EPOCH
-unset CARGO_TARGET_DIR
+unset CARGO_TARGET_DIR CARGO_BUILD_TARGET RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 # For cargo and for maturin, beside the flags of .cargo/config.toml. They are split at spaces.
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
 if [[ $PWD$cargo_home == *" "* ]]; then
@@ -43,11 +39,15 @@ program=target/release/jmo-telemetry$exe
 
 has() { [[ " $parts " == *" $1 "* ]]; }
 say() { echo "packaging: $*" >&2; }
+# checksum FILE…: written as bytes. On Windows Python ends a line of text with CR LF, which no `sha256sum --check` takes.
 checksum() {
-  for file in "$@"; do
-    (cd dist && "$python" -c 'import hashlib, sys; n = sys.argv[1]; print(hashlib.sha256(open(n, "rb").read()).hexdigest() + "  " + n)' \
-      "$(basename "$file")" >"$(basename "$file").sha256")
-  done
+  (cd dist && "$python" - "${@#dist/}" <<'PY'
+import hashlib, sys
+for name in sys.argv[1:]:
+    digest = hashlib.sha256(open(name, "rb").read()).hexdigest()
+    open(name + ".sha256", "wb").write(f"{digest}  {name}\n".encode())
+PY
+  )
 }
 find_maturin() {
   for candidate in maturin target/python-tools/bin/maturin target/python-tools/Scripts/maturin.exe; do

@@ -12,7 +12,7 @@ page() {
   local name=$1 file=$folder/man/$1.1 subcommand
   shift
   "$program" man "$@" >"$file"
-  for subcommand in $(sed -n "s/\\\\-/-/g; s/^$name-\([a-z.-]*\)(1)\$/\1/p" "$file"); do
+  sed -n "s/\\\\-/-/g; s/^$name-\([a-z.-]*\)(1)\$/\1/p" "$file" | while read -r subcommand; do
     [ "$subcommand" = help ] || page "$name-$subcommand" "$@" "$subcommand"
   done
 }

@@ -17,21 +17,21 @@ if [ "${JMO_TELEMETRY_REQUIRE_ALL:-}" = 1 ]; then
 fi
 
 # The end-to-end tests of the program talk to the collector, so its packages come first.
-if command -v node >/dev/null && command -v npm >/dev/null; then
+if command -v npm >/dev/null && node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null; then
   echo "== collector: packages, lint, types, tests"
   (cd collector && npm ci --no-audit --no-fund && npm run --silent check && npm test)
 else
-  skip collector "Node 20 or newer"
+  skip collector "Node 20 or newer, with npm"
 fi
 
 echo "== program"
 cargo test --locked
 
-if command -v python3 >/dev/null; then
+if python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
   echo "== Python client"
   python/check.sh
 else
-  skip "Python client" "Python 3.10 or newer"
+  skip "Python client" "Python 3.10 or newer, with venv"
 fi
 
 if command -v c++ >/dev/null; then

@@ -3,10 +3,10 @@
 # account, in a temporary home that is deleted afterwards.
 set -eu
 cd "$(dirname "$0")/.."
-cargo build --locked
-# Respect the directory in which cargo was told to build.
-target=$(cargo metadata --locked --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
-program=$target/debug/jmo-telemetry
+# cargo itself says where it was told to build, as JSON.
+program=$(cargo build --locked --message-format json-render-diagnostics |
+  sed -n '/"executable":"/{s/.*"executable":"\([^"]*\)".*/\1/;s/\\\\/\\/g;p;}')
+[ -n "$program" ]
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 # Variables that disable telemetry, above all CI, must not affect this temporary home.
