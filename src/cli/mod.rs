@@ -72,7 +72,7 @@ pub fn main(environment: Environment) -> u8 {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let mut out = Out::new();
     let code = match parse(&arguments) {
-        Ok(cli) => match run(cli, environment, &mut out) {
+        Ok(cli) => match run(cli, environment, &mut out).and_then(|code| out.finish(code)) {
             Ok(code) => code,
             Err(failure) => {
                 out.failure(&failure);

@@ -51,6 +51,14 @@ impl Out {
             .map_or(80, |(width, _)| usize::from(width.0))
     }
 
+    /// Makes sure that all data is written, unless its reader has seen enough.
+    pub(super) fn finish(&mut self, code: Code) -> Result<Code, Failure> {
+        match self.data.flush() {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+            _ => Ok(code),
+        }
+    }
+
     /// The stream for data.
     pub(super) fn stream(&mut self) -> &mut impl Write {
         &mut self.data
@@ -174,11 +182,10 @@ impl Out {
     /// the caller typed, because it may end up in a scanner's log.
     pub(super) fn usage(&mut self, mut error: clap::Error) -> Code {
         withhold(&mut error);
-        let _ = error.print();
-        if error.use_stderr() {
-            Code::Usage
-        } else {
-            Code::Done
+        match error.print() {
+            _ if error.use_stderr() => Code::Usage,
+            Ok(()) => Code::Done,
+            Err(error) => Failure::from(error).code,
         }
     }
 }
@@ -283,7 +290,7 @@ impl Drop for ReadBar {
 
 impl Drop for Out {
     fn drop(&mut self) {
-        // The methods that report failures have flushed already.
+        // After a failure; otherwise `finish` has flushed, and reported what went wrong.
         let _ = self.data.flush();
     }
 }

@@ -195,6 +195,31 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 }
 
 #[test]
+fn data_that_can_not_be_written_is_an_io_error() {
+    let world = World::new();
+    world.record_many(1);
+    let commands = [
+        "status",
+        "spool stats --json",
+        "spool show 1",
+        "info",
+        "id",
+        "man",
+        "--help",
+        "spool list",
+    ];
+    for command in commands {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+        let ran = world
+            .command(command.split(' '))
+            .stdout(full.expect("opens"))
+            .stderr(Stdio::null())
+            .status();
+        assert_eq!(ran.expect("runs").code(), Some(74), "{command}");
+    }
+}
+
+#[test]
 fn no_file_takes_the_place_of_a_standard_stream_that_is_closed() {
     let server = GistServer::start();
     let world = World::with_gist(&server);
