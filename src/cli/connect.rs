@@ -125,7 +125,7 @@ fn ask_for_token(target: &Target) -> Result<Token, Failure> {
         let error = if text.trim().is_empty() {
             "no token was given"
         } else {
-            "what was given is no token: it must be one line of visible ASCII characters"
+            "this is not a token: it must be one line of visible ASCII characters"
         };
         Failure::new(Code::Configuration, error).hint(target.info().token_hint.unwrap_or_default())
     })

@@ -105,7 +105,7 @@ impl DisableArgs {
         } else {
             let deleted = Spool::write(&settings.home, Caller::Command, |writer| writer.purge(false)).map_err(|error| {
                 Failure::from(error).hint(
-                    "telemetry is disabled all the same; run `jmo-telemetry disable` again to delete what was not sent",
+                    "telemetry is disabled anyway; run `jmo-telemetry disable` again to delete unsent events",
                 )
             })?;
             Some(deleted.unsent)

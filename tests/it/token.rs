@@ -141,10 +141,13 @@ fn a_token_in_the_wrong_place_is_not_repeated() {
 }
 
 #[test]
-fn what_can_be_no_token_is_not_called_missing() {
+fn an_invalid_token_is_not_called_missing() {
     let server = GistServer::start();
     let world = World::new().with("JMO_TELEMETRY_GITHUB_API", server.api());
-    for (given, said) in [("", "no token was given"), ("my pass word", "is no token")] {
+    for (given, said) in [
+        ("", "no token was given"),
+        ("my pass word", "is not a token"),
+    ] {
         let ran = world
             .run_with(["connect", "gist", server.gist_id()], given)
             .exits(78);

@@ -146,7 +146,7 @@ impl Document {
         if fits {
             Ok(())
         } else {
-            Err(self.problem(value, "a merge of what is no mapping"))
+            Err(self.problem(value, "a merge of something that is not a mapping"))
         }
     }
 

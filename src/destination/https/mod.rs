@@ -108,7 +108,7 @@ impl Collector {
 
     fn url(&self, path: &str) -> Result<Url, Unconfirmed> {
         Url::parse(&format!("{}{path}", self.address))
-            .map_err(|_| Unconfirmed::later("its address is no URL"))
+            .map_err(|_| Unconfirmed::later("its address is not a URL"))
     }
 }
 

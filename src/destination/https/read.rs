@@ -85,7 +85,7 @@ impl CollectorReader {
     /// When there is no usable answer.
     pub(crate) fn fetch(&self, page: &str, etag: Option<&str>) -> Result<EventsPage, ReadError> {
         let later = |why: &str| ReadError::Later(why.to_owned());
-        let url = Url::parse(page).map_err(|_| later("its address is no URL"))?;
+        let url = Url::parse(page).map_err(|_| later("its address is not a URL"))?;
         let asked = http::send(&url, |url| {
             let request = self.client.get(url).timeout(VIEW_TIMEOUT);
             let request = request.header(AUTHORIZATION, self.authorization.clone());

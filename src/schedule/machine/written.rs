@@ -21,7 +21,7 @@ fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Sch
     }
 }
 
-/// The content of a file; `None` when it does not exist. What is no ordinary file is not waited for.
+/// The content of a file; `None` when it does not exist. Never waits for anything but a regular file.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, ScheduleError> {
     match files::read_given(path, SMALL_FILE_BYTES) {
         Ok(content) => Ok(Some(content)),

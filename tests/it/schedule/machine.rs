@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::support::world::{Ran, World};
 
-/// A fake `crontab`, which keeps the crontab in a file. Files beside it say what fails, and what is
+/// A fake `crontab`, which keeps the crontab in a file. Files next to it tell what fails and what is
 /// slow.
 const CRONTAB: &str = r#"#!/bin/sh
 dir=$(dirname "$0")
