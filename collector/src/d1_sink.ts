@@ -169,8 +169,9 @@ export class D1Sink implements Sink {
   }
 
   /**
-   * Adds the words of the oldest day that is due to those of the first day of its month, so that what is read does not
-   * grow by a day each day. How many events came stays known by day. One day an hour is more than become due.
+   * Adds the words of the oldest day that is due to those of the first day of its month. Without that, the page would
+   * read more with each day. How many events came stays known by day. The cron runs each hour and does one day, which is
+   * more than become due.
    */
   private async sumUpWords(now: number): Promise<void> {
     const days = Math.max(WORDS_DAYS, this.settings.retentionDays);

@@ -98,7 +98,7 @@ async function* partsIn(db: D1Database, { since, until }: Period): AsyncGenerato
 function notesOn(wordsFrom: string | null): string[] {
   if (wordsFrom === null) return [];
   return [
-    `Events are counted by day. What they say is counted by month before ${wordsFrom}, on the first day of each month.`,
+    `Before ${wordsFrom} only events and versions are counted by day; everything else is counted by month, on the month's first day.`,
   ];
 }
 

@@ -66,7 +66,7 @@ function route(request: Request, env: Environment): Handler {
   throw new Refusal("method_not_allowed", { Allow: allowed.join(", ") });
 }
 
-/** What is thrown and is no refusal is the database's trouble or our own mistake: neither may look like a success. */
+/** An error that is no refusal is the database's trouble or our own mistake; neither may look like a success. */
 function answerTo(error: unknown): Response {
   if (error instanceof Refusal) return error.answer();
   return new Refusal("unavailable", { "Retry-After": String(TROUBLE_WAIT_SECONDS) }).answer();

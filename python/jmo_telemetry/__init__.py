@@ -51,8 +51,12 @@ def record_many(
 
     """
 
+    def line(event: tuple[str, Mapping[str, Any]]) -> bytes:
+        """Give an event's line, or nothing: it must not take the others with it."""
+        return quietly(lambda: _line(event, version), otherwise=b"")
+
     def record_all() -> bool:
-        lines = [_line(event, metadata, version) for event, metadata in events]
+        lines = [line(event) for event in events]
         answer = _answer("record", "--stdin", "--json", data=b"".join(lines))
         for rejected in answer["rejected"]:
             say_once(f"a telemetry event was not recorded: {rejected['error']}")
@@ -134,13 +138,14 @@ def say_once(message: str, *, topic: str | None = None) -> None:
         logging.getLogger(__name__).warning("%s", message)
 
 
-def _line(event: str, metadata: Mapping[str, Any], version: str | None) -> bytes:
+def _line(event: tuple[str, Mapping[str, Any]], version: str | None) -> bytes:
     """Give the input line of an event."""
     import json
     import sys
 
+    name, metadata = event
     line = {
-        "event": event,
+        "event": name,
         "version": version,
         "python_version": f"{sys.version_info[0]}.{sys.version_info[1]}",
         "metadata": dict(metadata),

@@ -21,6 +21,7 @@ from jmo_telemetry import banner, flush_later, record, status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Any
 
 RECORD = f"jmo_telemetry.record('tool.failed', {FAILED!r})"
 
@@ -373,6 +374,18 @@ def test_logging_that_fails_is_no_trouble(world: World, monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "logging", None)
     assert record("tool.failed", FAILED) is False
     assert status() == {}
+
+
+def test_an_event_that_is_no_json_does_not_take_the_others_with_it(
+    either_way: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    endless: dict[str, Any] = {}
+    endless["itself"] = endless
+    good = ("tool.failed", FAILED)
+    bad: list[Any] = [("tool.failed", endless), ("tool.failed", None), None, ("tool.failed",)]
+    assert jmo_telemetry.record_many([good, *bad, good]) is False
+    assert len(either_way.events()) == 2
+    assert "Circular reference" in caplog.text
 
 
 def test_a_log_handler_that_records_events_itself_does_not_recurse(

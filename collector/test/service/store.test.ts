@@ -256,7 +256,7 @@ test("what events say is counted by month when it is long ago, and no sum change
   const events = await rows("SELECT DISTINCT day FROM counters WHERE dimension = 'event'");
   expect(events).toHaveLength(40);
   expect(await (await get("/v1/cube")).json()).toMatchObject({
-    notes: [expect.stringContaining("before 2026-11-04")],
+    notes: [expect.stringContaining("Before 2026-11-04")],
     summary: before,
   });
   const settled = await everythingStored();
