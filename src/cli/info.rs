@@ -243,7 +243,9 @@ mod generated {
             text,
             "\nA number that is stored as a range is given under the name in the column \"number\"; the number itself \
              is never stored. Fields in bold are required. `jmo-telemetry info --json` gives the same \
-             to programs, and `jmo-telemetry info --schema` prints the JSON Schema.\n\n\
+             to programs, and `jmo-telemetry info --schema` prints the JSON Schema. A field \
+             that came after the first release is missing from the lines of older programs, which \
+             stay valid.\n\n\
              ## Never collected\n"
         )?;
         for what in info.never {

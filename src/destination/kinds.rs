@@ -93,7 +93,7 @@ impl Config<'_> {
     /// # Errors
     /// When it is not a valid destination.
     pub fn built_in() -> Result<Option<Chosen>, ConfigError> {
-        https::built_in()
+        https::built_in(https::BUILT_IN)
     }
 
     /// Opens a destination with the token and the API configured for it. Contacts nobody.

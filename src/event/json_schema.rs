@@ -1,7 +1,8 @@
-//! The JSON Schema of an event, for programs that receive events. It is strict: every field is
-//! required, no other field is allowed, and every word is from a list. A schema can't express
-//! everything: [`Payload::reread`](super::Payload::reread) also requires the one canonical spelling
-//! of each value, and that `timestamp` and `event_id` have the same time.
+//! The JSON Schema of an event, for programs that receive events. It is strict: no other field is
+//! allowed, and every word is from a list. Every field of the first release is required, and no field
+//! that was added later, so that the lines of all released programs are accepted. A schema can't
+//! express everything: [`Payload::reread`](super::Payload::reread) also requires the one canonical
+//! spelling of each value, and that `timestamp` and `event_id` have the same time.
 
 use super::fields::{Count, ExitCode};
 use super::table::{EventSpec, FieldSpec, Kind};
@@ -26,7 +27,7 @@ const TIMESTAMP: &str = r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([0
 /// The schema of a line.
 #[must_use]
 pub(crate) fn json_schema() -> Value<'static> {
-    let envelope = closed([
+    let envelope = [
         ("event", one_of(event_names().map(Value::text))),
         (
             "version",
@@ -51,7 +52,9 @@ pub(crate) fn json_schema() -> Value<'static> {
         ("timestamp", text(TIMESTAMP)),
         ("metadata", object([("type", Value::text("object"))])),
         ("event_id", text(uuid!("7"))),
-    ]);
+    ];
+    let names = envelope.iter().map(|(name, _)| *name).collect();
+    let envelope = closed(envelope, names);
     let words =
         "One line of telemetry. Every word is from a closed list; there is no field for free text.";
     let head = [
@@ -75,10 +78,12 @@ fn event(event: &EventSpec) -> Value<'static> {
     )])
 }
 
-/// An object with exactly these fields.
-fn fields(fields: &[FieldSpec]) -> Value<'static> {
-    let field = |field: &FieldSpec| (field.name, values(field.kind));
-    Value::Object(closed(fields.iter().map(field)).into_iter().collect())
+/// An object of these fields and no other. Those that came after the first release may be missing.
+pub(super) fn fields(fields: &[FieldSpec]) -> Value<'static> {
+    let required = fields.iter().filter(|field| !field.later);
+    let required = required.map(|field| field.name).collect();
+    let properties = fields.iter().map(|field| (field.name, values(field.kind)));
+    Value::Object(closed(properties, required).into_iter().collect())
 }
 
 fn values(kind: Kind) -> Value<'static> {
@@ -113,12 +118,12 @@ fn values(kind: Kind) -> Value<'static> {
     }
 }
 
-/// The keywords that allow exactly these properties in an object.
+/// What makes an object hold these properties and no other.
 fn closed(
     properties: impl IntoIterator<Item = (&'static str, Value<'static>)>,
+    required: Vec<&'static str>,
 ) -> [(&'static str, Value<'static>); 4] {
-    let properties: Vec<_> = properties.into_iter().collect();
-    let names = properties.iter().map(|(name, _)| Value::text(*name));
+    let names = required.into_iter().map(Value::text);
     [
         ("type", Value::text("object")),
         ("additionalProperties", Value::Bool(false)),

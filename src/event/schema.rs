@@ -4,7 +4,8 @@
 //! "--flag <VALUE>"` with its description above it. The type of a field defines which input it
 //! accepts, which values it can hold, and whether it is required (see [`super::fields`]). The Rust
 //! types, the subcommands of `record` with their flags and help, `info`, the JSON Schema and
-//! `docs/events.md` are all generated from this. To add a field, add its line here.
+//! `docs/events.md` are all generated from this. To add a field, add its line here, with its type in
+//! [`super::fields::Later`].
 
 use serde::Serialize;
 
@@ -27,7 +28,11 @@ macro_rules! fields {
     }) => {
         $(#[doc = $doc])+
         #[derive(Debug, Clone, PartialEq, Serialize)]
-        pub struct $name { $($(#[doc = $help])+ pub $field: $type),+ }
+        pub struct $name { $(
+            $(#[doc = $help])+
+            #[serde(skip_serializing_if = "Field::is_left_out")]
+            pub $field: $type
+        ),+ }
 
         impl $name {
             /// Its fields.
@@ -37,6 +42,7 @@ macro_rules! fields {
                 flag: fields!(@optional $($flag)?),
                 kind: <$type as Field>::KIND,
                 required: <$type as Field>::REQUIRED,
+                later: <$type as Field>::LATER,
             }),+];
 
             /// Takes its fields out of `object`, or returns everything that is wrong with them.
@@ -279,5 +285,55 @@ impl PolicyEvaluated {
     fn derive(&mut self, named: usize) {
         let named = Count::try_from(named).unwrap_or(Count::MAX);
         self.policy_count.0.get_or_insert(named);
+    }
+}
+
+#[cfg(test)]
+#[expect(unreachable_pub, reason = "what the macro makes is public everywhere")]
+mod tests {
+    use super::super::fields::Later;
+    use super::super::json_schema;
+    use super::*;
+
+    fields! {
+        /// Metadata with a field that came after the first release.
+        Grown {
+            /// One of the first release
+            tools_failed: Count = "--failed <N>",
+            /// One that came later
+            findings_bucket: Later<Bucketed<FindingsBucket>> = "--findings <N>",
+        }
+    }
+
+    fn grown(line: &str) -> Result<Grown, Vec<FieldError>> {
+        let mut object = serde_json::from_str(line).expect("an object");
+        Grown::take_all(&mut object, &mut Vec::new())
+    }
+
+    #[test]
+    fn a_line_from_before_a_field_came_stays_what_it_is() {
+        for line in [
+            r#"{"tools_failed":1}"#,
+            r#"{"tools_failed":1,"findings_bucket":"10-100"}"#,
+        ] {
+            let again = serde_json::to_string(&grown(line).expect("reads")).expect("JSON");
+            assert_eq!(again, line);
+        }
+    }
+
+    #[test]
+    fn a_field_that_came_later_follows_the_rules_of_its_type_where_it_is_given() {
+        let word = grown(r#"{"tools_failed":1,"findings_bucket":"10-100"}"#);
+        assert_eq!(grown(r#"{"tools_failed":1,"findings":37}"#), word);
+        assert!(grown(r#"{"tools_failed":1,"findings_bucket":null}"#).is_err());
+        assert!(grown(r#"{"findings_bucket":"10-100"}"#).is_err());
+    }
+
+    #[test]
+    fn the_schema_lets_a_line_be_without_a_field_that_came_later() {
+        let schema = serde_json::to_value(json_schema::fields(Grown::FIELDS)).expect("JSON");
+        assert_eq!(schema["required"], serde_json::json!(["tools_failed"]));
+        assert!(schema["properties"]["findings_bucket"]["enum"].is_array());
+        assert_eq!(schema["additionalProperties"], serde_json::json!(false));
     }
 }

@@ -30,6 +30,8 @@ pub(crate) struct FieldSpec {
     pub(crate) kind: Kind,
     /// Whether a line of JSON must contain it.
     pub(crate) required: bool,
+    /// Whether a stored line may lack it, because it was added after the first release.
+    pub(crate) later: bool,
 }
 
 /// The values that a field can hold.

@@ -17,7 +17,7 @@ pub use choice::Choice;
 pub(crate) use connection::ConnectionError;
 pub(crate) use holder::Holder;
 pub(crate) use owner::OwnerError;
-pub(crate) use view_cache::{CachedLines, NewCache};
+pub(crate) use view_cache::{CacheRoom, CachedLines, NewCache};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,29 @@ struct Head {
     address: String,
     etag: String,
     incomplete: Vec<String>,
+}
+
+/// How much of the cache one look may use. Of more pages than there is room for it keeps the first,
+/// since each page that came after them would push out one that the next look begins with.
+#[derive(Debug)]
+pub(crate) struct CacheRoom(u64);
+
+impl Default for CacheRoom {
+    fn default() -> Self {
+        Self(VIEW_CACHE_BYTES)
+    }
+}
+
+/// More than the line takes that says what a page is.
+const HEAD_BYTES: u64 = 1024;
+
+impl CacheRoom {
+    /// Whether there is room for a page of so many bytes; then it is taken.
+    pub(crate) fn take(&mut self, bytes: u64) -> bool {
+        let left = self.0.checked_sub(bytes.saturating_add(HEAD_BYTES));
+        self.0 = left.unwrap_or(0);
+        left.is_some()
+    }
 }
 
 /// A file of the cache that is being written. It is used once it is committed.
@@ -87,12 +110,11 @@ impl Home {
         etag: &str,
         incomplete: &[String],
     ) -> io::Result<NewCache> {
-        self.create().map_err(|error| error.source)?;
         self.own_cache()?;
         let dir = Self::at(self.dir.join(DIR));
-        dir.create().map_err(|error| error.source)?;
+        let path = self.view_cache(address);
         let mut cache = NewCache {
-            file: NewFile::own(&self.view_cache(address))?,
+            file: dir.making_dir(|| NewFile::own(&path))?,
             dir: dir.dir,
             bytes: 0,
         };
@@ -144,13 +166,13 @@ impl NewCache {
     /// # Errors
     /// When it can't be written.
     pub(crate) fn commit(self) -> io::Result<()> {
-        self.file.finish()?;
-        make_room(&self.dir)
+        self.file.finish_cached()?;
+        make_room(&self.dir, VIEW_CACHE_BYTES)
     }
 }
 
 /// Deletes the oldest files until the rest are within the size limit.
-fn make_room(dir: &std::path::Path) -> io::Result<()> {
+fn make_room(dir: &Path, most: u64) -> io::Result<()> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
@@ -160,11 +182,54 @@ fn make_room(dir: &std::path::Path) -> io::Result<()> {
     found.sort();
     let mut total: u64 = found.iter().map(|(_, bytes, _)| bytes).sum();
     for (_, bytes, path) in found {
-        if total <= VIEW_CACHE_BYTES {
+        if total <= most {
             break;
         }
         fs::remove_file(path)?;
         total -= bytes;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Looks at five pages with room for three: how many of them the cache had.
+    fn look(home: &Home, most: u64) -> usize {
+        let mut room = CacheRoom(most);
+        let pages = (0..5).map(|page| format!("https://telemetry.example.org/{page}"));
+        let known = pages.map(|address| {
+            if let Some(cached) = home.cached_lines(&address) {
+                room.take(cached.bytes);
+                return 1;
+            }
+            if room.take(9_000) {
+                let mut cache = home.cache_lines(&address, "\"tag\"", &[]).expect("opens");
+                cache.add(&[b'x'; 9_000]).expect("writes");
+                cache.file.finish_cached().expect("renames");
+                make_room(&cache.dir, most).expect("makes room");
+            }
+            0
+        });
+        known.sum()
+    }
+
+    #[test]
+    fn of_more_pages_than_there_is_room_for_the_next_look_finds_those_that_were_kept() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let home = Home::at(dir.path().join("home"));
+        assert_eq!(look(&home, 35_000), 0);
+        assert_eq!(look(&home, 35_000), 3);
+        assert_eq!(look(&home, 35_000), 3);
+    }
+
+    #[test]
+    fn a_page_that_has_no_room_leaves_none_for_those_after_it() {
+        let mut room = CacheRoom(10 + 2 * HEAD_BYTES);
+        assert_eq!(
+            [4, 7, 1].map(|bytes| room.take(bytes)),
+            [true, false, false]
+        );
+    }
 }

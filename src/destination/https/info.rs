@@ -6,6 +6,12 @@ use crate::destination::read_error::ReadError;
 
 /// The collector to upload to.
 pub(super) const ENDPOINT: &str = "JMO_TELEMETRY_ENDPOINT";
+/// The collector to upload to where nobody chose a destination; it is read when the program is
+/// compiled.
+pub(super) const DEFAULT_ENDPOINT: &str = "JMO_TELEMETRY_DEFAULT_ENDPOINT";
+/// What it was then.
+pub(in crate::destination) const BUILT_IN: Option<&str> =
+    option_env!("JMO_TELEMETRY_DEFAULT_ENDPOINT");
 /// The maintainer's token, for reading.
 pub(super) const TOKEN: &str = "JMO_TELEMETRY_COLLECTOR_TOKEN";
 /// The file that holds that token.

@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use self::answer::{key, proof};
-pub(super) use self::info::{INFO, read_advice};
+pub(super) use self::info::{BUILT_IN, INFO, read_advice};
 use super::config::{Chosen, ConfigError};
 use super::http::{self, describe, refusal, unproven};
 use super::segment::{self, Receipt, SegmentFile};
@@ -55,12 +55,11 @@ pub(super) fn named_by(environment: &Environment) -> Result<Option<Chosen>, Conf
     chosen_by_others(info::ENDPOINT, text.trim()).map(Some)
 }
 
-/// The collector that was set when the program was compiled. The notice comes first.
-pub(super) fn built_in() -> Result<Option<Chosen>, ConfigError> {
-    const NAME: &str = "JMO_TELEMETRY_DEFAULT_ENDPOINT";
-    match option_env!("JMO_TELEMETRY_DEFAULT_ENDPOINT") {
+/// The collector that was set when the program was compiled, if one was. The notice comes first.
+pub(super) fn built_in(endpoint: Option<&str>) -> Result<Option<Chosen>, ConfigError> {
+    match endpoint.map(str::trim) {
         None | Some("") => Ok(None),
-        Some(text) => chosen_by_others(NAME, text).map(Some),
+        Some(text) => chosen_by_others(info::DEFAULT_ENDPOINT, text).map(Some),
     }
 }
 
@@ -248,6 +247,33 @@ impl Destination for Collector {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_collector_is_built_in_where_one_was_named_when_compiling_and_waits_for_the_notice() {
+        for nothing in [None, Some(""), Some(" ")] {
+            assert_eq!(built_in(nothing).expect("no mistake"), None);
+        }
+        let chosen = built_in(Some(" https://telemetry.example.org/\n"))
+            .expect("no mistake")
+            .expect("one is built in");
+        assert_eq!(chosen.target.to_string(), "https://telemetry.example.org");
+        assert!(chosen.notice_first);
+    }
+
+    #[test]
+    fn an_address_that_can_t_be_built_in_is_named_by_its_variable() {
+        for wrong in [
+            "telemetry.example.org",
+            "http://telemetry.example.org",
+            "dir:/tmp",
+        ] {
+            let error = built_in(Some(wrong)).expect_err("no collector");
+            assert!(
+                error.to_string().contains("JMO_TELEMETRY_DEFAULT_ENDPOINT"),
+                "{error}"
+            );
+        }
+    }
 
     #[test]
     fn the_same_content_is_compressed_into_the_same_bytes() {

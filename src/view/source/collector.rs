@@ -9,7 +9,7 @@ use super::{Pass, Source, ViewError};
 use crate::destination::verdict::Verdict;
 use crate::destination::{CollectorReader, EventsPage, ReadError, Unconfirmed};
 use crate::event::Payload;
-use crate::home::{CachedLines, Home};
+use crate::home::{CacheRoom, CachedLines, Home};
 use crate::limits::COLLECTOR_PAGES;
 use crate::request;
 
@@ -18,13 +18,18 @@ use crate::request;
 pub(super) struct CollectorSource {
     reader: CollectorReader,
     home: Home,
+    room: CacheRoom,
 }
 
 impl CollectorSource {
     /// Contacts nobody yet.
     #[must_use]
     pub(super) fn new(reader: CollectorReader, home: Home) -> Self {
-        Self { reader, home }
+        Self {
+            reader,
+            home,
+            room: CacheRoom::default(),
+        }
     }
 
     fn fail(&self, source: ReadError) -> ViewError {
@@ -35,7 +40,7 @@ impl CollectorSource {
     }
 
     /// The lines of a page, and whether another page follows.
-    fn page(&self, address: &str) -> Result<(Vec<u8>, bool), ViewError> {
+    fn page(&mut self, address: &str) -> Result<(Vec<u8>, bool), ViewError> {
         let cached = self.home.cached_lines(address);
         let etag = cached.as_ref().map(|cached| cached.etag.as_str());
         let fetched = self.reader.fetch(address, etag);
@@ -52,10 +57,13 @@ impl CollectorSource {
                 self.keep(address, &page, lines);
                 lines.clone()
             }
-            (None, Some(cached)) => read(cached).map_err(|source| ViewError::Read {
-                path: "view-cache".into(),
-                source,
-            })?,
+            (None, Some(cached)) => {
+                self.room.take(cached.bytes);
+                read(cached).map_err(|source| ViewError::Read {
+                    path: "view-cache".into(),
+                    source,
+                })?
+            }
             (None, None) => Vec::new(),
         };
         Ok((lines, page.has_next))
@@ -63,8 +71,11 @@ impl CollectorSource {
 
     /// Caches a page. Failing to do so is not an error, because the numbers are the same without a
     /// cache.
-    fn keep(&self, address: &str, page: &EventsPage, lines: &[u8]) {
+    fn keep(&mut self, address: &str, page: &EventsPage, lines: &[u8]) {
         let Some(etag) = &page.etag else { return };
+        if !self.room.take(lines.len() as u64) {
+            return;
+        }
         if let Ok(mut cache) = self.home.cache_lines(address, etag, &[])
             && cache.add(lines).is_ok()
         {
