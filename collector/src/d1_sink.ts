@@ -4,13 +4,7 @@
 import { OTHERS } from "./charts";
 import type { Settings } from "./environment";
 import { boundOf } from "./judge";
-import {
-  D1_VALUE_BYTES,
-  DAY_VERSIONS,
-  RETENTION_STEP_ROWS,
-  RETENTION_STEPS,
-  WORDS_DAYS,
-} from "./limits";
+import { D1_VALUE_BYTES, DAY_VERSIONS, RETENTION_STEP_ROWS, RETENTION_STEPS } from "./limits";
 import type { Kept, Sink, Valid } from "./sink";
 import { tabulated } from "./tabulate";
 
@@ -58,12 +52,6 @@ const COUNT_IDS = `UPDATE totals SET revision = revision + 1, unique_ids = uniqu
 const RECEIVED = `SELECT n FROM received WHERE day = ?1`;
 
 const KNOWN = `SELECT event_id FROM events WHERE event_id IN (SELECT value FROM json_each(?1))`;
-
-const WORDS_FROM = `SELECT coalesce(words_from, (SELECT min(day) FROM counters)) AS day FROM totals`;
-
-const ADD_TO_MONTH = `INSERT INTO counters (day, event, version, dimension, word, n)
-SELECT ?2, event, version, dimension, word, n FROM counters WHERE day = ?1 AND dimension <> 'event'
-ON CONFLICT DO UPDATE SET n = n + excluded.n`;
 
 export class D1Sink implements Sink {
   constructor(
@@ -155,7 +143,6 @@ export class D1Sink implements Sink {
       // Yesterday's limit is of no use any more.
       this.db.prepare(`DELETE FROM received WHERE day < ?1`).bind(dayOf(now)),
     ]);
-    await this.sumUpWords(now);
     const step = this.db
       .prepare(
         `DELETE FROM events WHERE event_id IN
@@ -166,28 +153,6 @@ export class D1Sink implements Sink {
       const { meta } = await step.run();
       if (meta.changes < RETENTION_STEP_ROWS) return;
     }
-  }
-
-  /**
-   * Adds the words of the oldest day that is due to those of the first day of its month. Without that, the page would
-   * read more with each day. How many events came stays known by day. The cron runs each hour and does one day, which is
-   * more than become due.
-   */
-  private async sumUpWords(now: number): Promise<void> {
-    const days = Math.max(WORDS_DAYS, this.settings.retentionDays);
-    const next = await this.db.prepare(WORDS_FROM).first<{ day: string | null }>();
-    const day = next?.day ?? null;
-    if (day === null || day >= dayOf(now - days * 86_400_000)) return;
-    const month = `${day.slice(0, 7)}-01`;
-    const tomorrow = dayOf(Date.parse(day) + 86_400_000);
-    const moved = [
-      this.db.prepare(ADD_TO_MONTH).bind(day, month),
-      this.db.prepare(`DELETE FROM counters WHERE day = ?1 AND dimension <> 'event'`).bind(day),
-    ];
-    await this.db.batch([
-      ...(day === month ? [] : moved),
-      this.db.prepare(`UPDATE totals SET revision = revision + 1, words_from = ?1`).bind(tomorrow),
-    ]);
   }
 }
 

@@ -39,9 +39,6 @@ export const PAGE_LINES = 1_000;
 /** The largest parameter of a statement, in bytes: what D1 allows for a string. */
 export const D1_VALUE_BYTES = 2_000_000;
 
-/** Days for which words are counted by day, and by month after that: the page offers the last 365 days. */
-export const WORDS_DAYS = 400;
-
 /** Rows that the cron deletes with one statement: D1 stops one that takes 30 s. */
 export const RETENTION_STEP_ROWS = 25_000;
 

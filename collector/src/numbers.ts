@@ -18,10 +18,9 @@ interface Totals {
   revision: number;
   unique_ids: number;
   visits_from: string | null;
-  words_from: string | null;
 }
 
-const TOTALS = "SELECT nonce, revision, unique_ids, visits_from, words_from FROM totals";
+const TOTALS = "SELECT nonce, revision, unique_ids, visits_from FROM totals";
 const IDS = `SELECT count(DISTINCT id) AS n FROM visits
   WHERE day BETWEEN coalesce(?1, '') AND coalesce(?2, '9')`;
 // A row for each part, since D1 takes far more memory for a row than for what is in it.
@@ -49,9 +48,7 @@ export async function statistics(db: D1Database, period: Period): Promise<Summar
 }
 
 /** What the page shows: the statistics of all time, and what its filters need. */
-export async function pageData(
-  db: D1Database,
-): Promise<{ notes: string[]; summary: Summary; cube: CubeData }> {
+export async function pageData(db: D1Database): Promise<{ summary: Summary; cube: CubeData }> {
   const kept = await totals(db);
   const common = await db
     .prepare(VERSIONS)
@@ -68,7 +65,6 @@ export async function pageData(
     .bind(CUBE_VISITS + 1)
     .all<Visit>();
   return {
-    notes: notesOn(kept.words_from),
     summary: summing.summary(kept.unique_ids, null),
     cube: cube.data(visits.results, kept.visits_from),
   };
@@ -93,13 +89,6 @@ async function* partsIn(db: D1Database, { since, until }: Period): AsyncGenerato
     if (last === undefined || results.length < PARTS_A_QUERY) return;
     after = [last.day, last.event, last.version];
   }
-}
-
-function notesOn(wordsFrom: string | null): string[] {
-  if (wordsFrom === null) return [];
-  return [
-    `Before ${wordsFrom} only events and versions are counted by day; everything else is counted by month, on the month's first day.`,
-  ];
 }
 
 function one<T>({ results }: D1Result<T>): T {

@@ -37,7 +37,7 @@ export async function cube(request: Request, env: Environment, now: number): Pro
   const source = new URL("..", request.url).href;
   return tagged(request, tag, { "Content-Type": "application/json" }, async () => {
     const made = new Date(now).toISOString();
-    return JSON.stringify({ source, made, ...(await pageData(env.DB)) }) + "\n";
+    return JSON.stringify({ source, made, notes: [], ...(await pageData(env.DB)) }) + "\n";
   });
 }
 

@@ -29,6 +29,6 @@ export interface Sink {
   keep(events: Valid[], now: number): Promise<Kept>;
   /** Deletes what carries this id, and says how many events those were. */
   forget(anonymousId: string): Promise<number>;
-  /** Deletes raw events that are older than their time, and sums up old counters. */
+  /** Deletes raw events that are older than their time. */
   expire(now: number): Promise<void>;
 }

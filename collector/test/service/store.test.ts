@@ -239,31 +239,6 @@ test("made-up versions do not make counters grow without limit, and the real one
   expect(cube.groups.reduce((sum, group) => sum + group[3], 0)).toBe(502);
 });
 
-test("what events say is counted by month when it is long ago, and no sum changes", async () => {
-  const days = lines(40, (n) => ({ event: EVENTS[n % 3], at: NOW - n * DAY, id: n }));
-  await sent(days);
-  const before = await (await get("/v1/stats")).json<{ per_day: unknown }>();
-  // The oldest 19 of these days are due: 401 days old and older. Each hour sums up one.
-  vi.setSystemTime(NOW + 380 * DAY);
-  for (let hour = 0; hour < 30; hour += 1) await runCron();
-  expect(await (await get("/v1/stats")).json()).toEqual(before);
-  const words = await rows("SELECT DISTINCT day FROM counters WHERE dimension = 'platform'");
-  expect(words.map(({ day }) => day)).toEqual([
-    "2026-10-01",
-    "2026-11-01",
-    ...Array.from({ length: 21 }, (_, n) => `2026-11-${String(n + 4).padStart(2, "0")}`),
-  ]);
-  const events = await rows("SELECT DISTINCT day FROM counters WHERE dimension = 'event'");
-  expect(events).toHaveLength(40);
-  expect(await (await get("/v1/cube")).json()).toMatchObject({
-    notes: [expect.stringContaining("Before 2026-11-04")],
-    summary: before,
-  });
-  const settled = await everythingStored();
-  await runCron();
-  expect(await everythingStored()).toBe(settled);
-});
-
 test("the cron deletes what is exactly too old, and stays within the queries of an invocation", async () => {
   await sent([line({ at: NOW - 30 * DAY }), line({ at: NOW - 30 * DAY - 1 })]);
   const { given, queries } = watched();
