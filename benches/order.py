@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
 """Writes src/record.ld: the functions that a `record` runs, which the linker makes adjacent (docs/performance.md).
 
-Needs valgrind and nm. Builds a release that keeps its symbols; `order.py PROGRAM` uses one that was built already.
+Needs valgrind and nm. Builds a release that keeps its symbols and in which the linker chose the order.
 """
 
 import bisect
 import os
 import re
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -37,7 +36,9 @@ TAIL = """\
 
 
 def main():
-    program = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else build()
+    # Callgrind gives other addresses for functions outside of the usual section.
+    write([])
+    program = build()
     functions = functions_of(program)
     starts = [start for start, _, _ in functions]
     patterns = set()
@@ -45,9 +46,12 @@ def main():
         start, size, name = functions[bisect.bisect_right(starts, address) - 1]
         if start <= address < start + size and name.startswith(("_ZN", "_R")):
             patterns.add(pattern(name))
-    lines = [f"    *(.text.*{pattern})\n" for pattern in sorted(patterns)]
-    SCRIPT.write_text(HEAD + "".join(lines) + TAIL)
-    print(f"{SCRIPT}: {len(lines)} patterns")
+    write(sorted(patterns))
+    print(f"{SCRIPT}: {len(patterns)} patterns")
+
+
+def write(patterns):
+    SCRIPT.write_text(HEAD + "".join(f"    *(.text.*{pattern})\n" for pattern in patterns) + TAIL)
 
 
 def build():
