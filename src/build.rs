@@ -2,7 +2,7 @@
 //! time of a `record` (docs/performance.md). The program stays position-independent, and its
 //! relocations are read-only before it starts: a program that parses answers from the network
 //! should be protected like that, and it costs about a twentieth of a `record`.
-//! The functions that a `record` runs are adjacent in the file (`record.ld`), which saves as much.
+//! The functions that a `record` runs are adjacent in the file (`record.ld`), which saves some of it.
 //!
 //! The flag that links a whole build statically (`-C target-feature=+crt-static`) can't be used:
 //! without `--target` it also applies to procedural macros, which can't be static.
