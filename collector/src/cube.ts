@@ -4,7 +4,7 @@ import { DIMENSIONS, EVENTS, LIST_OF, OTHERS } from "./charts";
 import type { Part, Visit } from "./counters";
 import { entry } from "./entry";
 import { EVENT_BITS } from "./event_bits";
-import { CUBE_VERSIONS, CUBE_VISITS } from "./limits";
+import { CUBE_VISITS } from "./limits";
 
 /** A day's number, an event's, a version's, how many events, then words by number and how often they come, in turns. */
 type Group = [number, number, number, number, number[]];
@@ -33,9 +33,9 @@ export class Cube {
   /** By day and event, what came with versions that share a place. */
   private readonly shared = new Map<string, Shared>();
 
-  /** `common` are the versions, the most common one first; those past the limit share a place. */
+  /** `common` are the most common versions; all others share a place. */
   constructor(common: string[]) {
-    for (const version of common.slice(0, CUBE_VERSIONS)) this.versions.number(version);
+    for (const version of common) this.versions.number(version);
   }
 
   add(part: Part): void {

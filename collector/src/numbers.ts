@@ -50,10 +50,7 @@ export async function statistics(db: D1Database, period: Period): Promise<Summar
 /** What the page shows: the statistics of all time, and what its filters need. */
 export async function pageData(db: D1Database): Promise<{ summary: Summary; cube: CubeData }> {
   const kept = await totals(db);
-  const common = await db
-    .prepare(VERSIONS)
-    .bind(CUBE_VERSIONS + 1)
-    .all<{ version: string }>();
+  const common = await db.prepare(VERSIONS).bind(CUBE_VERSIONS).all<{ version: string }>();
   const summing = new Summing();
   const cube = new Cube(common.results.map(({ version }) => version));
   for await (const part of partsIn(db, { since: null, until: null })) {

@@ -15,7 +15,6 @@ use crate::env::Environment;
 use crate::error::chain;
 use crate::files::{self, FileLock};
 use crate::home::Home;
-
 use crate::limits::SCHEDULER_WAIT;
 
 use self::written::{Written, missing, read};

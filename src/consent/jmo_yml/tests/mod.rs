@@ -11,22 +11,22 @@ fn read(text: &str) -> Result<Setting, Problem> {
     telemetry_enabled(text.as_bytes())
 }
 
+/// Asserts that reading the text gives a value of this form.
+macro_rules! assert_read {
+    ($text:ident, $form:pat) => {{
+        let read = read($text);
+        assert!(matches!(read, $form), "{:?} gave {read:?}", $text);
+    }};
+}
+
 #[track_caller]
 fn assert_yes(text: &str) {
-    assert!(
-        matches!(read(text), Ok(Setting::Enabled(_))),
-        "{text:?} gave {:?}",
-        read(text)
-    );
+    assert_read!(text, Ok(Setting::Enabled(_)));
 }
 
 #[track_caller]
 fn assert_no(text: &str) {
-    assert!(
-        matches!(read(text), Ok(Setting::Disabled(_))),
-        "{text:?} gave {:?}",
-        read(text)
-    );
+    assert_read!(text, Ok(Setting::Disabled(_)));
 }
 
 #[track_caller]
@@ -36,20 +36,12 @@ fn assert_nothing(text: &str) {
 
 #[track_caller]
 fn assert_senseless(text: &str) {
-    assert!(
-        matches!(read(text), Err(Problem::Senseless(_))),
-        "{text:?} gave {:?}",
-        read(text)
-    );
+    assert_read!(text, Err(Problem::Senseless(_)));
 }
 
 #[track_caller]
 fn assert_syntax(text: &str) {
-    assert!(
-        matches!(read(text), Err(Problem::Syntax { .. })),
-        "{text:?} gave {:?}",
-        read(text)
-    );
+    assert_read!(text, Err(Problem::Syntax { .. }));
 }
 
 fn enabled_is(value: &str) -> String {
