@@ -53,7 +53,15 @@ def record_many(
 
     def line(event: tuple[str, Mapping[str, Any]]) -> bytes:
         """Give an event's line, or nothing: it must not take the others with it."""
-        return quietly(lambda: _line(event, version), otherwise=b"")
+
+        def written() -> bytes:
+            try:
+                return _line(event, version)
+            except Exception as error:
+                say_once(f"a telemetry event was not recorded: {error}")
+                return b""
+
+        return quietly(written, otherwise=b"")
 
     def record_all() -> bool:
         lines = [line(event) for event in events]
@@ -140,22 +148,46 @@ def say_once(message: str, *, topic: str | None = None) -> None:
 
 def _line(event: tuple[str, Mapping[str, Any]], version: str | None) -> bytes:
     """Give the input line of an event."""
-    import json
     import sys
 
     name, metadata = event
+    fields = dict(metadata)
     line = {
         "event": name,
         "version": version,
         "python_version": f"{sys.version_info[0]}.{sys.version_info[1]}",
-        "metadata": dict(metadata),
+        "metadata": fields,
     }
-    return json.dumps(line, default=_plain).encode() + b"\n"
+    try:
+        return _json(line) + b"\n"
+    except (TypeError, ValueError):
+        for field, value in fields.items():
+            _check(name, field, value)
+        raise
+
+
+def _check(event: str, field: str, value: object) -> None:
+    """Raise an error that names the field when it cannot be written as JSON."""
+    try:
+        _json({field: value})
+    except (TypeError, ValueError) as error:
+        reason = str(error)
+        if reason.startswith("Out of range float"):
+            reason = "NaN and Infinity are not JSON numbers"
+        message = f"{event}: field `{field}` cannot be written as JSON: {reason}"
+        raise ValueError(message) from error
+
+
+def _json(value: object) -> bytes:
+    """Give a value as JSON. `json` would write NaN and Infinity, which are not JSON."""
+    import json
+
+    return json.dumps(value, default=_plain, allow_nan=False).encode()
 
 
 def _plain(value: object) -> object:
-    """Give a set as a list. Whatever else JSON lacks is null: the program says what it misses."""
-    return sorted(value, key=str) if isinstance(value, set | frozenset) else None
+    """Give a set as a list. Other types become what no field accepts, so the program names it."""
+    return sorted(value, key=str) if isinstance(value, set | frozenset) else [None]
 
 
 def _answer(*arguments: str, data: bytes = b"") -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import stat
 import sys
 from decimal import Decimal
@@ -74,6 +75,45 @@ def test_what_is_no_event_is_false_and_said_once(
     assert len(caplog.records) == 1
     assert caplog.records[0].name == "jmo_telemetry"
     assert world.run("spool", "list", "--json") == ""
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("exit_code", math.nan),
+        ("exit_code", math.inf),
+        ("exit_code", -math.inf),
+        ("unknown", {"deep": [1, math.nan]}),
+    ],
+)
+def test_a_number_that_json_lacks_is_refused_and_its_field_is_named(
+    world: World, caplog: pytest.LogCaptureFixture, field: str, value: Any
+) -> None:
+    bad = {**FAILED, field: value}
+    assert record_many([("tool.failed", bad), ("tool.failed", FAILED)]) is False
+    (entry,) = caplog.records
+    assert entry.getMessage() == (
+        f"a telemetry event was not recorded: tool.failed: field `{field}`"
+        " cannot be written as JSON: NaN and Infinity are not JSON numbers"
+    )
+    assert len(world.events()) == 1
+
+
+def test_a_field_that_contains_itself_is_named(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    tools: list[Any] = []
+    tools.append(tools)
+    assert record("scan.started", {"mode": "cli", "tools": tools}) is False
+    assert "field `tools` cannot be written as JSON: Circular reference" in caplog.text
+
+
+def test_a_value_of_a_type_that_json_lacks_is_refused_also_where_null_may_stand(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert record("tool.failed", {**FAILED, "exit_code": Decimal(3)}) is False
+    assert "field `exit_code` must be a whole number" in caplog.text
+    assert world.events() == []
 
 
 def test_an_unknown_field_is_left_out_and_named_without_its_value(
