@@ -7,8 +7,8 @@
 # The standard library is compiled for each target from Debian's sources, with Debian's compiler: rustup's targets can't
 # be had everywhere.
 #
-# A part is skipped where this machine can't build for its system, or can't run what it built, and the end says so. With
-# JMO_TELEMETRY_REQUIRE_ALL=1 that is a failure.
+# A part is skipped where this machine can't build for its system, or can't run what it built, and the end says so. It is
+# a failure if nothing could be tried, and with JMO_TELEMETRY_REQUIRE_ALL=1 if anything could not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- windows macos musl
@@ -23,7 +23,7 @@ for part in "$@"; do
 done
 work=${CARGO_TARGET_DIR:-$PWD/target}/other-systems
 mkdir -p "$work"
-rm -f "$work/skipped"
+rm -f "$work/skipped" "$work/passed"
 
 for variable in CI GITHUB_ACTIONS GITLAB_CI JENKINS_URL BUILD_ID CIRCLECI TRAVIS TF_BUILD BITBUCKET_PIPELINE_UUID \
   DO_NOT_TRACK JMO_TELEMETRY_DISABLE JMO_TELEMETRY_GIST_ID JMO_TELEMETRY_ENDPOINT JMO_TELEMETRY_HOME; do
@@ -40,6 +40,9 @@ fail() {
   echo "failed: $*" >&2
   exit 1
 }
+
+# pass WHAT
+pass() { echo "$*" >>"$work/passed"; }
 
 # skip WHAT WHY
 skip() {
@@ -175,6 +178,7 @@ windows() {
   export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUSTFLAGS="-L native=$work/stubs"
   can_build build $target || return 0
   build build $target
+  pass "Windows is compiled and linked"
 
   step "Windows: wine"
   trap 'wineserver -k 2>/dev/null || true' EXIT
@@ -221,6 +225,7 @@ C
   detached_flush
   step "Windows: schedule"
   a_task
+  pass "Windows under wine"
 }
 
 # `record --flush` returns at once, also to who reads its output to the end, and the flush that it started does its work.
@@ -295,6 +300,7 @@ macos() {
   step "macOS: type-check"
   can_build check $target || return 0
   build check $target
+  pass "macOS is type-checked"
 }
 
 musl() {
@@ -321,14 +327,15 @@ musl() {
   view_and_check
   detached_flush
   rm -rf "$world"
+  pass "musl"
 }
 
 install_tools "$@"
 for part in "$@"; do
   ("$part")
 done
-if [ -e "$work/skipped" ]; then
-  step "passed, but these were skipped: $(paste -sd, "$work/skipped" | sed 's/,/, /g')"
-else
-  step "all passed: $*"
-fi
+# list FILE: its lines in one.
+list() { paste -sd, "$1" | sed 's/,/, /g'; }
+[ -e "$work/passed" ] || fail "nothing could be tried; skipped: $(list "$work/skipped")"
+step "passed: $(list "$work/passed")"
+[ ! -e "$work/skipped" ] || echo "skipped: $(list "$work/skipped")"
