@@ -105,10 +105,22 @@ while read -r script; do
 done <dist/scripts
 rm dist/scripts
 pass "workflows: every script is there"
-if [ "$what" = static ]; then finish; fi
-
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
+
+# The notes of a release, with a changelog made up for it.
+mkdir -p "$root/notes/packaging"
+cp packaging/notes.sh "$root/notes/packaging"
+echo 'version = "1.2.3"' >"$root/notes/Cargo.toml"
+notes() {
+  printf '%s\n' '## [Unreleased]' "$1" '## [1.2.3] - 2026-01-31' '- Faster.' '## [1.2.2]' '- Slower.' >"$root/notes/CHANGELOG.md"
+  "$root/notes/packaging/notes.sh" "$2" 2>"$root/notes/error"
+}
+[ "$(notes '' v1.2.3)" = "- Faster." ] || fail "the notes of a release are not the section of its version"
+if notes '' v1.2.4 || notes '' v1.2.2; then fail "a tag of another version has notes"; fi
+if notes '- Later.' v1.2.3; then fail "a tag has notes while changes belong to no version"; fi
+pass "release notes: those of the version, and no change is left out"
+if [ "$what" = static ]; then finish; fi
 
 # Which packages this machine can build and check; the archive and the crate need nothing more than the program does.
 parts=(archive crate manifests)
