@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
 # Builds the packages of this platform into dist/.
 #
-#   packaging/build.sh [archive] [deb] [wheel] [sdist] [crate] [manifests] [image]     what to build; all by default
+#   packaging/build.sh [archive] [deb] [wheel] [sdist] [crate] [manifests] [image]     what to build
+#
+# Without arguments, everything that this platform builds: archive and wheel, on Linux also the others but manifests.
 #
 #   archive    jmo-telemetry-TARGET.tar.xz (.zip on Windows): program, man pages, completions, licences, SBOM
 #   deb        the Debian package (needs cargo-deb)
 #   wheel      the Python wheel (needs python/requirements-dev.txt, or `maturin` on PATH)
 #   sdist      the Python source archive, the same on every platform (needs the same)
 #   crate      the crate, which is also the source archive that the Homebrew formula builds
-#   manifests  Homebrew and WinGet; with UNBUILT=1 also where another platform's files are missing
+#   manifests  Homebrew and WinGet, from the checksums of the files in dist/, which needs those of all platforms; with
+#              UNBUILT=1 a file that is missing counts as one of zeros
 #   image      the folder dist/image, from which docker and buildah build packaging/docker/Dockerfile
 #
 # The version is that of Cargo.toml. Files are dated SOURCE_DATE_EPOCH, by default that of the last commit, and the
@@ -18,9 +21,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export LC_ALL=C.UTF-8 TZ=UTC PYTHONUTF8=1
 
-parts=${*:-archive deb wheel sdist crate manifests image}
 python=${PYTHON:-python3}
 target=$(rustc -vV | sed -n 's/^host: //p')
+case $target in
+  *linux*) parts=${*:-archive deb wheel sdist crate image} ;;
+  *) parts=${*:-archive wheel} ;;
+esac
 VERSION=$(cargo pkgid --locked | sed 's/.*[#@]//')
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 export VERSION SOURCE_DATE_EPOCH

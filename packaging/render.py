@@ -24,8 +24,10 @@ def main(arguments: list[str]) -> None:
 
     def checksum(match: re.Match[str]) -> str:
         path = Path("dist") / match[1]
-        if unbuilt and not path.exists():
-            return "0" * 64
+        if not path.exists():
+            if unbuilt:
+                return "0" * 64
+            sys.exit(f"packaging: {template} needs {path}: build it first, or set UNBUILT=1 for a trial")
         return hashlib.sha256(path.read_bytes()).hexdigest()
 
     text = template.read_text(encoding="utf-8")
