@@ -4,7 +4,8 @@
 //!
 //! When root runs in another user's home (`sudo` that keeps HOME, a container with a mounted home),
 //! the process becomes that user before it touches anything. Otherwise files of root would be left
-//! there, and their owner could not use them.
+//! there, and their owner could not use them. Root also becomes the owner of a link on the way to
+//! the home: otherwise a user's link could make root write to, and close to others, any directory.
 
 use std::io;
 use std::path::PathBuf;
@@ -86,15 +87,20 @@ impl Home {
         use std::os::unix::fs::MetadataExt;
 
         let (path, metadata) = self.nearest()?;
-        let user = nix::unistd::geteuid();
+        if nix::unistd::geteuid().is_root() {
+            let (user, group) = self
+                .owner_of_a_link()
+                .unwrap_or((metadata.uid(), metadata.gid()));
+            if user != 0 {
+                unix::become_user(user, group).map_err(|errno| OwnerError::Become {
+                    path: path.clone(),
+                    owner: user,
+                    source: errno.into(),
+                })?;
+            }
+        }
         let owner = metadata.uid();
-        if user.is_root() && owner != 0 {
-            unix::become_user(owner, metadata.gid()).map_err(|errno| OwnerError::Become {
-                path: path.clone(),
-                owner,
-                source: errno.into(),
-            })?;
-        } else if owner != user.as_raw() && path == self.dir {
+        if owner != nix::unistd::geteuid().as_raw() && path == self.dir {
             return Err(OwnerError::Foreign { path, owner });
         }
         if path == self.dir {
@@ -112,6 +118,10 @@ impl Home {
                 Ok(metadata) if metadata.is_dir() => return Ok((path, metadata)),
                 Ok(_) => return Err(OwnerError::NotADirectory { path }),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    // A link to nothing.
+                    if path.is_symlink() {
+                        return Err(OwnerError::NotADirectory { path });
+                    }
                     if !path.pop() || path.as_os_str().is_empty() {
                         path = PathBuf::from(".");
                     }
@@ -119,6 +129,20 @@ impl Home {
                 Err(source) => return Err(OwnerError::Look { path, source }),
             }
         }
+    }
+
+    /// The user and group of the first link on the way to the home that does not belong to root.
+    #[cfg(unix)]
+    fn owner_of_a_link(&self) -> Option<(u32, u32)> {
+        use std::os::unix::fs::MetadataExt;
+
+        let links = self
+            .dir
+            .ancestors()
+            .filter_map(|path| std::fs::symlink_metadata(path).ok())
+            .filter(std::fs::Metadata::is_symlink);
+        let mut owners = links.map(|link| (link.uid(), link.gid()));
+        owners.find(|(user, _)| *user != 0)
     }
 
     #[cfg(unix)]

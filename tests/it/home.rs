@@ -239,6 +239,58 @@ fn root_in_a_users_home_leaves_nothing_behind_that_is_not_the_users() {
     }
 }
 
+#[test]
+fn root_goes_nowhere_that_a_users_link_leads_unless_the_user_may_go_there() {
+    if !is_root() {
+        return;
+    }
+    let world = open_world();
+    let [user, roots] = ["alice", "roots"].map(|name| world.cwd().join(name));
+    for dir in [&user, &roots] {
+        fs::create_dir(dir).expect("makes it");
+        chmod(dir, 0o755);
+    }
+    chown(&user, Some(ALICE), Some(ALICE)).expect("gives it away");
+    let link = user.join(".jmo-security");
+    symlink(&roots, &link).expect("makes the link");
+    std::os::unix::fs::lchown(&link, Some(ALICE), Some(ALICE)).expect("gives it away");
+    // As the home, and as a directory above it.
+    for home in [link.clone(), link.join("home")] {
+        for args in [&ONE[..], &["enable"]] {
+            let mut command = world.command(args);
+            if home == link {
+                command.env_remove("JMO_TELEMETRY_HOME").env("HOME", &user);
+            } else {
+                command.env("JMO_TELEMETRY_HOME", &home);
+            }
+            run_soon(command).exits(73);
+            assert_eq!(mode(&roots), 0o755, "{home:?}");
+            assert_eq!(fs::read_dir(&roots).expect("reads").count(), 0, "{home:?}");
+        }
+    }
+    // A link to a directory of the user's own is followed.
+    chown(&roots, Some(ALICE), Some(ALICE)).expect("gives it away");
+    let mut command = world.command(ONE);
+    command.env_remove("JMO_TELEMETRY_HOME").env("HOME", &user);
+    run_soon(command).ok();
+    for path in files_of(&roots) {
+        assert_eq!(
+            fs::metadata(&path).expect("is there").uid(),
+            ALICE,
+            "{path:?}"
+        );
+    }
+}
+
+#[test]
+fn a_home_that_is_a_link_to_nothing_is_named_in_the_error() {
+    let world = World::new();
+    symlink(world.cwd().join("gone"), world.home()).expect("makes the link");
+    let ran = world.run(ONE).exits(73);
+    let named = format!("home `{}`: it is not a directory", world.home().display());
+    assert!(ran.stderr.contains(&named), "{ran}");
+}
+
 fn files_of(dir: &Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).expect("a directory").flatten() {
