@@ -81,8 +81,13 @@ impl Spool {
     fn check(&self) -> Result<Check, SpoolError> {
         let mut problems = self.damage().map_err(self.fail(CHECK))?;
         let damaged = !problems.is_empty();
+        // One read transaction, so that other processes can't change the numbers in between.
+        let _moment = self
+            .connection
+            .unchecked_transaction()
+            .map_err(self.fail(CHECK))?;
         problems.extend(self.mismatched().map_err(self.fail(CHECK))?);
-        let stats = self.stats()?;
+        let stats = self.stats_of_the_moment()?;
         let accounted = stats.pending
             + stats.sending
             + stats.sent

@@ -212,10 +212,18 @@ impl Spool {
     /// # Errors
     /// When the database can't be read.
     pub fn stats(&self) -> Result<Stats, SpoolError> {
+        // One read transaction, so that all numbers belong to the same moment.
+        let _moment = self
+            .connection
+            .unchecked_transaction()
+            .map_err(self.fail("count"))?;
+        self.stats_of_the_moment()
+    }
+
+    /// The same, in the caller's transaction.
+    pub(super) fn stats_of_the_moment(&self) -> Result<Stats, SpoolError> {
         let overflow = Overflow::of(&self.home).waiting();
         let counts = || {
-            // One read transaction, so that all numbers belong to the same moment.
-            let _moment = self.connection.unchecked_transaction()?;
             let recorded = self
                 .connection
                 .query_row(

@@ -69,3 +69,22 @@ fn an_event_that_can_not_be_retried_is_an_error_but_not_a_usage_error() {
     world.run(["spool", "retry", "ALL"]).ok();
     world.run(["spool", "retry", "some"]).exits(2);
 }
+
+#[test]
+fn a_check_during_a_flush_finds_nothing_wrong() {
+    let world = World::new();
+    let out = world.out_target();
+    std::thread::scope(|scope| {
+        let flushing = scope.spawn(|| {
+            for _ in 0..25 {
+                world.record_many(3);
+                world.flush(["--to", &out]);
+            }
+        });
+        while !flushing.is_finished() {
+            let check = world.run(["spool", "check"]).ok();
+            assert_eq!(check.stdout, "ok\n", "{check}");
+        }
+    });
+    world.check();
+}
