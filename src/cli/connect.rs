@@ -69,7 +69,10 @@ struct Shown {
 impl Args {
     pub(super) fn run(self, settings: &Settings, out: &mut Out) -> Result<Code, Failure> {
         if let (Some(kind), Some(place)) = (&self.kind, &self.place) {
-            let dir = settings.environment.working_dir()?;
+            let dir = settings
+                .environment
+                .working_dir()
+                .map_err(SettingsError::WorkingDir)?;
             let target = Target::of_kind(kind, place)
                 .and_then(|target| target.absolute(&dir))
                 .map_err(|error| Failure::new(Code::Usage, error.to_string()))?;
@@ -114,11 +117,14 @@ fn ask_for_token(target: &Target) -> Result<Token, Failure> {
         match rpassword::prompt_password(format!("token for {target} (not shown): ")) {
             // Ctrl-D.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => String::new(),
-            other => other?,
+            other => other.map_err(|error| Failure::stdin(&error))?,
         }
     } else {
         let mut text = String::new();
-        io::stdin().take(4096).read_to_string(&mut text)?;
+        io::stdin()
+            .take(4096)
+            .read_to_string(&mut text)
+            .map_err(|error| Failure::stdin(&error))?;
         text
     };
     Token::new(&text).ok_or_else(|| {

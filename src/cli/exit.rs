@@ -46,6 +46,21 @@ impl Failure {
         }
     }
 
+    /// stdout can't be written. A broken pipe is not a failure: the reader of our output has seen
+    /// enough.
+    pub(super) fn stdout(error: &std::io::Error) -> Self {
+        let code = match error.kind() {
+            ErrorKind::BrokenPipe => Code::Done,
+            _ => Code::Io,
+        };
+        Self::new(code, format!("failed to write to stdout: {error}"))
+    }
+
+    /// stdin can't be read.
+    pub(super) fn stdin(error: &std::io::Error) -> Self {
+        Self::new(Code::Io, format!("failed to read stdin: {error}"))
+    }
+
     /// The error and its causes on one line, each only once.
     pub(super) fn message(&self) -> String {
         chain(self.error.as_ref())
@@ -159,7 +174,7 @@ impl From<ViewError> for Failure {
     fn from(error: ViewError) -> Self {
         match error {
             ViewError::Spool(error) => error.into(),
-            ViewError::Write(error) => error.into(),
+            ViewError::Write(error) => Self::stdout(&error),
             ViewError::Read { ref source, .. } => match source.kind() {
                 ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::PermissionDenied => {
                     Self::new(Code::Configuration, error)
@@ -195,18 +210,6 @@ impl From<SettingsError> for Failure {
         let code = match error {
             SettingsError::Target(_) => Code::Usage,
             _ => Code::Configuration,
-        };
-        Self::new(code, error)
-    }
-}
-
-/// A broken pipe is not a failure: the reader of our output has seen enough.
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Self {
-        let code = if error.kind() == ErrorKind::BrokenPipe {
-            Code::Done
-        } else {
-            Code::Io
         };
         Self::new(code, error)
     }

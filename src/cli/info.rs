@@ -1,8 +1,6 @@
 //! `info`: what is collected. Generated from the event types themselves, so it always matches what
 //! is sent.
 
-use std::io;
-
 use clap::Args as ClapArgs;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -176,7 +174,8 @@ fn info() -> Info {
 impl Args {
     pub(super) fn run(self, _: &Settings, out: &mut Out) -> Result<Code, Failure> {
         if self.schema {
-            let schema = serde_json::to_string_pretty(&json_schema()).map_err(io::Error::from)?;
+            let schema = serde_json::to_string_pretty(&json_schema())
+                .map_err(|error| Failure::stdout(&error.into()))?;
             out.line(schema)?;
             return Ok(Code::Done);
         }

@@ -77,7 +77,8 @@ pub(super) fn watch<T: Send + 'static>(
 #[cfg(unix)]
 fn listen<T: Send + 'static>(sender: Sender<Message<T>>) -> Result<(), Failure> {
     use signal_hook::consts::{SIGINT, SIGTERM};
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])
+        .map_err(|error| Failure::new(Code::Io, format!("failed to wait for signals: {error}")))?;
     thread::spawn(move || {
         for signal in signals.forever() {
             let _ = sender.send(Message::Signal(signal));

@@ -1,5 +1,7 @@
 //! `completions` and `man`, generated from the definitions of the command line.
 
+use std::io;
+
 use clap::{Arg, Args as ClapArgs, Command, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;
@@ -59,7 +61,7 @@ impl ManArgs {
                     .hint("`jmo-telemetry --help` lists them")
             })?;
         }
-        out.text(&page(command)?)?;
+        out.text(&page(command).map_err(|error| Failure::stdout(&error))?)?;
         Ok(Code::Done)
     }
 }
@@ -114,7 +116,7 @@ fn lasting(name: &str) -> &'static str {
 }
 
 /// The manual page of a command.
-fn page(command: &Command) -> Result<String, Failure> {
+fn page(command: &Command) -> io::Result<String> {
     let man = Man::new(command.clone());
     let mut text = Vec::new();
     man.render_title(&mut text)?;

@@ -17,8 +17,8 @@ use crate::settings::Settings;
 use crate::spool::Spool;
 use crate::terminal::clean;
 use crate::view::{
-    Collected, Consumer, Csv, Cube, Frame, Local, Moment, Period, Raw, Source, collect, dashboard,
-    page, source,
+    Collected, Consumer, Csv, Cube, Frame, Local, Moment, Period, Raw, Source, ViewError, collect,
+    dashboard, page, source,
 };
 
 fn examples() -> String {
@@ -137,9 +137,9 @@ impl Args {
         source: &mut dyn Source,
         consumer: &mut dyn Consumer,
         out: &Out,
-    ) -> Result<Collected, Failure> {
+    ) -> Result<Collected, ViewError> {
         let mut progress = out.progress(&clean(&format!("reading {}", source.name())));
-        Ok(collect(source, self.period(), consumer, &mut progress)?)
+        collect(source, self.period(), consumer, &mut progress)
     }
 
     fn period(&self) -> Period {
@@ -151,24 +151,32 @@ impl Args {
         // The printed lines show the progress; a bar between them would only be confusing.
         let mut raw = Raw::new(out.stream(), to_terminal);
         let collected = collect(source, self.period(), &mut raw, &mut ())?;
-        out.stream().flush()?;
+        out.stream()
+            .flush()
+            .map_err(|error| Failure::stdout(&error))?;
         tell_notes(&collected, out);
         Ok(())
     }
 
     fn export(&self, source: &mut dyn Source, path: &Path, out: &mut Out) -> Result<(), Failure> {
         if path == Path::new("-") {
-            let mut csv = Csv::new(out.stream())?;
+            let fail = |error| Failure::stdout(&error);
+            let mut csv = Csv::new(out.stream()).map_err(fail)?;
             // As for `--raw`, the printed rows show the progress.
             let collected = collect(source, self.period(), &mut csv, &mut ())?;
-            csv.finish()?;
-            out.stream().flush()?;
+            csv.finish().map_err(fail)?;
+            out.stream().flush().map_err(fail)?;
             tell_notes(&collected, out);
             return Ok(());
         }
         let fail = |error| cant_write(path, error);
         let mut csv = NewFile::given(path).and_then(Csv::new).map_err(fail)?;
-        let collected = self.collect(source, &mut csv, out)?;
+        let collected = self
+            .collect(source, &mut csv, out)
+            .map_err(|error| match error {
+                ViewError::Write(error) => fail(error),
+                other => other.into(),
+            })?;
         csv.finish().and_then(NewFile::finish).map_err(fail)?;
         tell_notes(&collected, out);
         out.say(wrote(&collected, path));
@@ -183,7 +191,7 @@ impl Args {
             out.flush()
         };
         if path == Path::new("-") {
-            write(out.stream())?;
+            write(out.stream()).map_err(|error| Failure::stdout(&error))?;
             tell_notes(&collected, out);
             return Ok(());
         }
@@ -214,7 +222,9 @@ impl Args {
             local: &local(settings),
         };
         out.text(&dashboard(&collected, &frame))?;
-        Ok(out.stream().flush()?)
+        out.stream()
+            .flush()
+            .map_err(|error| Failure::stdout(&error))
     }
 }
 
@@ -260,7 +270,7 @@ fn wrote(collected: &Collected, path: &Path) -> String {
 fn cant_write(path: &Path, error: std::io::Error) -> Failure {
     // The output was a pipe, and its reader has seen enough.
     if error.kind() == std::io::ErrorKind::BrokenPipe {
-        return error.into();
+        return Failure::stdout(&error);
     }
     let text = format!("failed to write `{}`: {error}", path.display());
     Failure::new(code_of(&error), text)

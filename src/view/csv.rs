@@ -100,7 +100,9 @@ impl<W: Write> Csv<W> {
     pub(crate) fn new(out: W) -> io::Result<Self> {
         let (columns, held) = columns();
         let mut writer = csv::Writer::from_writer(out);
-        writer.write_record(columns.iter().map(|column| column.name()))?;
+        writer
+            .write_record(columns.iter().map(|column| column.name()))
+            .map_err(reason)?;
         Ok(Self {
             writer,
             columns,
@@ -114,6 +116,15 @@ impl<W: Write> Csv<W> {
     /// When the last rows can't be written.
     pub(crate) fn finish(self) -> io::Result<W> {
         self.writer.into_inner().map_err(|error| error.into_error())
+    }
+}
+
+/// The writer's own error. The conversion of the csv crate would hide its kind, such as a broken
+/// pipe.
+fn reason(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
     }
 }
 
@@ -182,12 +193,14 @@ impl<W: Write> Consumer for Csv<W> {
             };
             cell(&mut self.writer, &text.unwrap_or_default())?;
         }
-        Ok(self.writer.write_record(None::<&[u8]>)?)
+        self.writer.write_record(None::<&[u8]>).map_err(reason)
     }
 }
 
 fn cell<W: Write>(writer: &mut csv::Writer<W>, text: &str) -> io::Result<()> {
-    Ok(writer.write_field(without_formulas(text).as_bytes())?)
+    writer
+        .write_field(without_formulas(text).as_bytes())
+        .map_err(reason)
 }
 
 /// A value as the text of one cell.

@@ -172,26 +172,35 @@ fn a_deadline_ends_a_flush_that_hangs() {
 fn a_reader_that_has_seen_enough_is_no_error() {
     let world = World::new();
     world.record_many(3000);
-    let mut list = world
-        .command(["spool", "list", "--limit", "0", "--json"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("starts");
-    let mut some = [0; 100];
-    list.stdout
-        .take()
-        .expect("piped")
-        .read_exact(&mut some)
-        .expect("reads");
-    let output = list.wait_with_output().expect("ends");
-    assert_eq!(
-        (
-            output.status.code(),
-            String::from_utf8_lossy(&output.stderr).into_owned()
-        ),
-        (Some(0), String::new())
-    );
+    for args in [
+        "spool list --limit 0 --json",
+        "view --from spool --raw",
+        "view --from spool --export -",
+        "view --from spool --html -",
+    ] {
+        let mut command = world
+            .command(args.split(' '))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let mut some = [0; 100];
+        command
+            .stdout
+            .take()
+            .expect("piped")
+            .read_exact(&mut some)
+            .expect("reads");
+        let output = command.wait_with_output().expect("ends");
+        assert_eq!(
+            (
+                output.status.code(),
+                String::from_utf8_lossy(&output.stderr).into_owned()
+            ),
+            (Some(0), String::new()),
+            "{args}"
+        );
+    }
 }
 
 #[test]
@@ -213,9 +222,15 @@ fn data_that_can_not_be_written_is_an_io_error() {
         let ran = world
             .command(command.split(' '))
             .stdout(full.expect("opens"))
-            .stderr(Stdio::null())
-            .status();
-        assert_eq!(ran.expect("runs").code(), Some(74), "{command}");
+            .stderr(Stdio::piped())
+            .output()
+            .expect("runs");
+        assert_eq!(ran.status.code(), Some(74), "{command}");
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert!(
+            command == "--help" || said.contains("error: failed to write to stdout: "),
+            "{command}: {said}"
+        );
     }
 }
 

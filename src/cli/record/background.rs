@@ -5,20 +5,20 @@ use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 
-use crate::cli::exit::Failure;
 use crate::settings::Settings;
 
-/// Starts a flush in the background.
-pub(super) fn start_flush(settings: &Settings, config: Option<&Path>) -> Result<(), Failure> {
-    let program = settings.environment.program()?;
+/// Starts a flush in the background. If it can't be started, the event is safe anyway, and the next
+/// flush sends it.
+pub(super) fn start_flush(settings: &Settings, config: Option<&Path>) {
+    let Ok(program) = settings.environment.program() else {
+        return;
+    };
     let mut arguments: Vec<OsString> = Vec::new();
     if let Some(config) = config {
         arguments.extend(["--config".into(), config.into()]);
     }
     arguments.extend(["flush".into(), "--detached".into()]);
-    // If it can't be started, the event is safe anyway, and the next flush sends it.
     let _ = start(&program, &arguments);
-    Ok(())
 }
 
 #[cfg(unix)]

@@ -154,7 +154,7 @@ impl Args {
         let code = recorded?;
         // An empty input means that only the flush was wanted.
         if options.flush && (has_input || report.has_recorded()) {
-            background::start_flush(settings, config)?;
+            background::start_flush(settings, config);
         }
         Ok(code)
     }

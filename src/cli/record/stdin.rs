@@ -50,7 +50,9 @@ pub(super) fn record(
             }
             report.recorded(stored);
         }
-        batch.failed.map_or(Ok(()), |error| Err(error.into()))
+        batch
+            .failed
+            .map_or(Ok(()), |error| Err(Failure::stdin(&error)))
     };
     let piped = thread::scope(|scope| {
         let (sender, receiver) = mpsc::sync_channel(1);

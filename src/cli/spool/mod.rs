@@ -228,7 +228,10 @@ pub(super) fn confirm(question: &str, yes: bool, out: &mut Out) -> Result<bool, 
     }
     out.say(format_args!("{question} [y/N]"));
     let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
+    io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(|error| Failure::stdin(&error))?;
     let agreed = ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str());
     if !agreed {
         out.say("nothing was deleted");
