@@ -108,8 +108,8 @@ impl Status {
             last_flush: None,
             next_attempt_at: None,
             attempts: Vec::new(),
-            quarantined: settings.home.quarantined(),
-            overflow_set_aside: Overflow::of(&settings.home).set_aside(),
+            quarantined: Vec::new(),
+            overflow_set_aside: None,
             spool_error: None,
             home: settings.home.dir().display().to_string(),
         };
@@ -117,6 +117,9 @@ impl Status {
             status.spool_error = Some(chain(&error));
             None
         });
+        // Reading the spool may have repaired it or imported the overflow.
+        status.quarantined = settings.home.quarantined();
+        status.overflow_set_aside = Overflow::of(&settings.home).set_aside();
         if status.obstacle.is_none() {
             status.obstacle = obstacle_of(
                 settings,

@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use super::open::{Sharing, is_busy, is_read_only, is_there};
+use super::open::{
+    Sharing, is_busy, is_read_only, is_there, only_a_wal_is_left, refuse_only_a_wal,
+};
 use super::overflow::Overflow;
 use super::repair::{self, Budget};
 use super::schema::SCHEMA;
@@ -71,6 +73,7 @@ impl Caller {
         self != Self::Command
             || home.spool_db().exists()
             || home.overflow().exists()
+            || only_a_wal_is_left(home)
             || repair::is_unfinished(home)
     }
 
@@ -151,8 +154,12 @@ impl Spool {
 
     /// `None` when there is no spool.
     fn open_to_read(home: &Home) -> Result<Option<Self>, SpoolError> {
+        let unfinished = repair::is_unfinished(home);
+        if !unfinished {
+            refuse_only_a_wal(home)?;
+        }
         if !is_there(&home.spool_db())? {
-            if !repair::is_unfinished(home) {
+            if !unfinished {
                 return Ok(None);
             }
             let lock = lock(home, COMMAND_LOCK_WAIT)?;

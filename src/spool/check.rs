@@ -44,9 +44,16 @@ pub(crate) fn check(home: &Home) -> Result<Check, SpoolError> {
     let mut set_aside = home.quarantined();
     set_aside.retain(|name| !quarantined.contains(name));
     if !set_aside.is_empty() {
-        let lost = Spool::read(home, lost)?.saturating_sub(lost_before);
+        let (recorded, lost) =
+            Spool::read(home, |spool| Ok((spool.stats()?.recorded, lost(spool)?)))?;
+        let outcome = if recorded == 0 {
+            "nothing in it could be read, so it is not known how many events are lost".to_owned()
+        } else {
+            let lost = lost.saturating_sub(lost_before);
+            format!("events lost: {lost}; the others were carried over into a new one")
+        };
         check.problems.push(format!(
-            "the database was damaged and set aside as `{}`; events lost: {lost}; the others were carried over into a new one",
+            "the database was damaged and set aside as `{}`; {outcome}",
             set_aside.join("`, `")
         ));
     }

@@ -140,6 +140,12 @@ pub enum SpoolError {
         /// The database.
         path: PathBuf,
     },
+    /// It is gone or empty, but its WAL is there.
+    #[error("found only the WAL of spool `{}`", path.display())]
+    Missing {
+        /// The database.
+        path: PathBuf,
+    },
     /// The schema could not be brought up to date.
     #[error("failed to migrate spool `{}`", path.display())]
     Migration {
@@ -177,7 +183,7 @@ impl SpoolError {
     pub(crate) fn is_damage(&self) -> bool {
         use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
         let source = match self {
-            Self::Foreign { .. } => return true,
+            Self::Foreign { .. } | Self::Missing { .. } => return true,
             Self::Database { source, .. } => &source.0,
             Self::Migration {
                 source: rusqlite_migration::Error::RusqliteError { err, .. },

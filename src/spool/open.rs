@@ -39,6 +39,10 @@ impl Spool {
         busy_wait: Duration,
     ) -> Result<Self, SpoolError> {
         let path = home.spool_db();
+        if !is_there(&path)? && repair::is_unfinished(home) {
+            repair::finish(home)?;
+        }
+        refuse_only_a_wal(home)?;
         if !is_there(&path)? {
             Self::create(home)?;
         }
@@ -48,17 +52,7 @@ impl Spool {
         Ok(spool)
     }
 
-    /// Creates the database, or completes a repair that was killed in its last step.
     fn create(home: &Home) -> Result<(), SpoolError> {
-        if repair::is_unfinished(home) {
-            return Ok(repair::finish(home)?);
-        }
-        if size_of(&home.spool_wal()) > 0 {
-            // The WAL of a database that is gone. SQLite would apply it to the new one.
-            return Err(SpoolError::Foreign {
-                path: home.spool_wal(),
-            });
-        }
         let now = clock::now();
         let new = build(home, |target| prune::start_clock(target, now))?;
         fs::rename(new, home.spool_db())
@@ -156,6 +150,22 @@ pub(super) fn is_there(path: &Path) -> Result<bool, HomeError> {
             source,
         }),
     }
+}
+
+/// Whether the database is gone or empty, but its WAL is there and may contain events.
+pub(super) fn only_a_wal_is_left(home: &Home) -> bool {
+    size_of(&home.spool_db()) == 0 && size_of(&home.spool_wal()) > 0
+}
+
+/// SQLite would delete the WAL of an empty database, or apply it to a new one. So this is damage,
+/// and a repair looks for the events.
+pub(super) fn refuse_only_a_wal(home: &Home) -> Result<(), SpoolError> {
+    if only_a_wal_is_left(home) {
+        return Err(SpoolError::Missing {
+            path: home.spool_db(),
+        });
+    }
+    Ok(())
 }
 
 /// Opens the database exclusively for this connection. Returns `false` and changes nothing when

@@ -7,7 +7,7 @@
 //! next attempt.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -134,7 +134,9 @@ fn set_aside(home: &Home, now: DateTime<Utc>) -> Result<(), HomeError> {
         .expect("names do not run out");
     let moved = match fs::rename(&path, &aside) {
         // Only the WAL is left.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => File::create_new(&aside).map(drop),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            files::open_own(&aside, OpenOptions::new().write(true).create_new(true)).map(drop)
+        }
         other => other,
     };
     moved.map_err(|source| HomeError {
@@ -156,7 +158,10 @@ fn build_from_readable_rows(home: &Home, deadline: Deadline) -> Result<PathBuf, 
     let copy = Copy::of(home).map_err(fail)?;
     let mut found = 0;
     let new = schema::build(home, |target| {
-        if let Ok(source) = copy.open() {
+        // SQLite would delete the WAL of an empty database.
+        if !copy.is_empty()
+            && let Ok(source) = copy.open()
+        {
             found = salvage::copy(&source, target, deadline)?;
         }
         Ok(())
@@ -202,25 +207,27 @@ impl Copy {
         Ok(copy)
     }
 
+    /// Whether there is no database but its WAL, at best.
+    fn is_empty(&self) -> bool {
+        size_of(&self.path) == 0
+    }
+
     fn open(&self) -> rusqlite::Result<Connection> {
         Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_WRITE)
     }
 
-    /// Replaces the first page with that of a healthy database of the same schema.
+    /// Replaces the first page with that of a healthy database of the same schema, or adds it. If
+    /// the WAL contains that page and others, SQLite reads those.
     fn transplant_first_page(&self, healthy: &Path) -> io::Result<()> {
         let mut page = [0; PAGE_BYTES];
         File::open(healthy)?.read_exact(&mut page)?;
-        let mut damaged = files::open_own(&self.path, OpenOptions::new().read(true).write(true))?;
-        let length = damaged.metadata()?.len();
-        if length < PAGE_BYTES as u64 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        // The header must give the size of this file (https://sqlite.org/fileformat.html, 1.3.8);
-        // its free pages are unknown.
-        let pages = u32::try_from(length / PAGE_BYTES as u64).unwrap_or(u32::MAX);
-        page[28..32].copy_from_slice(&pages.to_be_bytes());
-        page[32..40].fill(0);
-        damaged.seek(SeekFrom::Start(0))?;
+        // The number of pages and the free pages are unknown. Zero makes SQLite count the pages
+        // (https://sqlite.org/fileformat.html, 1.3.8).
+        page[28..40].fill(0);
+        let mut damaged = files::open_own(
+            &self.path,
+            OpenOptions::new().write(true).create(true).truncate(false),
+        )?;
         damaged.write_all(&page)
     }
 }

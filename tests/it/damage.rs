@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::PermissionsExt;
 
 use crate::storage::is;
 use crate::support::tracer::{Call, Tracer, Verdict};
@@ -346,6 +347,68 @@ fn a_repair_that_is_killed_anywhere_is_done_again_and_loses_nothing() {
             break;
         }
     }
+}
+
+#[test]
+fn the_events_in_the_wal_of_a_database_that_is_gone_are_found() {
+    let commands: [&[&str]; 6] = [
+        &["spool", "check"],
+        &["spool", "list"],
+        &["spool", "prune"],
+        &["flush"],
+        &["status"],
+        &ONE,
+    ];
+    for emptied in [false, true] {
+        for command in commands {
+            let world = World::new();
+            for _ in 0..5 {
+                world.run(ONE).ok();
+            }
+            let ids = world.event_ids();
+            let database = world.file("spool.db");
+            if emptied {
+                fs::write(&database, "").expect("empties");
+            } else {
+                fs::remove_file(&database).expect("deletes");
+            }
+            let what = format!("{command:?}, emptied: {emptied}");
+            world.run(command);
+            assert_eq!(world.event_ids()[..5], ids, "{what}");
+            let aside = world.file(&quarantined(&world)[0]);
+            let mode = fs::metadata(aside).expect("metadata").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{what}");
+            world.check();
+        }
+    }
+}
+
+#[test]
+fn status_names_the_database_that_it_sets_aside() {
+    let world = World::new();
+    world.run(ONE).ok();
+    settle(&world);
+    fs::write(world.file("spool.db"), "").expect("writes");
+    let status = world.status();
+    assert_eq!(
+        status["quarantined"],
+        serde_json::json!(quarantined(&world))
+    );
+    assert_eq!(quarantined(&world).len(), 1);
+}
+
+#[test]
+fn check_does_not_say_how_many_events_are_lost_when_it_could_read_nothing() {
+    let world = World::new();
+    world.record_many(3);
+    settle(&world);
+    fs::write(world.file("spool.db"), [0xa5; 9_000]).expect("writes");
+    let check = world.run(["spool", "check"]).exits(74);
+    assert!(check.stdout.contains(&quarantined(&world)[0]), "{check}");
+    assert!(
+        check.stdout.contains("not known how many events are lost"),
+        "{check}"
+    );
 }
 
 #[test]
