@@ -1,6 +1,8 @@
 //! The types of fields: how each is read from untyped JSON, and how the table of events describes
 //! it. No message made here repeats a value.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 use super::table::{Kind, Words};
@@ -169,6 +171,28 @@ impl<V: Vocabulary + PartialEq> Field for Vec<V> {
             }
         }
         Ok(words)
+    }
+}
+
+/// A list of words that also knows how many different ones the caller named. All that are outside
+/// of the vocabulary are one word in the list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Counted<V> {
+    words: Vec<V>,
+    #[serde(skip)]
+    pub(super) named: Count,
+}
+
+impl<V: Vocabulary + PartialEq> Field for Counted<V> {
+    const KIND: Kind = Vec::<V>::KIND;
+    const REQUIRED: bool = Vec::<V>::REQUIRED;
+
+    fn read(value: Value<'_>, name: &'static str, dropped: Dropped<'_>) -> Taken<Self> {
+        let named: HashSet<_> = value.elements().iter().filter_map(Value::to_text).collect();
+        let named = Count::try_from(named.len()).unwrap_or(Count::MAX);
+        let words = Vec::read(value, name, dropped)?;
+        Ok(Self { words, named })
     }
 }
 

@@ -12,8 +12,6 @@ pub(crate) mod table;
 pub mod version;
 pub mod vocabulary;
 
-use std::collections::HashSet;
-
 use crate::json::{Object, Value};
 pub use fields::FieldError;
 use fields::left_over;
@@ -115,23 +113,15 @@ impl Event {
         mut metadata: Object<'_>,
         dropped: &mut Vec<String>,
     ) -> Result<Self, EventError> {
-        // As many as are named, because several unknown ones are listed as one word.
-        let policies = metadata.get("policies").map_or(0, different);
         let read = Self::take(name, &mut metadata, dropped).ok_or(EventError::Unknown)?;
         let mut event = read.map_err(|errors| EventError::Fields {
             event: EventSpec::named(name).map_or("", |event| event.name),
             errors,
         })?;
         dropped.extend(left_over(&metadata));
-        event.derive(policies);
+        event.derive();
         Ok(event)
     }
-}
-
-/// The number of different words in a list.
-fn different(list: &Value<'_>) -> usize {
-    let words = list.elements().iter().filter_map(Value::to_text);
-    words.collect::<HashSet<_>>().len()
 }
 
 /// An event without id and time: everything that the caller can provide.

@@ -10,8 +10,8 @@
 use serde::Serialize;
 
 use super::fields::{
-    Bucketed, Count, Derived, Dropped, ExitCode, Field, FieldError, OrZero, Taken, all_read,
-    left_over, wrong,
+    Bucketed, Count, Counted, Derived, Dropped, ExitCode, Field, FieldError, OrZero, Taken,
+    all_read, left_over, wrong,
 };
 use super::table::{EventSpec, FieldSpec, Kind};
 use super::vocabulary::{
@@ -188,7 +188,7 @@ events! {
         /// How long the evaluation took, in milliseconds; stored as a range
         evaluation_time_bucket: Bucketed<EvaluationTimeBucket> = "--evaluation-ms <MS>",
         /// The policies; repeat the flag or join them with commas
-        policies: Vec<Policy> = "--policy <POLICY>",
+        policies: Counted<Policy> = "--policy <POLICY>",
         /// How many policies passed
         passed_count: Count = "--passed <N>",
         /// How many policies failed
@@ -257,12 +257,11 @@ impl TargetTypes {
 }
 
 impl Event {
-    /// Fills in the values that are derived from other fields. `policies` is the number of different
-    /// policies that the caller named.
-    pub(super) fn derive(&mut self, policies: usize) {
+    /// Fills in the values that are derived from other fields.
+    pub(super) fn derive(&mut self) {
         match self {
             Self::ScanStarted(event) => event.derive(),
-            Self::PolicyEvaluated(event) => event.derive(policies),
+            Self::PolicyEvaluated(event) => event.derive(),
             _ => {}
         }
     }
@@ -282,9 +281,8 @@ impl ScanStarted {
 }
 
 impl PolicyEvaluated {
-    fn derive(&mut self, named: usize) {
-        let named = Count::try_from(named).unwrap_or(Count::MAX);
-        self.policy_count.0.get_or_insert(named);
+    fn derive(&mut self) {
+        self.policy_count.0.get_or_insert(self.policies.named);
     }
 }
 
