@@ -143,6 +143,7 @@ impl Args {
             out.sentence(format_args!("deleted {what}"))?;
         }
         for left in &report.remote_left {
+            // Where events are deleted by id, the spool keeps the old id until that has worked.
             let what = what_was_sent(&left.destination, &left.files);
             out.sentence(format_args!(
                 "could not delete {what}: {}; `jmo-telemetry forget` tries again",

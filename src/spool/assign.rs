@@ -69,7 +69,7 @@ impl<'d> BatchBuilder<'d> {
         if let Some(segment) = self.unfinished.next() {
             let file = fill(connection, &segment, &mut self.limits)?;
             if file.unconfirmed > 0 || (segment.stale && file.events > 0) {
-                note_attempt(connection, &file)?;
+                self.note(connection, &file)?;
                 self.batch.files.push(file);
             } else if segment.stale {
                 self.batch.stale.push(file.name);
@@ -83,10 +83,34 @@ impl<'d> BatchBuilder<'d> {
             return Ok(false);
         };
         let file = fill(connection, &segment, &mut self.limits)?;
-        note_attempt(connection, &file)?;
+        self.note(connection, &file)?;
         self.batch.files.push(file);
         Ok(true)
     }
+
+    /// Stores what must be known of a segment before it is sent.
+    fn note(&self, connection: &Connection, file: &SegmentFile) -> rusqlite::Result<()> {
+        // Where files can be looked at, `forget` deletes them by name.
+        if !self.limits.destination.can_look {
+            note_senders(connection, self.destination, file)?;
+        }
+        note_attempt(connection, file)
+    }
+}
+
+/// Stores the anonymous ids in what is about to be sent, for `forget` (see [`super::remote`]).
+fn note_senders(
+    connection: &Connection,
+    destination: &str,
+    file: &SegmentFile,
+) -> rusqlite::Result<()> {
+    connection
+        .execute(
+            "INSERT OR IGNORE INTO sender (destination, anonymous_id)
+             SELECT DISTINCT ?1, payload ->> 'anonymous_id' FROM event WHERE segment = ?2",
+            params![destination, file.id],
+        )
+        .map(|_| ())
 }
 
 /// First the segments with `sending` rows, oldest first, so that rows that may have arrived already

@@ -1,4 +1,6 @@
-//! This spool's files at its destinations, which `forget` deletes there.
+//! What this spool has sent, for `forget`, which deletes it there: the names of its files, and the
+//! anonymous ids in them for destinations that delete by id. The ids are kept until `forget` has
+//! succeeded there, even when the rows are gone or the id was replaced.
 
 use uuid::Uuid;
 
@@ -12,15 +14,19 @@ impl Spool {
     pub(crate) fn remote_files(&self) -> Result<Vec<(String, Vec<String>)>, SpoolError> {
         let read = || {
             let mut files: Vec<(String, Vec<String>)> = Vec::new();
-            let mut statement = self
-                .connection
-                .prepare("SELECT destination, name FROM segment ORDER BY destination, id")?;
+            let mut statement = self.connection.prepare(
+                "SELECT destination, name, id FROM segment
+                     UNION ALL SELECT DISTINCT destination, NULL, NULL FROM sender
+                     ORDER BY destination, id",
+            )?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
-                let (destination, name) = (row.get(0)?, row.get(1)?);
-                match files.last_mut() {
-                    Some((last, names)) if *last == destination => names.push(name),
-                    _ => files.push((destination, vec![name])),
+                let destination = row.get(0)?;
+                if files.last().is_none_or(|(last, _)| *last != destination) {
+                    files.push((destination, Vec::new()));
+                }
+                if let (Some((_, names)), Some(name)) = (files.last_mut(), row.get(1)?) {
+                    names.push(name);
                 }
             }
             Ok(files)
@@ -28,7 +34,7 @@ impl Spool {
         read().map_err(self.fail("read the files of"))
     }
 
-    /// The anonymous ids in the events that were sent there, as far as the rows still exist.
+    /// The anonymous ids in the events that were sent there, as far as they are known.
     ///
     /// # Errors
     /// When the database can't be read.
@@ -36,7 +42,8 @@ impl Spool {
         let read = || {
             let mut statement = self.connection.prepare(
                 "SELECT DISTINCT payload ->> 'anonymous_id' FROM event
-                 WHERE segment IN (SELECT id FROM segment WHERE destination = ?1)",
+                 WHERE segment IN (SELECT id FROM segment WHERE destination = ?1)
+                 UNION SELECT anonymous_id FROM sender WHERE destination = ?1",
             )?;
             let ids = statement.query_map([destination], |row| row.get::<_, String>(0))?;
             ids.collect::<rusqlite::Result<Vec<_>>>()
@@ -63,6 +70,7 @@ impl Writer<'_> {
                 transaction.execute(&format!("DELETE FROM event WHERE {OF_IT}"), [destination])?;
             ledger::count(transaction, "forgotten", sent)?;
             transaction.execute("DELETE FROM segment WHERE destination = ?1", [destination])?;
+            transaction.execute("DELETE FROM sender WHERE destination = ?1", [destination])?;
             Ok(sent)
         })
     }

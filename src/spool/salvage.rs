@@ -18,7 +18,14 @@ const PATIENCE: u32 = 4_000;
 const MISSES_PER_STEP: u32 = 64;
 
 /// All tables except the events.
-const TABLES: [&str; 5] = ["segment", "destination", "attempt", "ledger", "clock"];
+const TABLES: [&str; 6] = [
+    "segment",
+    "destination",
+    "attempt",
+    "ledger",
+    "clock",
+    "sender",
+];
 
 /// Copies everything readable from `source`, a damaged database, into `target`, a new one. Returns
 /// the number of events that were found.

@@ -18,6 +18,7 @@ const MIGRATIONS: &[M<'_>] = &[
     M::up(include_str!("../../migrations/0002_destination_answer.sql")),
     M::up(include_str!("../../migrations/0003_clock.sql")),
     M::up(include_str!("../../migrations/0004_copies.sql")),
+    M::up(include_str!("../../migrations/0005_senders.sql")),
 ];
 
 /// The suffixes of the files of one SQLite database.

@@ -4,6 +4,7 @@
 use fs2::FileExt;
 use serde_json::Value;
 
+use crate::support::collector_stand_in::StandIn;
 use crate::support::gist_server::{Fault, GistServer, RetryAfter};
 use crate::support::traces::traces_of;
 use crate::support::world::World;
@@ -349,4 +350,40 @@ fn forget_begins_the_count_of_scans_anew_and_says_what_stays() {
         .run("record scan.started --mode cli --profile fast".split_whitespace())
         .ok();
     assert!(world.payloads()[0].contains("first_time"));
+}
+
+#[test]
+fn forget_deletes_at_a_collector_what_was_sent_under_an_earlier_id_whose_rows_are_gone() {
+    let collector = StandIn::start();
+    let world = World::new().with("JMO_TELEMETRY_ENDPOINT", &collector.url());
+    world.run(["banner"]).ok();
+    world.record_many(3);
+    world.flush([]);
+    let before = id(&world);
+    world.run(["id", "--reset"]).ok();
+    world.run(["spool", "purge", "--all", "--yes"]).ok();
+    world.record_many(2);
+    world.flush([]);
+    assert_eq!(collector.lines().len(), 5);
+    world.run(["forget", "--yes"]).ok();
+    assert_eq!(collector.lines(), Vec::<String>::new());
+    is_gone(&world, &[before]);
+}
+
+#[test]
+fn a_repeated_forget_deletes_at_a_collector_what_the_first_one_could_not() {
+    let collector = StandIn::start();
+    let world = World::new().with("JMO_TELEMETRY_ENDPOINT", &collector.url());
+    world.run(["banner"]).ok();
+    world.record_many(3);
+    world.flush([]);
+    let before = id(&world);
+    collector.keep_everything(true);
+    world.run(["forget", "--yes"]).exits(75);
+    assert_eq!(collector.lines().len(), 3);
+    collector.keep_everything(false);
+    let again = world.run(["forget", "--yes", "--json"]).ok().json();
+    assert_eq!(again["remote_left"], serde_json::json!([]));
+    assert_eq!(collector.lines(), Vec::<String>::new());
+    is_gone(&world, &[before]);
 }

@@ -19,6 +19,8 @@ struct Known {
     lines: BTreeMap<String, String>,
     /// A batch that contains this text gets 413.
     refused: Option<String>,
+    /// Whether requests to forget get 503.
+    keeps: bool,
 }
 
 /// A running stand-in. Its thread ends with the process.
@@ -60,6 +62,11 @@ impl StandIn {
         locked(&self.known).refused = Some(needle.to_owned());
     }
 
+    /// Whether requests to forget get 503 from now on.
+    pub(crate) fn keep_everything(&self, keeps: bool) {
+        locked(&self.known).keeps = keeps;
+    }
+
     /// The ids of all events that it has.
     pub(crate) fn event_ids(&self) -> Vec<String> {
         locked(&self.known).lines.keys().cloned().collect()
@@ -76,6 +83,7 @@ fn serve(mut stream: TcpStream, known: &Mutex<Known>) {
     };
     let (status, body) = match (seen.method.as_str(), seen.path.as_str()) {
         ("POST", "/v1/events") => take(&seen, known),
+        ("POST", "/v1/forget") => forget(&seen, known),
         ("GET", "/healthz") => (200, json!({"ok": true})),
         _ => (404, json!({"error": "not found"})),
     };
@@ -88,6 +96,19 @@ fn serve(mut stream: TcpStream, known: &Mutex<Known>) {
     // The client may have gone.
     let _ = stream.write_all(&bytes);
     let _ = stream.shutdown(Shutdown::Write);
+}
+
+/// Deletes the events with this anonymous id.
+fn forget(seen: &Seen, known: &Mutex<Known>) -> (u16, Value) {
+    let mut known = locked(known);
+    if known.keeps {
+        return (503, json!({"error": "unavailable"}));
+    }
+    let asked: Value = serde_json::from_slice(&seen.body).expect("JSON");
+    let id = asked["anonymous_id"].as_str().expect("an id");
+    let before = known.lines.len();
+    known.lines.retain(|_, line| !line.contains(id));
+    (200, json!({"forgotten": before - known.lines.len()}))
 }
 
 /// Accepts a whole batch, or nothing of it.
