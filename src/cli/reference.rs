@@ -14,8 +14,8 @@ pub(super) fn environment() -> Vec<(&'static str, String)> {
     let switches = [
         (
             "JMO_TELEMETRY_DISABLE",
-            "1, true, yes or on disables telemetry; 0, false, no, off or an empty value does not; \
-             anything else does"
+            "1, true, yes, on or any other value disables telemetry; 0, false, no, off or an empty \
+             value does not"
                 .to_owned(),
         ),
         ("DO_NOT_TRACK", "1 or true disables telemetry".to_owned()),
