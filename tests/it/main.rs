@@ -41,6 +41,7 @@ mod spool_commands;
 mod status;
 mod storage;
 mod support;
+mod terminal;
 mod token;
 mod trouble;
 mod view;

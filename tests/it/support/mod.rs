@@ -7,6 +7,7 @@ pub(crate) mod collector_stand_in;
 pub(crate) mod gist_server;
 pub(crate) mod other_server;
 pub(crate) mod poison;
+pub(crate) mod terminal;
 pub(crate) mod tracer;
 pub(crate) mod traces;
 pub(crate) mod world;
