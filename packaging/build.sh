@@ -81,7 +81,8 @@ if has wheel; then
 fi
 if has sdist; then
   rm -f dist/jmo_telemetry-*.tar.gz*
-  (cd python && "$maturin" sdist --out ../dist) >&2
+  # It says first that there is no Cargo.toml in this folder, and then finds the right one.
+  (cd python && "$maturin" sdist --out ../dist) >target/package/sdist 2>&1 || { cat target/package/sdist >&2; exit 1; }
   checksum dist/jmo_telemetry-*.tar.gz
 fi
 
