@@ -34,7 +34,13 @@ impl CompletionsArgs {
         let text = String::from_utf8_lossy(&text);
         // In one part of its bash script, clap_complete 4.6 treats the hyphen in our name as a
         // separator between commands. The other part does not, so no subcommand would be found.
-        out.text(&text.replace("jmo__subcmd__telemetry", "jmo__telemetry"))?;
+        let text = text.replace("jmo__subcmd__telemetry", "jmo__telemetry");
+        // Its elvish script takes an argument for a subcommand, and fails because it knows none of
+        // that name.
+        out.text(&text.replace(
+            "    $completions[$command]\n",
+            "    if (has-key $completions $command) {\n        $completions[$command]\n    }\n",
+        ))?;
         Ok(Code::Done)
     }
 }

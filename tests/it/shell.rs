@@ -5,10 +5,14 @@ use std::process::{Command, Stdio};
 
 use crate::support::world::World;
 
-/// Whether a shell is installed here; `.ci/run` installs bash, zsh and fish.
+/// Whether a shell is installed here; `.ci/run` installs bash, zsh, fish and elvish.
 fn has(shell: &str) -> bool {
     let found = Command::new(shell)
-        .arg("--version")
+        .arg(if shell == "elvish" {
+            "-version"
+        } else {
+            "--version"
+        })
         .stdout(Stdio::null())
         .status()
         .is_ok();
@@ -163,6 +167,51 @@ fn zsh_offers(world: &World, functions: &Path, line: &str) -> String {
             .env("TERM", "dumb"),
     );
     text.replace('\r', "\n")
+}
+
+#[test]
+fn elvish_completes_commands_and_flags_and_offers_nothing_after_an_argument() {
+    if !has("elvish") {
+        return;
+    }
+    let world = World::new();
+    std::fs::write(
+        world.cwd().join("completion"),
+        completions(&world, "elvish"),
+    )
+    .expect("writes");
+    // The words that a flag takes are unknown to it.
+    for (line, words) in &CASES[..5] {
+        let offered = elvish_offers(&world, line);
+        for word in *words {
+            let found = offered.lines().any(|line| line.starts_with(word));
+            assert!(found, "{word} after `{line}` in {offered}");
+        }
+    }
+    assert_eq!(elvish_offers(&world, "jmo-telemetry spool show 5 "), "");
+}
+
+/// Asks the completions for what may follow a line. Only an elvish on a terminal has an editor.
+fn elvish_offers(world: &World, line: &str) -> String {
+    let words: String = line.split(' ').map(|word| format!(" '{word}'")).collect();
+    let program = format!(
+        "eval (slurp < completion)\n\
+         try {{\n\
+           $edit:completion:arg-completer[jmo-telemetry]{words} | each {{|word| echo $word[stem] }} > offered\n\
+         }} catch error {{\n\
+           print $error[reason] > offered\n\
+         }}\n\
+         exit\n"
+    );
+    std::fs::write(world.cwd().join("start.elv"), program).expect("writes");
+    text_of(
+        Command::new("timeout")
+            .args(["20", "script", "-qec", "elvish -rc start.elv", "/dev/null"])
+            .current_dir(world.cwd())
+            .env("HOME", world.cwd())
+            .env("XDG_RUNTIME_DIR", world.cwd()),
+    );
+    std::fs::read_to_string(world.cwd().join("offered")).expect("elvish runs it")
 }
 
 fn text_of(command: &mut Command) -> String {
