@@ -1,7 +1,7 @@
 //! The parts that depend on the operating system: opening a file without following links or
 //! waiting, who owns a file, and who can read it.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
@@ -89,7 +89,7 @@ pub(crate) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
-        let (open, there) = (file.metadata()?, fs::metadata(path)?);
+        let (open, there) = (file.metadata()?, std::fs::metadata(path)?);
         Ok((open.dev(), open.ino()) == (there.dev(), there.ino()))
     }
     #[cfg(not(unix))]
@@ -105,7 +105,7 @@ pub(crate) fn readable_by_others(path: &Path) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
+        std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
     }
     #[cfg(not(unix))]
     {

@@ -30,6 +30,10 @@ use crate::limits::SMALL_FILE_BYTES;
 pub struct Home {
     dir: PathBuf,
     /// Whether `JMO_TELEMETRY_HOME` names it. If so, its permissions are never changed.
+    #[cfg_attr(
+        not(unix),
+        expect(dead_code, reason = "only Unix has such permissions")
+    )]
     named: bool,
 }
 

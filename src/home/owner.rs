@@ -14,6 +14,10 @@ use super::Home;
 
 /// Why a home can't be used.
 #[derive(Debug, thiserror::Error)]
+#[cfg_attr(
+    not(unix),
+    expect(dead_code, reason = "only on Unix a home is checked for its owner")
+)]
 pub(crate) enum OwnerError {
     /// It could not be looked at.
     #[error("failed to look at home `{}`", path.display())]
