@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The program on the other systems, as far as one Linux machine can show: compiled for Windows and run under wine,
-# type-checked for macOS, linked with musl and run. As root on Debian it installs what is missing, from Debian and PyPI.
+# type-checked for macOS, linked with musl and run. Clippy reads the code for Windows and macOS. As root on Debian it
+# installs what is missing, from Debian and PyPI.
 #
 #   tests/other-systems.sh [windows|macos|musl ...]     all of them without arguments
 #
@@ -61,6 +62,7 @@ apt_install() {
 install_tools() {
   local missing=()
   [ -d /usr/lib/rustlib/src/rust/library ] || missing+=(rustc-web rust-web-src)
+  [ -x /usr/bin/clippy-driver ] || missing+=(rust-web-clippy)
   command -v cargo >/dev/null || missing+=(cargo-web)
   [ "${#missing[@]}" = 0 ] || apt_install "${missing[@]}"
   [[ " $* " != *" windows "* ]] || command -v wine >/dev/null || apt_install wine wine64
@@ -87,6 +89,16 @@ build() {
 build_ours() {
   build "$@" 2>&1 | tee "$work/said"
   ! grep -q '^warning' "$work/said" || fail "the compiler warns about the code for $2"
+}
+
+# lint TARGET: what CI does on that system itself.
+lint() {
+  [ -x /usr/bin/clippy-driver ] || {
+    skip "clippy for $1" "there is no /usr/bin/clippy-driver"
+    return 0
+  }
+  RUSTC_WORKSPACE_WRAPPER=/usr/bin/clippy-driver build_ours check "$1"
+  pass "clippy for $1"
 }
 
 # can_build COMMAND TARGET: whether this machine can build anything for a target. It is tried with a program of one line,
@@ -185,6 +197,7 @@ windows() {
   can_build build $target || return 0
   build_ours build $target
   pass "Windows is compiled and linked"
+  lint $target
 
   step "Windows: wine"
   trap 'wineserver -k 2>/dev/null || true' EXIT
@@ -307,6 +320,7 @@ macos() {
   can_build check $target || return 0
   build_ours check $target
   pass "macOS is type-checked"
+  lint $target
 }
 
 musl() {
