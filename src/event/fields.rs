@@ -254,8 +254,12 @@ impl<T: Field> Field for Derived<T> {
 /// was ever written can still be read, sent and accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-#[cfg_attr(not(test), expect(dead_code, reason = "no field was added yet"))]
-pub(crate) struct Later<T>(pub(crate) Option<T>);
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "for the first field that comes later"
+)]
+pub struct Later<T>(pub Option<T>);
 
 impl<T: Field> Field for Later<T> {
     const KIND: Kind = T::KIND;

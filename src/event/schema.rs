@@ -9,6 +9,8 @@
 
 use serde::Serialize;
 
+#[allow(unused_imports, reason = "for the first field that comes later")]
+use super::fields::Later;
 use super::fields::{
     Bucketed, Count, Counted, Derived, Dropped, ExitCode, Field, FieldError, OrZero, Taken,
     all_read, left_over, wrong,
@@ -289,7 +291,6 @@ impl PolicyEvaluated {
 #[cfg(test)]
 #[expect(unreachable_pub, reason = "what the macro makes is public everywhere")]
 mod tests {
-    use super::super::fields::Later;
     use super::super::json_schema;
     use super::*;
 
