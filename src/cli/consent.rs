@@ -108,6 +108,7 @@ impl DisableArgs {
                     "telemetry is disabled anyway; run `jmo-telemetry disable` again to delete unsent events",
                 )
             })?;
+            super::spool::tell_what_may_have_arrived(&deleted, out);
             Some(deleted.unsent)
         };
         schedule::remove_or_mention(settings, self.schedule, out)?;

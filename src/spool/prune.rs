@@ -183,7 +183,11 @@ fn expire(connection: &Connection, cutoffs: &Cutoffs) -> rusqlite::Result<Delete
         [ms(cutoffs.pending_before)],
     )?;
     count(connection, "dropped:expired", unsent)?;
-    Ok(Deleted { unsent, sent })
+    Ok(Deleted {
+        unsent,
+        sent,
+        ..Deleted::default()
+    })
 }
 
 /// Frees part of `excess` bytes: sent rows first, then the oldest pending ones.
@@ -196,7 +200,11 @@ fn shrink(connection: &Connection, excess: &mut u64) -> rusqlite::Result<Deleted
         0
     };
     count(connection, "dropped:spool_full", unsent)?;
-    Ok(Deleted { unsent, sent })
+    Ok(Deleted {
+        unsent,
+        sent,
+        ..Deleted::default()
+    })
 }
 
 /// The bytes that a row takes in addition to its payload: its numbers and its index entries.

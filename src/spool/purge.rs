@@ -10,6 +10,9 @@ use super::{SpoolError, Writer, repair};
 pub(crate) struct Deleted {
     /// Unsent rows: pending, sending and held.
     pub(crate) unsent: usize,
+    /// Those of the unsent rows that were being sent, and may have arrived.
+    #[serde(skip)]
+    pub(crate) sending: usize,
     /// Sent rows. They are still counted as sent.
     pub(crate) sent: usize,
 }
@@ -17,6 +20,7 @@ pub(crate) struct Deleted {
 impl std::ops::AddAssign for Deleted {
     fn add_assign(&mut self, other: Self) {
         self.unsent += other.unsent;
+        self.sending += other.sending;
         self.sent += other.sent;
     }
 }
@@ -42,7 +46,9 @@ impl Writer<'_> {
     /// Returns what was deleted, and whether it is gone from the files.
     fn purge_rows(&mut self, all: bool) -> rusqlite::Result<(Deleted, bool)> {
         let deleted = self.in_transaction(|transaction| {
-            let unsent = transaction.execute("DELETE FROM event WHERE state <> 2", [])?;
+            let sending = transaction.execute("DELETE FROM event WHERE state = 1", [])?;
+            let others = transaction.execute("DELETE FROM event WHERE state <> 2", [])?;
+            let unsent = sending + others;
             count(transaction, "purged", unsent)?;
             let mut sent = 0;
             if all {
@@ -51,7 +57,11 @@ impl Writer<'_> {
                 // Their files must never be written again, because the rows in them are deleted here.
                 transaction.execute("UPDATE segment SET sealed = 1, stale = 0", [])?;
             }
-            Ok(Deleted { unsent, sent })
+            Ok(Deleted {
+                unsent,
+                sending,
+                sent,
+            })
         })?;
         // Deleted rows are still in free pages and in the WAL. This removes them from both.
         self.spool.connection.execute_batch("VACUUM")?;

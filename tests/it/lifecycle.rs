@@ -434,6 +434,27 @@ fn purge_needs_confirmation_and_counts() {
 }
 
 #[test]
+fn deleting_what_is_being_sent_says_that_it_may_have_arrived_and_forget_deletes_it_there() {
+    for args in [&["spool", "purge", "--pending", "--yes"][..], &["disable"]] {
+        let server = GistServer::start();
+        let world = World::with_gist(&server);
+        world.record_many(2);
+        server.plan(Fault::CutAfterCommit);
+        world.flush([]);
+        assert_eq!(server.lines().len(), 2);
+        world.record_many(1);
+        world.run(["enable"]).ok();
+        let ran = world.run(args).ok();
+        let said = "2 events were being sent and may have arrived; `jmo-telemetry forget` deletes them at the destination, too\n";
+        assert!(ran.stderr.contains(said), "{ran}");
+        let again = world.run(args).ok();
+        assert!(!again.stderr.contains("being sent"), "{again}");
+        world.run(["forget", "--yes"]).ok();
+        assert!(server.lines().is_empty());
+    }
+}
+
+#[test]
 fn the_readmes_main_job_runs_and_leaves_nothing_behind() {
     let root = env!("CARGO_MANIFEST_DIR");
     let readme = std::fs::read_to_string(format!("{root}/README.md")).expect("the README");

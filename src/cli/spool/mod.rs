@@ -213,7 +213,19 @@ impl PurgeArgs {
         let deleted = Spool::write(&settings.home, Caller::Command, |writer| {
             writer.purge(self.all)
         })?;
+        tell_what_may_have_arrived(&deleted, out);
         show_deleted(deleted, "not sent", self.json, out)
+    }
+}
+
+/// Says that deleted events may be at the destination, because they were being sent.
+pub(super) fn tell_what_may_have_arrived(deleted: &Deleted, out: &mut Out) {
+    if deleted.sending > 0 {
+        let were = if deleted.sending == 1 { "was" } else { "were" };
+        out.say(format_args!(
+            "{} {were} being sent and may have arrived; `jmo-telemetry forget` deletes them at the destination, too",
+            words::events(deleted.sending as u64)
+        ));
     }
 }
 
