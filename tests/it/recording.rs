@@ -149,6 +149,21 @@ fn every_valid_line_is_recorded_and_each_invalid_one_is_reported_by_its_number()
 }
 
 #[test]
+fn a_byte_order_mark_before_the_first_line_is_no_part_of_it() {
+    let world = World::new();
+    let input = lines(2);
+    world
+        .run_with(["record", "--stdin"], &format!("\u{feff}{input}"))
+        .ok();
+    assert_eq!(world.rows().len(), 2);
+    // Anywhere else it is an error.
+    let late = format!("{input}\u{feff}{input}");
+    let ran = world.run_with(["record", "--stdin"], &late).exits(65);
+    assert!(ran.stderr.contains("line 3"), "{ran}");
+    assert_eq!(world.rows().len(), 5);
+}
+
+#[test]
 fn an_invalid_event_exits_with_65_and_an_invalid_option_with_2_and_a_hint() {
     let world = World::new();
     world.run(["record", "scan.exploded"]).exits(65);

@@ -77,6 +77,9 @@ pub(super) fn record(
     Ok(code)
 }
 
+/// Programs on Windows put it before text. It belongs to no line.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// The events that are read and stored together.
 #[derive(Default)]
 struct Batch {
@@ -129,6 +132,9 @@ impl<'s> Input<'s> {
             }
             self.number += 1;
             bytes += line.len();
+            if self.number == 1 && line.starts_with(BYTE_ORDER_MARK) {
+                line.drain(..BYTE_ORDER_MARK.len());
+            }
             if !wanted || line.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
