@@ -3,6 +3,7 @@
 //! `out`, the only module that prints.
 
 mod banner;
+mod completions;
 mod connect;
 mod consent;
 mod count_scan;
@@ -10,12 +11,12 @@ mod exit;
 mod flush;
 mod forget;
 mod info;
+mod man;
 mod out;
 mod progress;
 mod record;
 mod reference;
 mod schedule;
-mod shell;
 mod spool;
 mod status;
 mod view;
@@ -61,8 +62,8 @@ enum Command {
     #[command(hide = true)]
     CountScan(count_scan::Args),
     Forget(forget::Args),
-    Completions(shell::CompletionsArgs),
-    Man(shell::ManArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 /// Runs the program with this process's arguments and returns its exit code.

@@ -27,7 +27,7 @@ fn completions(world: &World, shell: &str) -> String {
 }
 
 /// What must be offered after a line, at each level.
-const CASES: [(&str, &[&str]); 7] = [
+const CASES: [(&str, &[&str]); 9] = [
     (
         "jmo-telemetry ",
         &["record", "flush", "spool", "view", "man"],
@@ -43,6 +43,8 @@ const CASES: [(&str, &[&str]); 7] = [
         &["--to", "--deadline", "--strict"],
     ),
     ("jmo-telemetry banner --mode ", &["cli", "wizard", "docker"]),
+    ("jmo-telemetry connect ", &["gist", "dir", "collector"]),
+    ("jmo-telemetry connect --", &["--show"]),
     (
         "jmo-telemetry record scan.started --mode ",
         &["cli", "docker", "wizard"],
@@ -170,7 +172,7 @@ fn zsh_offers(world: &World, functions: &Path, line: &str) -> String {
 }
 
 #[test]
-fn elvish_completes_commands_and_flags_and_offers_nothing_after_an_argument() {
+fn elvish_completes_commands_flags_and_closed_words_and_offers_nothing_after_an_argument() {
     if !has("elvish") {
         return;
     }
@@ -180,10 +182,9 @@ fn elvish_completes_commands_and_flags_and_offers_nothing_after_an_argument() {
         completions(&world, "elvish"),
     )
     .expect("writes");
-    // The words that a flag takes are unknown to it.
-    for (line, words) in &CASES[..5] {
+    for (line, words) in CASES {
         let offered = elvish_offers(&world, line);
-        for word in *words {
+        for word in words {
             let found = offered.lines().any(|line| line.starts_with(word));
             assert!(found, "{word} after `{line}` in {offered}");
         }
@@ -197,7 +198,8 @@ fn elvish_offers(world: &World, line: &str) -> String {
     let program = format!(
         "eval (slurp < completion)\n\
          try {{\n\
-           $edit:completion:arg-completer[jmo-telemetry]{words} | each {{|word| echo $word[stem] }} > offered\n\
+           $edit:completion:arg-completer[jmo-telemetry]{words} | each {{|word|\n\
+             if (eq (kind-of $word) string) {{ echo $word }} else {{ echo $word[stem] }} }} > offered\n\
          }} catch error {{\n\
            print $error[reason] > offered\n\
          }}\n\
@@ -233,6 +235,11 @@ fn the_other_shells_get_every_command_and_nothing_internal() {
         ] {
             assert!(text.contains(word), "{shell}: {word}");
         }
+        let words = match shell {
+            "elvish" => "&'jmo-telemetry;banner --mode'= ['cli' 'wizard' 'docker']",
+            _ => "'jmo-telemetry;banner --mode' { 'cli', 'wizard', 'docker' }",
+        };
+        assert!(text.contains(words), "{shell}: {words}");
         for internal in INTERNAL {
             assert!(!text.contains(internal), "{shell}: {internal}");
         }

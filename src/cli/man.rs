@@ -1,49 +1,13 @@
-//! `completions` and `man`, generated from the definitions of the command line.
+//! `man`, generated from the definitions of the command line.
 
 use std::io;
 
 use clap::{Arg, Args as ClapArgs, Command, CommandFactory};
-use clap_complete::Shell;
 use clap_mangen::Man;
 
 use super::exit::{Code, Failure};
 use super::out::Out;
 use super::{Cli, reference};
-
-const PROGRAM: &str = "jmo-telemetry";
-
-/// Print the completions for a shell
-#[derive(Debug, ClapArgs)]
-#[command(after_help = "\
-Examples:
-  jmo-telemetry completions bash > \\
-      ~/.local/share/bash-completion/completions/jmo-telemetry
-  jmo-telemetry completions zsh > ~/.zfunc/_jmo-telemetry    # in fpath
-  jmo-telemetry completions fish > ~/.config/fish/completions/jmo-telemetry.fish
-  jmo-telemetry completions powershell >> $PROFILE
-  jmo-telemetry completions elvish >> ~/.config/elvish/rc.elv")]
-pub(super) struct CompletionsArgs {
-    /// The shell
-    shell: Shell,
-}
-
-impl CompletionsArgs {
-    pub(super) fn run(self, out: &mut Out) -> Result<Code, Failure> {
-        let mut text = Vec::new();
-        clap_complete::generate(self.shell, &mut program(), PROGRAM, &mut text);
-        let text = String::from_utf8_lossy(&text);
-        // In one part of its bash script, clap_complete 4.6 treats the hyphen in our name as a
-        // separator between commands. The other part does not, so no subcommand would be found.
-        let text = text.replace("jmo__subcmd__telemetry", "jmo__telemetry");
-        // Its elvish script takes an argument for a subcommand, and fails because it knows none of
-        // that name.
-        out.text(&text.replace(
-            "    $completions[$command]\n",
-            "    if (has-key $completions $command) {\n        $completions[$command]\n    }\n",
-        ))?;
-        Ok(Code::Done)
-    }
-}
 
 /// Print the manual page of the program or of one of its commands
 #[derive(Debug, ClapArgs)]
@@ -73,7 +37,7 @@ impl ManArgs {
 }
 
 /// The definition of the program without what is hidden.
-fn program() -> Command {
+pub(super) fn program() -> Command {
     let mut program = Cli::command();
     // The flags of some subcommands are defined only now.
     program.build();
