@@ -64,6 +64,10 @@ pub const RECORD_BATCH_EVENTS: usize = 2_500;
 /// How much `record --stdin` reads at a time, in bytes: the capacity of a pipe.
 pub const INPUT_BUFFER_BYTES: usize = 64 * 1024;
 
+/// How long `record --stdin` waits for more input before it stores what it has read. A program that
+/// writes events as they happen may be interrupted at any time, and this process with it.
+pub const INPUT_PAUSE: Duration = Duration::from_millis(50);
+
 /// The longest line of input that is parsed, in bytes. A valid event is under 2 KiB, so a longer
 /// line is not an event.
 pub const INPUT_LINE_BYTES: usize = 1024 * 1024;

@@ -1,9 +1,10 @@
 //! P1, P5, P6: a recorded event is stored, once and completely.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jmo_telemetry::home::Home;
 use nix::errno::Errno;
@@ -146,6 +147,32 @@ fn every_valid_line_is_recorded_and_each_invalid_one_is_reported_by_its_number()
     );
     assert_eq!(world.rows().len(), 3);
     world.check();
+}
+
+#[test]
+fn events_are_stored_when_the_input_pauses() {
+    let world = World::new();
+    let mut child = world
+        .command(["record", "--stdin"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut input = child.stdin.take().expect("piped");
+    for (count, stored) in [(1, 1), (3, 5)] {
+        // The last line is not complete.
+        let incomplete = lines(1);
+        let (beginning, end) = incomplete.split_at(40);
+        let text = format!("{}{beginning}", lines(count));
+        input.write_all(text.as_bytes()).expect("writes");
+        let enough = Instant::now() + Duration::from_secs(20);
+        while world.rows().len() < stored {
+            assert!(Instant::now() < enough, "{stored} events are not stored");
+        }
+        input.write_all(end.as_bytes()).expect("writes");
+    }
+    child.kill().expect("kills");
+    child.wait().expect("ends");
+    assert!(world.rows().len() >= 5, "{:?}", world.rows());
 }
 
 #[test]

@@ -13,7 +13,8 @@ use crate::cli::out::Out;
 use crate::clock::Deadline;
 use crate::event::{Draft, EventError, Payload};
 use crate::limits::{
-    INPUT_BUFFER_BYTES, INPUT_LINE_BYTES, RECORD_BATCH_BYTES, RECORD_BATCH_EVENTS, RECORD_WAIT,
+    INPUT_BUFFER_BYTES, INPUT_LINE_BYTES, INPUT_PAUSE, RECORD_BATCH_BYTES, RECORD_BATCH_EVENTS,
+    RECORD_WAIT,
 };
 use crate::record::{RecordError, preview, stamp, store};
 use crate::settings::Settings;
@@ -94,6 +95,7 @@ struct Batch {
 /// stdin in bounded batches. While telemetry is disabled, its lines are read and discarded, so that
 /// the program that writes them gets no broken pipe.
 struct Input<'s> {
+    /// Its buffer is so large that stdin's own is never used.
     lines: BufReader<Stdin>,
     number: usize,
     settings: &'s Settings,
@@ -119,12 +121,16 @@ impl<'s> Input<'s> {
         self.dry_run || self.settings.consent.now().enabled
     }
 
-    /// Reads the next batch, or less at the end of the input.
+    /// Reads the next batch, or less at the end of the input and when it pauses.
     fn read(&mut self, drafts: &mut Vec<Draft>, batch: &mut Batch) -> io::Result<()> {
         let wanted = self.is_wanted();
         let mut line = Vec::new();
         let mut bytes = 0;
         while bytes < RECORD_BATCH_BYTES && drafts.len() < RECORD_BATCH_EVENTS {
+            let waiting = !drafts.is_empty() || !batch.rejected.is_empty();
+            if waiting && !self.lines.buffer().contains(&b'\n') && !arrives_within(INPUT_PAUSE) {
+                break;
+            }
             line.clear();
             if read_line(&mut self.lines, &mut line)? == 0 {
                 self.ended = true;
@@ -185,6 +191,25 @@ impl Iterator for Input<'_> {
                 .map_err(RecordError::from),
         )
     }
+}
+
+/// Whether more input, or its end, arrives within this time.
+#[cfg(unix)]
+fn arrives_within(time: Duration) -> bool {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use std::os::fd::AsFd;
+
+    let stdin = io::stdin();
+    let mut input = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+    let time = PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX);
+    // After a signal, what has been read is stored, too.
+    poll(&mut input, time).is_ok_and(|ready| ready > 0)
+}
+
+/// Windows does not tell it for all kinds of input, so batches are always full there.
+#[cfg(not(unix))]
+fn arrives_within(_: Duration) -> bool {
+    true
 }
 
 /// Reads one line without its line break. Keeps only the beginning of a line that is too long.
