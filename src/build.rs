@@ -60,7 +60,10 @@ fn statically(out: &Path) -> io::Result<Vec<String>> {
 
 /// The linker argument that makes the functions of a `record` adjacent.
 fn in_order(out: &Path) -> io::Result<String> {
-    let argument = format!("-T{}/src/record.ld", variable("CARGO_MANIFEST_DIR"));
+    // A copy, because another checkout may share the target directory and outlive this one.
+    let script = out.join("record.ld");
+    fs::copy("src/record.ld", &script)?;
+    let argument = format!("-T{}", script.display());
     linking(out, std::slice::from_ref(&argument))?;
     Ok(argument)
 }
