@@ -92,11 +92,11 @@ const POWERSHELL_WORDS: &str =
 fn fish_arguments() -> String {
     let places = closed_words(&program(), PROGRAM).into_iter();
     let arguments = places.filter(|place| !place.before.starts_with('-'));
-    let line = |Place { before, words, .. }: Place| {
+    let line = |place: Place| {
+        let (before, words) = (place.before, place.words.join(" "));
         format!(
             "complete -c {PROGRAM} -n \"__fish_jmo_telemetry_using_subcommand {before}; \
-             and test (commandline -opc)[-1] = {before}\" -f -a \"{}\"\n",
-            words.join(" ")
+             and test (commandline -opc)[-1] = {before}\" -f -a \"{words}\"\n"
         )
     };
     arguments.map(line).collect()
@@ -113,13 +113,9 @@ struct Place {
 
 /// A row for each place.
 fn rows_of_words(row: &str, separator: &str) -> String {
-    let row = |Place {
-                   command,
-                   before,
-                   words,
-               }: Place| {
-        row.replace("{place}", &format!("{command} {before}"))
-            .replace("{words}", &words.join(separator))
+    let row = |place: Place| {
+        row.replace("{place}", &format!("{} {}", place.command, place.before))
+            .replace("{words}", &place.words.join(separator))
     };
     closed_words(&program(), PROGRAM)
         .into_iter()

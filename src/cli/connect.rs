@@ -117,14 +117,14 @@ fn ask_for_token(target: &Target) -> Result<Token, Failure> {
         match rpassword::prompt_password(format!("token for {target} (not shown): ")) {
             // Ctrl-D.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => String::new(),
-            other => other.map_err(|error| Failure::stdin(&error))?,
+            other => other.map_err(Failure::stdin)?,
         }
     } else {
         let mut text = String::new();
         io::stdin()
             .take(4096)
             .read_to_string(&mut text)
-            .map_err(|error| Failure::stdin(&error))?;
+            .map_err(Failure::stdin)?;
         text
     };
     Token::new(&text).ok_or_else(|| {

@@ -48,7 +48,7 @@ impl Failure {
 
     /// stdout can't be written. A broken pipe is not a failure: the reader of our output has seen
     /// enough.
-    pub(super) fn stdout(error: &std::io::Error) -> Self {
+    pub(super) fn stdout(error: std::io::Error) -> Self {
         let code = match error.kind() {
             ErrorKind::BrokenPipe => Code::Done,
             _ => Code::Io,
@@ -57,7 +57,7 @@ impl Failure {
     }
 
     /// stdin can't be read.
-    pub(super) fn stdin(error: &std::io::Error) -> Self {
+    pub(super) fn stdin(error: std::io::Error) -> Self {
         Self::new(Code::Io, format!("failed to read stdin: {error}"))
     }
 
@@ -174,7 +174,7 @@ impl From<ViewError> for Failure {
     fn from(error: ViewError) -> Self {
         match error {
             ViewError::Spool(error) => error.into(),
-            ViewError::Write(error) => Self::stdout(&error),
+            ViewError::Write(error) => Self::stdout(error),
             ViewError::Read { ref source, .. } => match source.kind() {
                 ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::PermissionDenied => {
                     Self::new(Code::Configuration, error)

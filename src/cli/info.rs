@@ -175,7 +175,7 @@ impl Args {
     pub(super) fn run(self, _: &Settings, out: &mut Out) -> Result<Code, Failure> {
         if self.schema {
             let schema = serde_json::to_string_pretty(&json_schema())
-                .map_err(|error| Failure::stdout(&error.into()))?;
+                .map_err(|error| Failure::stdout(error.into()))?;
             out.line(schema)?;
             return Ok(Code::Done);
         }

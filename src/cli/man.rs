@@ -31,7 +31,7 @@ impl ManArgs {
                     .hint("`jmo-telemetry --help` lists them")
             })?;
         }
-        out.text(&page(command).map_err(|error| Failure::stdout(&error))?)?;
+        out.text(&page(command).map_err(Failure::stdout)?)?;
         Ok(Code::Done)
     }
 }

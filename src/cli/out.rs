@@ -54,7 +54,7 @@ impl Out {
     /// Makes sure that all data is written, unless its reader has seen enough.
     pub(super) fn finish(&mut self, code: Code) -> Result<Code, Failure> {
         match self.data.flush() {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::stdout(&error)),
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::stdout(error)),
             _ => Ok(code),
         }
     }
@@ -78,12 +78,12 @@ impl Out {
     pub(super) fn text(&mut self, text: &str) -> Result<(), Failure> {
         self.data
             .write_all(text.as_bytes())
-            .map_err(|error| Failure::stdout(&error))
+            .map_err(Failure::stdout)
     }
 
     /// Prints a line of data.
     pub(super) fn line(&mut self, line: impl std::fmt::Display) -> Result<(), Failure> {
-        writeln!(self.data, "{line}").map_err(|error| Failure::stdout(&error))
+        writeln!(self.data, "{line}").map_err(Failure::stdout)
     }
 
     /// Prints a row of a name and a value. On a terminal, a long value continues below, aligned.
@@ -104,7 +104,7 @@ impl Out {
     /// Prints one JSON object on a line of its own. Characters that are unsafe on a terminal are
     /// escaped.
     pub(super) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
-        let json = serde_json::to_string(value).map_err(|error| Failure::stdout(&error.into()))?;
+        let json = serde_json::to_string(value).map_err(|error| Failure::stdout(error.into()))?;
         self.line(terminal::escaped(&json))
     }
 
@@ -187,7 +187,7 @@ impl Out {
         match error.print() {
             _ if error.use_stderr() => Code::Usage,
             Ok(()) => Code::Done,
-            Err(error) => Failure::stdout(&error).code,
+            Err(error) => Failure::stdout(error).code,
         }
     }
 }

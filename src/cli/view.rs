@@ -151,21 +151,18 @@ impl Args {
         // The printed lines show the progress; a bar between them would only be confusing.
         let mut raw = Raw::new(out.stream(), to_terminal);
         let collected = collect(source, self.period(), &mut raw, &mut ())?;
-        out.stream()
-            .flush()
-            .map_err(|error| Failure::stdout(&error))?;
+        out.stream().flush().map_err(Failure::stdout)?;
         tell_notes(&collected, out);
         Ok(())
     }
 
     fn export(&self, source: &mut dyn Source, path: &Path, out: &mut Out) -> Result<(), Failure> {
         if path == Path::new("-") {
-            let fail = |error| Failure::stdout(&error);
-            let mut csv = Csv::new(out.stream()).map_err(fail)?;
+            let mut csv = Csv::new(out.stream()).map_err(Failure::stdout)?;
             // As for `--raw`, the printed rows show the progress.
             let collected = collect(source, self.period(), &mut csv, &mut ())?;
-            csv.finish().map_err(fail)?;
-            out.stream().flush().map_err(fail)?;
+            csv.finish().map_err(Failure::stdout)?;
+            out.stream().flush().map_err(Failure::stdout)?;
             tell_notes(&collected, out);
             return Ok(());
         }
@@ -191,7 +188,7 @@ impl Args {
             out.flush()
         };
         if path == Path::new("-") {
-            write(out.stream()).map_err(|error| Failure::stdout(&error))?;
+            write(out.stream()).map_err(Failure::stdout)?;
             tell_notes(&collected, out);
             return Ok(());
         }
@@ -222,9 +219,7 @@ impl Args {
             local: &local(settings),
         };
         out.text(&dashboard(&collected, &frame))?;
-        out.stream()
-            .flush()
-            .map_err(|error| Failure::stdout(&error))
+        out.stream().flush().map_err(Failure::stdout)
     }
 }
 
@@ -270,7 +265,7 @@ fn wrote(collected: &Collected, path: &Path) -> String {
 fn cant_write(path: &Path, error: std::io::Error) -> Failure {
     // The output was a pipe, and its reader has seen enough.
     if error.kind() == std::io::ErrorKind::BrokenPipe {
-        return Failure::stdout(&error);
+        return Failure::stdout(error);
     }
     let text = format!("failed to write `{}`: {error}", path.display());
     Failure::new(code_of(&error), text)

@@ -39,12 +39,14 @@ impl Spool {
         busy_wait: Duration,
     ) -> Result<Self, SpoolError> {
         let path = home.spool_db();
-        if !is_there(&path)? && repair::is_unfinished(home) {
+        let there = is_there(&path)?;
+        if !there && repair::is_unfinished(home) {
             repair::finish(home)?;
-        }
-        refuse_only_a_wal(home)?;
-        if !is_there(&path)? {
-            Self::create(home)?;
+        } else {
+            refuse_only_a_wal(home)?;
+            if !there {
+                Self::create(home)?;
+            }
         }
         ensure_wal(home)?;
         let mut spool = Self::connect(home, &path, sharing, busy_wait)?;

@@ -207,7 +207,7 @@ impl Copy {
         Ok(copy)
     }
 
-    /// Whether there is no database but its WAL, at best.
+    /// Whether the database is missing or empty. Its WAL may be there.
     fn is_empty(&self) -> bool {
         size_of(&self.path) == 0
     }

@@ -3,7 +3,7 @@
 
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fs2::FileExt;
 use jmo_telemetry::event::{Draft, Payload, Stamp, event_id};
@@ -12,18 +12,7 @@ use jmo_telemetry::spool::{Caller, Spool};
 
 use crate::support::gist_server::{Fault, GistServer, Recorded};
 use crate::support::world::{Ran, World, lines};
-
-const BOUND: Duration = Duration::from_secs(20);
-
-/// Waits for a condition, at most [`BOUND`].
-#[track_caller]
-fn wait_for(so: impl Fn() -> bool) {
-    let end = Instant::now() + BOUND;
-    while !so() {
-        assert!(Instant::now() < end, "the condition never became true");
-        std::thread::yield_now();
-    }
-}
+use crate::support::{BOUND, wait_for};
 
 fn start(world: &World, args: &str) -> Child {
     world

@@ -352,14 +352,20 @@ fn forget_begins_the_count_of_scans_anew_and_says_what_stays() {
     assert!(world.payloads()[0].contains("first_time"));
 }
 
-#[test]
-fn forget_deletes_at_a_collector_what_was_sent_under_an_earlier_id_whose_rows_are_gone() {
-    let collector = StandIn::start();
+/// A world that has sent three events to the collector, and the anonymous id in them.
+fn three_sent_to(collector: &StandIn) -> (World, String) {
     let world = World::new().with("JMO_TELEMETRY_ENDPOINT", &collector.url());
     world.run(["banner"]).ok();
     world.record_many(3);
     world.flush([]);
-    let before = id(&world);
+    let sent = id(&world);
+    (world, sent)
+}
+
+#[test]
+fn forget_deletes_at_a_collector_what_was_sent_under_an_earlier_id_whose_rows_are_gone() {
+    let collector = StandIn::start();
+    let (world, before) = three_sent_to(&collector);
     world.run(["id", "--reset"]).ok();
     world.run(["spool", "purge", "--all", "--yes"]).ok();
     world.record_many(2);
@@ -373,11 +379,7 @@ fn forget_deletes_at_a_collector_what_was_sent_under_an_earlier_id_whose_rows_ar
 #[test]
 fn a_repeated_forget_deletes_at_a_collector_what_the_first_one_could_not() {
     let collector = StandIn::start();
-    let world = World::new().with("JMO_TELEMETRY_ENDPOINT", &collector.url());
-    world.run(["banner"]).ok();
-    world.record_many(3);
-    world.flush([]);
-    let before = id(&world);
+    let (world, before) = three_sent_to(&collector);
     collector.keep_everything(true);
     world.run(["forget", "--yes"]).exits(75);
     assert_eq!(collector.lines().len(), 3);

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jmo_telemetry::home::Home;
 use nix::errno::Errno;
 use serde_json::Value;
 
 use crate::support::tracer::{Tracer, Verdict};
+use crate::support::wait_for;
 use crate::support::world::{ONE, Ran, World, lines};
 
 #[test]
@@ -164,10 +165,7 @@ fn events_are_stored_when_the_input_pauses() {
         let (beginning, end) = incomplete.split_at(40);
         let text = format!("{}{beginning}", lines(count));
         input.write_all(text.as_bytes()).expect("writes");
-        let enough = Instant::now() + Duration::from_secs(20);
-        while world.rows().len() < stored {
-            assert!(Instant::now() < enough, "{stored} events are not stored");
-        }
+        wait_for(|| world.rows().len() >= stored);
         input.write_all(end.as_bytes()).expect("writes");
     }
     child.kill().expect("kills");

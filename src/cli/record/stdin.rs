@@ -53,7 +53,7 @@ pub(super) fn record(
         }
         batch
             .failed
-            .map_or(Ok(()), |error| Err(Failure::stdin(&error)))
+            .map_or(Ok(()), |error| Err(Failure::stdin(error)))
     };
     let piped = thread::scope(|scope| {
         let (sender, receiver) = mpsc::sync_channel(1);

@@ -243,7 +243,7 @@ pub(super) fn confirm(question: &str, yes: bool, out: &mut Out) -> Result<bool, 
     io::stdin()
         .lock()
         .read_line(&mut answer)
-        .map_err(|error| Failure::stdin(&error))?;
+        .map_err(Failure::stdin)?;
     let agreed = ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str());
     if !agreed {
         out.say("nothing was deleted");

@@ -2,22 +2,19 @@
 
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
 
+use super::wait_for;
 use super::world::World;
 
 /// Ends the input, as a person types it.
 pub(crate) const CTRL_D: &str = "\u{4}";
-
-/// How long something may take that happens at once on an idle machine.
-const BOUND: Duration = Duration::from_secs(20);
 
 /// A program that runs on a terminal, and what the terminal has shown so far.
 pub(crate) struct Terminal {
     child: Child,
     keyboard: ChildStdin,
     screen: ChildStdout,
-    pub(crate) shown: String,
+    shown: String,
 }
 
 impl Terminal {
@@ -75,10 +72,7 @@ impl Terminal {
             let settings = Command::new("stty").args(["-a", "-F", tty]).output();
             String::from_utf8_lossy(&settings.expect("`stty` starts").stdout).contains(" -echo ")
         };
-        let end = Instant::now() + BOUND;
-        while !hidden() {
-            assert!(Instant::now() < end, "{}", self.shown);
-        }
+        wait_for(hidden);
     }
 
     pub(crate) fn type_in(&mut self, keys: &str) {
