@@ -101,6 +101,20 @@ fn a_list_is_a_table_on_a_terminal_of_any_width() {
 }
 
 #[test]
+fn what_check_finds_breaks_between_words() {
+    let world = World::new();
+    world.record();
+    std::fs::write(world.file("spool.db"), [0xa5; 9_000]).expect("damages it");
+    let (code, shown) = Terminal::start(&world, "stty cols 80", &["spool", "check"]).end();
+    assert_eq!(code, Some(74), "{shown}");
+    assert!(shown.contains("damaged"), "{shown}");
+    assert!(
+        shown.lines().all(|line| line.trim_end().len() <= 80),
+        "{shown}"
+    );
+}
+
+#[test]
 fn colour_is_for_terminals_that_want_it() {
     let world = World::new();
     world.record_many(3);

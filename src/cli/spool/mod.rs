@@ -168,7 +168,7 @@ fn check(settings: &Settings, json: bool, out: &mut Out) -> Result<Code, Failure
         check
             .problems
             .iter()
-            .try_for_each(|problem| out.line(problem))?;
+            .try_for_each(|problem| out.sentence(problem))?;
     }
     Ok(if check.ok { Code::Done } else { Code::Io })
 }
